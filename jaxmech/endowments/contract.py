@@ -1,0 +1,184 @@
+"""What an endowment law owes the rest of the library.
+
+A law is a frozen pytree whose numeric fields are scalars or (groups,) arrays. It writes down its *left* half only:
+everything measured from the lower end of the support. The right half of a law is the left half of its mirror image,
+the law of −Z, so each formula exists once:
+
+    1 − F(z) = F̃(−z),    (1 − F(z))/f(z) = F̃(−z)/f̃(−z),    ∫_z^h (1 − F) = ∫_{−h}^{−z} F̃.
+
+Endowments z have shape (..., G) and broadcast against the fields. Everything is differentiable, to any order, in z
+and in every field, ends of the support included.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+class LeftTail(NamedTuple):
+    """A law at z, measured from the lower end l (theory §3, §5)."""
+
+    cdf: jax.Array  # F(z)
+    ratio: jax.Array  # F/f; 0 at l, also where the density vanishes there
+    ratio_slope: jax.Array  # (F/f)' = 1 − (F/f)·f'/f
+    integral: jax.Array  # G(z) = ∫_l^z F = E[(z − Z)⁺]
+    second_integral: jax.Array  # ∫_l^z G = ½ E[((z − Z)⁺)²]
+
+
+class Law:
+    """Base of every endowment law: what follows from the six functions that a law writes itself.
+
+    A law supplies fields `lower` and `upper`, and `log_pdf`, `score`, `prepare`, `squared_ratio_integral`,
+    `reflected` and `stretched`; `mean` and `variance` follow unless the law knows better.
+    """
+
+    def log_pdf(self, z):
+        """log f(z); z inside the support."""
+        raise NotImplementedError
+
+    def score(self, z):
+        """f'(z)/f(z), per unit of the asset."""
+        raise NotImplementedError
+
+    def prepare(self):
+        """The function z ↦ LeftTail, with all that does not depend on z computed once: loops call that."""
+        raise NotImplementedError
+
+    def squared_ratio_integral(self, z):
+        """∫_l^z F²/f, the one integral of theory §5 without a closed form; units of the asset squared."""
+        raise NotImplementedError
+
+    def reflected(self):
+        """The law of −Z."""
+        raise NotImplementedError
+
+    def stretched(self, factor):
+        """The law of factor·Z, factor > 0."""
+        raise NotImplementedError
+
+    def both_sides(self):
+        """The law and its mirror image stacked: fields of shape (2, G, ...), row 0 the left side, row 1 the right."""
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), self, self.reflected())
+
+    def left_tail(self, z) -> LeftTail:
+        """F, F/f, its slope, and the first two integrals of F at z."""
+        return self.prepare()(z)
+
+    @property
+    def width(self):
+        """Length of the support."""
+        return self.upper - self.lower
+
+    @property
+    def mean(self):
+        """E Z, as h − ∫F."""
+        return self.upper - self.left_tail(self.upper).integral
+
+    @property
+    def variance(self):
+        """Var Z."""
+        tail = self.left_tail(self.upper)
+        return 2 * tail.second_integral - tail.integral**2
+
+    @property
+    def second_moment(self):
+        """E Z²."""
+        return self.variance + self.mean**2
+
+    def pdf(self, z):
+        """Density f(z)."""
+        return jnp.exp(self.log_pdf(z))
+
+    def cdf(self, z):
+        """F(z), accurate relative to itself in the left tail; use `survival` in the right one."""
+        return self.left_tail(z).cdf
+
+    def survival(self, z):
+        """1 − F(z), accurate relative to itself in the right tail."""
+        return self.reflected().cdf(-z)
+
+    def cdf_ratio(self, z):
+        """F(z)/f(z)."""
+        return self.left_tail(z).ratio
+
+    def survival_ratio(self, z):
+        """(1 − F(z))/f(z)."""
+        return self.reflected().cdf_ratio(-z)
+
+    def cdf_integral(self, z):
+        """G(z) = ∫_l^z F."""
+        return self.left_tail(z).integral
+
+    def survival_integral(self, z):
+        """∫_z^h (1 − F)."""
+        return self.reflected().cdf_integral(-z)
+
+    def partial_mean(self, z):
+        """∫_l^z t f(t) dt."""
+        tail = self.left_tail(z)
+        return z * tail.cdf - tail.integral
+
+    def partial_second_moment(self, z):
+        """∫_l^z t² f(t) dt."""
+        tail = self.left_tail(z)
+        return z**2 * tail.cdf - 2 * z * tail.integral + 2 * tail.second_integral
+
+    def quantile(self, probability):
+        """F⁻¹(p) for p in [0, 1]; shape of p broadcast against the fields."""
+        return quantile(self, probability)
+
+    def sample(self, key, shape=()):
+        """Independent draws, shape + the shape of the fields, by inversion."""
+        fields = jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(self)))
+        uniform = jax.random.uniform(key, tuple(shape) + fields, dtype=jnp.result_type(float))
+        return self.quantile(uniform)
+
+
+@jax.custom_jvp
+def quantile(law, probability):
+    """F⁻¹(p): bracketed Newton on log F, from the end of the support that p is nearer to."""
+    probability = jnp.asarray(probability, jnp.result_type(float))
+    left = probability <= 0.5
+    from_left = _left_quantile(law, jnp.where(left, probability, 0.5))
+    from_right = -_left_quantile(law.reflected(), jnp.where(left, 0.5, 1 - probability))
+    return jnp.where(left, from_left, from_right)
+
+
+def _left_quantile(law, probability):
+    shape = jnp.broadcast_shapes(jnp.shape(probability), jnp.shape(law.lower * law.upper))
+    lower, upper = (jnp.broadcast_to(end, shape).astype(probability.dtype) for end in (law.lower, law.upper))
+    left_tail = law.prepare()
+    resolution = 4 * jnp.finfo(probability.dtype).eps
+
+    def step(state):
+        z, low, high, _, count = state
+        tail = left_tail(z)
+        low = jnp.where(tail.cdf < probability, z, low)
+        high = jnp.where(tail.cdf < probability, high, z)
+        newton = z - tail.ratio * jnp.log(tail.cdf / probability)
+        safe = (newton > low) & (newton < high)
+        new = jnp.where(safe, newton, 0.5 * (low + high))
+        return new, low, high, jnp.abs(new - z), count + 1
+
+    def unfinished(state):
+        z, _, _, move, count = state
+        return (count < 200) & jnp.any(move > resolution * (jnp.abs(z) + upper - lower))
+
+    start = 0.5 * (lower + upper), lower, upper, upper - lower, 0
+    root = lax.while_loop(unfinished, step, start)[0]
+    return jnp.where(probability > 0, root, lower)
+
+
+@quantile.defjvp
+def _quantile_jvp(primals, tangents):
+    law, probability = primals
+    z = quantile(law, probability)
+    law_dot, probability_dot = tangents
+    _, cdf_dot = jax.jvp(lambda one: one.cdf(lax.stop_gradient(z)), (law,), (law_dot,))
+    density = law.pdf(z)
+    at_end = (density == 0) | (probability <= 0) | (probability >= 1)
+    moving = (probability_dot - cdf_dot) / jnp.where(at_end, 1.0, density)
+    end_dot = jnp.where(jnp.asarray(probability) < 0.5, law_dot.lower, law_dot.upper)
+    return z, jnp.where(at_end, end_dot, moving)

@@ -1,0 +1,77 @@
+"""Groups whose laws belong to different families, side by side along the last axis."""
+
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.endowments.contract import Law, LeftTail
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class SideBySide(Law):
+    """Laws of several families as one law of all their groups, in order.
+
+    Args:
+      laws: tuple of laws, each with fields of shape (its groups, batch...).
+      stacked: whether the fields carry a leading axis for the two sides, as `both_sides` makes them.
+    """
+
+    laws: tuple
+    stacked: bool = field(default=False, metadata={"static": True})
+
+    @property
+    def _axis(self):
+        """The group axis, counted from the back: batch axes may follow it, the axis of the two sides precedes it."""
+        return self.stacked - jnp.ndim(self.laws[0].lower)
+
+    def _columns(self, z):
+        """z (..., G, batch...) cut into the groups of each law."""
+        sizes = [law.lower.shape[self._axis] for law in self.laws]
+        shape = list(self.laws[0].lower.shape)
+        shape[self._axis] = sum(sizes)
+        z = jnp.broadcast_to(z, jnp.broadcast_shapes(jnp.shape(z), tuple(shape)))
+        return jnp.split(z, np.cumsum(sizes)[:-1], axis=self._axis)
+
+    def _each(self, method, z):
+        return self._join([getattr(law, method)(part) for law, part in zip(self.laws, self._columns(z), strict=True)])
+
+    def _join(self, parts):
+        return jnp.concatenate(parts, axis=self._axis)
+
+    def _field(self, name):
+        return self._join([getattr(law, name) for law in self.laws])
+
+    lower = property(lambda self: self._field("lower"))
+    upper = property(lambda self: self._field("upper"))
+    mean = property(lambda self: self._field("mean"))
+    variance = property(lambda self: self._field("variance"))
+
+    def log_pdf(self, z):
+        return self._each("log_pdf", z)
+
+    def score(self, z):
+        return self._each("score", z)
+
+    def squared_ratio_integral(self, z):
+        return self._each("squared_ratio_integral", z)
+
+    def prepare(self):
+        functions = [law.prepare() for law in self.laws]
+
+        def left_tail(z):
+            tails = [function(part) for function, part in zip(functions, self._columns(z), strict=True)]
+            return LeftTail(*(self._join(parts) for parts in zip(*tails, strict=True)))
+
+        return left_tail
+
+    def reflected(self):
+        return SideBySide(tuple(law.reflected() for law in self.laws), self.stacked)
+
+    def both_sides(self):
+        return SideBySide(tuple(law.both_sides() for law in self.laws), stacked=True)
+
+    def stretched(self, factor):
+        raise TypeError("stretch each law before placing it in a market")

@@ -1,0 +1,45 @@
+"""Endowments spread evenly over the support."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from jaxmech.endowments.contract import Law, LeftTail
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Uniform(Law):
+    """Uniform law on [lower, upper].
+
+    Args:
+      lower, upper: ends of the support, units of the asset, scalars or (groups,) arrays, lower < upper.
+    """
+
+    lower: jax.Array
+    upper: jax.Array
+
+    def log_pdf(self, z):
+        return -jnp.log(self.width) + jnp.zeros_like(z)
+
+    def score(self, z):
+        return jnp.zeros_like(z + self.lower)
+
+    def prepare(self):
+        def left_tail(z):
+            reach = z - self.lower
+            cdf = reach / self.width
+            return LeftTail(cdf, reach, jnp.ones_like(reach), cdf * reach / 2, cdf * reach**2 / 6)
+
+        return left_tail
+
+    def squared_ratio_integral(self, z):
+        reach = z - self.lower
+        return reach**3 / (3 * self.width)
+
+    def reflected(self):
+        return Uniform(-self.upper, -self.lower)
+
+    def stretched(self, factor):
+        return Uniform(factor * self.lower, factor * self.upper)
