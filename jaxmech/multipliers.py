@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxmech.virtual_types import branch, expected_virtual_type, mirrored
+from jaxmech.groups import mirrored, norm, total
+from jaxmech.virtual_types import branch, expected_virtual_type
 
 MAX_STEPS = 100
 _TRUSTED = 6
@@ -27,56 +28,44 @@ class Multipliers(NamedTuple):
 
     eta: jax.Array  # η, virtual type of those who expect no trade, (G, ...)
     ends: jax.Array  # (a, −b), (2, G, ...)
-    error: jax.Array  # a-posteriori bound on |η − η*|, relative to max(width of the support, |η|), worst group
+    error: jax.Array  # length of the last Newton step not taken: the distance to the solution to first order, η in
+    # units of width + |η|, a and b in units of the width of the support; ∞ or large where the solve failed
     steps: jax.Array  # steps taken, integer
-
-
-# Groups are the first axis of every array here and batches of markets, if any, the axes behind it: XLA's CPU loops run
-# along the last axis and need it long and contiguous (1.4 µs against 6.5 µs a market). `vmap` works as well.
-def _total(values):
-    """Sum over groups. As a product with ones: XLA's CPU backend fuses a `sum` with everything before it, and redoes that."""
-    ones = jnp.ones(values.shape[:1], values.dtype)
-    return jnp.tensordot(ones, values, axes=1, precision="highest")
-
-
-def _norm(values):
-    """Euclidean norm over groups, at least the largest of them."""
-    return jnp.sqrt(_total(values**2))
 
 
 def arrowhead_solve(residual, probability, risk_capacity, count):
     """dη with (K − κ_i) dη_i + κ_i p_i dη_i − κ_i Σ_j n_j p_j dη_j = r_i, in two passes over the groups."""
-    total = _total(count * risk_capacity)
-    diagonal = total - risk_capacity + risk_capacity * probability
+    diagonal = total(count * risk_capacity) - risk_capacity + risk_capacity * probability
     pull = count * probability / diagonal
-    mean_shift = _total(pull * residual) / (1 - _total(pull * risk_capacity))
+    mean_shift = total(pull * residual) / (1 - total(pull * risk_capacity))
     return (residual + risk_capacity * mean_shift) / diagonal
 
 
 def system_residual(eta, mean, risk_capacity, count):
     """κ_i (M − m_i) − η_i (K − κ_i), shape (G,)."""
-    others = _total(count * mean) - mean
-    return risk_capacity * others - eta * (_total(count * risk_capacity) - risk_capacity)
+    others = total(count * mean) - mean
+    return risk_capacity * others - eta * (total(count * risk_capacity) - risk_capacity)
 
 
 def _uniform_guess(law, risk_capacity, count, weight):
     """η of uniform endowments with the same means, Corollary 1.1 corrected (theory §4), and a = b = η."""
-    mean, total = law.mean, _total(count * risk_capacity)
-    diagonal = (1 + weight) * total - risk_capacity
+    mean = law.mean
+    diagonal = (1 + weight) * total(count * risk_capacity) - risk_capacity
     share = risk_capacity / diagonal
-    scaled_sum = _total(count * mean * (1 - weight * share)) / (1 - weight * _total(count * share))
+    scaled_sum = total(count * mean * (1 - weight * share)) / (1 - weight * total(count * share))
     eta = share * (scaled_sum - mean)
     middle = jnp.clip(eta, law.lower, law.upper)
     sides, middle = law.both_sides(), mirrored(middle, middle)
     return eta, (middle + weight * sides.lower) / (1 + weight)
 
 
-def _move_ends(ends, target, at_ends, lower, upper, weight):
+def _move_ends(ends, target, at_ends, lower, upper, top, weight):
     """One safeguarded Newton step of a (row 0) and −b (row 1) towards ψ(end) = target.
 
     With rent = w F/f and gap = η − a, equal at the root, Newton on ψ itself divides by 1 + rent'. Near the root the slope
     1 + rent' √(gap/rent) lies between Newton's for ψ and Newton's for gap/rent, whose errors have opposite signs. Where
-    the rent is far too high it may be growing like an exponential, and Newton on log(rent/gap) takes it down.
+    the rent is far too high it may be growing like an exponential, and Newton on log(rent/gap) takes it down. The upper
+    end of the support is a root only if ψ there, `top`, does not exceed the target; it is ∞ where the density vanishes.
     """
     gap, rent, rent_slope = target - ends, weight * at_ends.ratio, weight * at_ends.ratio_slope
     below, above = rent < 0.2 * gap, (rent > 8 * gap) & (gap > 0)
@@ -87,6 +76,7 @@ def _move_ends(ends, target, at_ends, lower, upper, weight):
     logarithmic = ends - jnp.log(safe_rent / safe_gap) / (rent_slope / safe_rent + 1 / safe_gap)
     new = jnp.where(above, logarithmic, newton)
     new = jnp.where((new <= lower) & (gap > 0) & (rent > gap), 0.5 * (ends + lower), new)
+    new = jnp.where((new >= upper) & (target < top), 0.5 * (ends + upper), new)
     return jnp.clip(new, lower, jnp.maximum(jnp.minimum(target, upper), lower))
 
 
@@ -94,8 +84,8 @@ def _iterate(law, risk_capacity, count, weight):
     """The loop. Each pass measures the error where it stands and moves only the markets that are not there yet."""
     sides = law.both_sides()
     left_tail, lower, upper, width = sides.prepare(), sides.lower, sides.upper, law.width
-    total = _total(count * risk_capacity)
-    others = total - risk_capacity
+    others = total(count * risk_capacity) - risk_capacity
+    top = branch(left_tail, upper, weight).value
     tolerance = _TOLERANCE * jnp.finfo(jnp.result_type(width)).eps
 
     def measure(eta, ends):
@@ -108,13 +98,14 @@ def _iterate(law, risk_capacity, count, weight):
         eta, ends, best, error, _, steps = state
         at_ends, probability, residual = measure(eta, ends)
         contraction = residual / others
-        missed = _norm(contraction / risk_capacity)
+        missed = norm(contraction / risk_capacity)
         trusted = (missed < best) | (steps < _TRUSTED)
         move = jnp.where(trusted, arrowhead_solve(residual, probability, risk_capacity, count), contraction)
         new_eta = eta + move
-        new_ends = _move_ends(ends, mirrored(new_eta, new_eta), at_ends, lower, upper, weight)
+        new_ends = _move_ends(ends, mirrored(new_eta, new_eta), at_ends, lower, upper, top, weight)
         left, right = (new_ends - ends) / width
-        now = jnp.sqrt(_total((move / (width + jnp.abs(eta))) ** 2 + left**2 + right**2))
+        off = move / (width + jnp.abs(eta))
+        now = jnp.sqrt(total(off**2 + left**2 + right**2))
         stalled = (now > 0.25 * error) & (now < _STALL)
         done = (now <= tolerance) | stalled
         running = ~done
@@ -157,9 +148,16 @@ def solve_multipliers(law, risk_capacity, count, weight):
 
 @solve_multipliers.defjvp
 def _solve_multipliers_jvp(primals, tangents):
-    law, risk_capacity, count, weight = primals
-    law_dot, *_ = tangents
     solution = solve_multipliers(*primals)
+    return solution, implicit_tangent(solution, primals, tangents)
+
+
+def implicit_tangent(solution, primals, tangents):
+    """Tangent of a solution of (*) by the implicit function theorem: one arrowhead solve (theory §12).
+
+    Where an end of the binding interval sits at an end of the support, it moves with that end.
+    """
+    law, law_dot = primals[0], tangents[0]
     eta, ends = solution.eta, solution.ends
 
     def equations(law, risk_capacity, count, weight):
@@ -168,6 +166,7 @@ def _solve_multipliers_jvp(primals, tangents):
         return system_residual(eta, mean, risk_capacity, count), at_ends.value, probability, at_ends.slope
 
     (_, value, probability, slope), (residual_dot, value_dot, _, _) = jax.jvp(equations, primals, tangents)
+    _, risk_capacity, count, _ = primals
     eta_dot = arrowhead_solve(residual_dot, probability, risk_capacity, count)
     sides, sides_dot = law.both_sides(), law_dot.both_sides()
     target, target_dot = mirrored(eta, eta), mirrored(eta_dot, eta_dot)
@@ -175,4 +174,4 @@ def _solve_multipliers_jvp(primals, tangents):
     interior = (target_dot - value_dot) / slope
     ends_dot = jnp.where(at_lower, sides_dot.lower, jnp.where(at_upper, sides_dot.upper, interior))
     no_steps = np.zeros(jnp.shape(solution.steps), jax.dtypes.float0)
-    return solution, Multipliers(eta_dot, ends_dot, jnp.zeros_like(solution.error), no_steps)
+    return Multipliers(eta_dot, ends_dot, jnp.zeros_like(solution.error), no_steps)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmech.groups import mirrored
+
 
 
 
@@ -23,11 +25,6 @@ class Branch(NamedTuple):
     second_integral: jax.Array  # ∫∫F
     ratio: jax.Array  # F/f at the end
     ratio_slope: jax.Array  # (F/f)'
-
-
-def mirrored(left, right):
-    """The pair (left, −right) as rows."""
-    return jnp.stack([left, -right])
 
 
 def branch(left_tail, ends, weight):
@@ -78,9 +75,9 @@ def virtual_type(z, law, eta, ends, weight):
       Shape of z; nondecreasing in z when the law is regular.
     """
     low, high = ends[0], -ends[1]
-    buys, sells = z < low, z > high
+    z = jnp.where(z < law.lower, law.lower, jnp.where(z > law.upper, law.upper, z))
+    buys, sells = z <= low, z >= high
     buying = z + weight * law.cdf_ratio(jnp.where(buys, z, low))
     selling = z - weight * law.survival_ratio(jnp.where(sells, z, high))
-    return jnp.where(buys, buying, jnp.where(sells, selling, eta))
-
-
+    capped = jnp.where(buys & (buying < eta), buying, eta)
+    return jnp.where(sells & (selling > capped), selling, capped)

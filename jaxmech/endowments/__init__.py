@@ -6,4 +6,7 @@ from jaxmech.endowments.side_by_side import SideBySide
 from jaxmech.endowments.truncated_normal import TruncatedNormal
 from jaxmech.endowments.uniform import Uniform
 
-__all__ = ["Beta", "Law", "LeftTail", "SideBySide", "TruncatedNormal", "Uniform"]
+__all__ = ["FAMILIES", "Beta", "Law", "LeftTail", "SideBySide", "TruncatedNormal", "Uniform"]
+
+# The names that market files use.
+FAMILIES = {"uniform": Uniform, "truncated_normal": TruncatedNormal, "beta": Beta}

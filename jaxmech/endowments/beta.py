@@ -18,9 +18,9 @@ from jaxmech.endowments.contract import Law, LeftTail
 _TERMS = 32
 LARGEST_SHAPE = 300.0
 _NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(24))
-# The square at 0 tames the power law of F there; nodes also gather at the upper end, where F²/f lives.
-_DEPTH = _NODES**2 * (3 - 2 * _NODES)
-_DEPTH_WEIGHTS = _WEIGHTS * 6 * _NODES * (1 - _NODES)
+# Below the mean nodes gather at the upper end, where F²/f lives: fractions sinh(1.5 x)/sinh(1.5) of the way down.
+_DEPTH = np.sinh(1.5 * _NODES) / np.sinh(1.5)
+_DEPTH_WEIGHTS = _WEIGHTS * 1.5 * np.cosh(1.5 * _NODES) / np.sinh(1.5)
 
 
 @jax.tree_util.register_dataclass
@@ -140,21 +140,34 @@ def _incomplete(x, y, a, b, log_beta):
 @jax.custom_jvp
 def _squared_ratio_integral(x, y, a, b):
     """∫_0^x F²/f on the unit interval."""
-    return _quadrature(x, a, b)
+    return _quadrature(x, y, a, b)
 
 
-def _quadrature(x, a, b):
-    x, a, b = jnp.broadcast_arrays(x, a, b)
-    depth, weights = (jnp.asarray(v, x.dtype).reshape((-1,) + (1,) * x.ndim) for v in (_DEPTH, _DEPTH_WEIGHTS))
-    at = x * depth
-    cdf, ratio, *_ = _incomplete(at, 1 - at, a, b, _log_beta(a, b))
-    return x * jnp.sum(weights * cdf * ratio, axis=0)
+def _quadrature(x, y, a, b):
+    """In u = log x/(1 − x), where every power law is an exponential: one panel up to the mean, one beyond it."""
+    x, y, a, b = jnp.broadcast_arrays(x, y, a, b)
+    mean = lax.stop_gradient(a / (a + b))
+    below, above = jnp.where(x < mean, x, mean), jnp.where(x < mean, y, 1 - mean)
+    middle = jnp.log(_off_zero(below)) - jnp.log(_off_zero(above))
+    top = jnp.log(_off_zero(x)) - jnp.log(_off_zero(y))
+    negligible = _off_zero(below) * jnp.exp(-39 / (lax.stop_gradient(a) + 2))  # there F²/f·x is 1e-17 of its largest
+    bottom = jnp.log(negligible) - jnp.log1p(-negligible)
+    log_beta = _log_beta(a, b)
+
+    def panel(start, end, depth, weights):
+        depth, weights = (jnp.asarray(v, x.dtype).reshape((-1,) + (1,) * x.ndim) for v in (depth, weights))
+        logit = lax.stop_gradient(end - (end - start) * depth)
+        at, rest = jax.nn.sigmoid(logit), jax.nn.sigmoid(-logit)
+        cdf, ratio, *_ = _incomplete(at, rest, a, b, log_beta)
+        return (end - start) * jnp.sum(weights * cdf * ratio * at * rest, axis=0)
+
+    return panel(bottom, middle, _DEPTH, _DEPTH_WEIGHTS) + panel(middle, top, _NODES, _WEIGHTS)
 
 
 @_squared_ratio_integral.defjvp
 def _squared_ratio_integral_jvp(primals, tangents):
     x, y, a, b = primals
     x_dot, _, a_dot, b_dot = tangents
-    value, shapes_dot = jax.jvp(lambda a, b: _quadrature(x, a, b), (a, b), (a_dot, b_dot))
+    value, shapes_dot = jax.jvp(lambda a, b: _quadrature(x, y, a, b), (a, b), (a_dot, b_dot))
     cdf, ratio, *_ = _incomplete(x, y, a, b, _log_beta(a, b))
     return value, shapes_dot + cdf * ratio * x_dot

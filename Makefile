@@ -1,0 +1,26 @@
+# Needs Python ≥ 3.11 and make; everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: sweep test bench clean
+
+sweep: $(VENV)/ready  ## the main job: 200,000 points on the Treasury futures market
+	$(BIN)/jaxmech sweep experiments/us_treasury_10y_sweep.toml --out experiments/results/us_treasury_10y --overwrite
+
+test: $(VENV)/ready  ## lint and the whole suite
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/ready  ## speed against peers, one process
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[bench]"
+	$(BIN)/python benchmarks/multipliers.py
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[data,plot,test]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache build *.egg-info

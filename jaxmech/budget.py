@@ -1,0 +1,135 @@
+"""The budget constraint: the smallest effective weight at which the exchange breaks even (theory §2, §6).
+
+Everything depends on α and λ only through w = (α + λ)/(1 + λ), and revenue R(w) never falls in w. So w* is a property of
+the market alone, the optimum at α is the mechanism at w = max(α, w*), and λ = (w − α)/(1 − w).
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxmech.first_best import first_best_revenue, first_best_surplus
+from jaxmech.multipliers import implicit_tangent, solve_multipliers
+from jaxmech.outcomes import revenue
+
+MAX_STEPS = 60
+
+
+@jax.custom_jvp
+def solve_within_budget(law, risk_capacity, count, floor):
+    """The smallest w ≥ floor with R(w) ≥ 0, and the solution of (*) there.
+
+    Every market is tried at the floor. Whether first best breaks even is decided by its closed form, never by the sign
+    of a rounding-level R. Markets that fall short go on: w ↦ R is nearly linear in u = w/(1 + w)², exactly so for
+    symmetric uniform endowments, and a bracketed secant iteration in u finds its root.
+
+    Args:
+      law, risk_capacity, count: the market, groups first.
+      floor: lowest weight allowed (α), in [0, 1], one for each market of the batch.
+
+    Returns:
+      (weight, Multipliers). Derivatives are one-sided where floor = w*: those from above, dw = d floor.
+    """
+    at_first_best = first_best_revenue(law, risk_capacity, count)
+    tolerance = 4 * jnp.finfo(floor.dtype).eps
+
+    def step(state):
+        weight, bracket, running, steps, _ = state
+        solution = solve_multipliers(law, risk_capacity, count, weight)
+        earned = revenue(law, risk_capacity, count, weight, solution.eta, solution.ends)
+        bracket = _narrowed(bracket, weight, earned)
+        new = _weight_of(_secant(bracket))
+        enough = (steps == 0) & (~(at_first_best < 0) | (earned >= 0))
+        arrived = enough | (jnp.abs(new - weight) <= tolerance) | (earned == 0)
+        after = jnp.where(arrived, weight, new), bracket, ~arrived, steps + 1, solution
+        return jax.tree.map(lambda new, old: jnp.where(running, new, old), after, state)
+
+    def unfinished(state):
+        _, _, running, steps, _ = state
+        return jnp.any(running & (steps < MAX_STEPS))
+
+    zero = jnp.zeros_like(floor)
+    # R(u) ≈ R(0) + 2 surplus·u, exact for symmetric uniform endowments, stands in for R at the upper end.
+    surplus = first_best_surplus(law, risk_capacity, count)
+    guess = jnp.maximum(at_first_best + 0.5 * surplus, 0.05 * surplus)
+    bracket = zero, jnp.minimum(at_first_best, 0.0), zero + 0.25, guess, zero
+    nothing = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
+        jax.eval_shape(solve_multipliers, law, risk_capacity, count, floor),
+    )
+    start = floor, bracket, jnp.full(floor.shape, True), jnp.zeros(floor.shape, int), nothing
+    weight, *_, solution = lax.while_loop(unfinished, step, start)
+    return weight, solution
+
+
+def _weight_of(u):
+    """w in [0, 1] with w/(1 + w)² = u, u in [0, ¼]."""
+    root = jnp.sqrt(jnp.maximum(1 - 4 * u, 0.0))
+    return 2 * u / (1 - 2 * u + root)
+
+
+def _narrowed(bracket, weight, earned):
+    """The bracket (u low, R low, u high, R high, side last moved) once R(weight) is known.
+
+    Anderson and Björck: when one end moves twice running, the value kept at the other is scaled down.
+    """
+    low, short, high, over, side = bracket
+    u = weight / (1 + weight) ** 2
+    below = earned < 0
+    now = jnp.where(below, -1.0, 1.0)
+    scale = 1 - earned / jnp.where(below, short, over)
+    scale = jnp.where(now == side, jnp.where(scale > 0, scale, 0.5), 1.0)
+    return (
+        jnp.where(below, u, low),
+        jnp.where(below, earned, short * scale),
+        jnp.where(below, high, u),
+        jnp.where(below, over * scale, earned),
+        now,
+    )
+
+
+def _secant(bracket):
+    low, short, high, over, _ = bracket
+    return jnp.clip(low - short * (high - low) / (over - short), low, high)
+
+
+@solve_within_budget.defjvp
+def _solve_within_budget_jvp(primals, tangents):
+    """Where the budget binds R(w*) = 0 gives dw* = −dR/R'(w*); elsewhere w is the floor."""
+    *market, floor = primals
+    *market_dot, floor_dot = tangents
+    weight, solution = solve_within_budget(*primals)
+    at = (*market, weight)
+
+    def along(market_dot, weight_dot):
+        solution_dot = implicit_tangent(solution, at, (*market_dot, weight_dot))
+        _, earned_dot = jax.jvp(
+            revenue,
+            (*at, solution.eta, solution.ends),
+            (*market_dot, weight_dot, solution_dot.eta, solution_dot.ends),
+        )
+        return solution_dot, earned_dot
+
+    still = jax.tree.map(jnp.zeros_like, tuple(market))
+    by_market, earned_dot = along(market_dot, jnp.zeros_like(weight))
+    by_weight, slope = along(still, jnp.ones_like(weight))
+    binds = weight > floor
+    weight_dot = jnp.where(binds, -earned_dot / jnp.where(binds, slope, 1.0), floor_dot)
+    solution_dot = by_market._replace(
+        eta=by_market.eta + weight_dot * by_weight.eta, ends=by_market.ends + weight_dot * by_weight.ends
+    )
+    return (weight, solution), (weight_dot, solution_dot)
+
+
+@jax.jit
+def budget_weight(market):
+    """w*: the smallest effective weight in [0, 1] at which revenue covers costs, 0 where first best breaks even.
+
+    Args:
+      market: a Market, or a batch with trailing axes.
+
+    Returns:
+      w*, scalar or of the batch's shape. Smooth where positive, derivative 0 where it is 0.
+    """
+    floor = jnp.zeros_like(market.total_risk_capacity)
+    return solve_within_budget(market.endowment, market.risk_capacity, market.count, floor)[0]

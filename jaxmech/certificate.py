@@ -1,0 +1,106 @@
+"""Every answer proves itself (theory §11): weak duality, participation, monotonicity and the budget, all checked.
+
+The dual bound holds for the Ω built from *any* η, and the allocation is priced as it is, with the residual of (*)
+charged to it. So the duality gap bounds what any other mechanism could add, however the numbers were found.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.first_best import first_best_surplus
+from jaxmech.groups import total
+from jaxmech.outcomes import interim_moments, revenue_by_group, trade_gain_by_group
+
+# Fractions of the way from an end of the support to the binding interval at which types are looked at.
+_DEPTHS = np.linspace(0, 1, 17)
+
+
+class Certificate(NamedTuple):
+    """Evidence for one mechanism, or a batch. All but the residual are in units of the first-best surplus."""
+
+    residual: jax.Array  # largest |E X̄| that a binding type should not have, relative to width + |η|
+    duality_gap: jax.Array  # upper bound on what any feasible mechanism could add to wR + (1 − w)A
+    participation_slack: jax.Array  # least utility gain of any type looked at; ≥ 0 up to rounding
+    monotonicity_breach: jax.Array  # largest fall of the virtual type, relative to the width of the support
+    budget_shortfall: jax.Array  # −R where R < 0
+    ok: jax.Array  # all of them within tolerance
+
+    def raise_if_failed(self, what="the mechanism"):
+        """Host only. ValueError naming the worst lane and what went wrong."""
+        ok = np.atleast_1d(np.asarray(self.ok))
+        if ok.all():
+            return
+        lane = int(np.argmin(ok))
+        values = {name: float(np.atleast_1d(np.asarray(getattr(self, name)))[lane]) for name in self._fields[:-1]}
+        report = ", ".join(f"{name} {value:.1e}" for name, value in values.items())
+        remedy = "check Condition 2 (log-concave endowments)" if values["monotonicity_breach"] > 1e-9 else "report it"
+        raise ValueError(f"{what}: {np.sum(~ok)} of {ok.size} failed, first lane {lane}: {report}; {remedy}")
+
+
+def tolerance_of(dtype):
+    """What `.ok` allows: 1e-9 in float64, a few thousandths in float32."""
+    return float(np.finfo(dtype).eps) ** 0.5 / 15
+
+
+@jax.jit
+def certify(mechanism) -> Certificate:
+    """Check a mechanism without trusting the solver.
+
+    Args:
+      mechanism: a Mechanism, or a batch of them.
+
+    Returns:
+      Certificate of the batch's shape; `.ok` is False on any lane with a NaN.
+    """
+    market, weight = mechanism.market, mechanism.weight
+    law, risk_capacity, count = market.endowment, market.risk_capacity, market.count
+    interim = interim_moments(law, risk_capacity, count, weight, mechanism.eta, mechanism.ends)
+    capacity = market.total_risk_capacity
+    share, mean = risk_capacity / capacity, interim.mean
+    total_mean = total(count * mean)
+    # X̄ = (1 − s)(η − V) + ε exactly; ε = 0 solves (*).
+    offset = share * (total_mean - mean) - (1 - share) * mechanism.eta
+    charged = interim._replace(
+        cross=interim.cross + offset * law.mean,
+        allocation_square=interim.allocation_square + 2 * offset * interim.allocation_mean + offset**2,
+        rent=interim.rent + jnp.abs(offset) * law.width,
+    )
+    earned = total(revenue_by_group(charged, risk_capacity, count))
+    gained = total(trade_gain_by_group(charged, risk_capacity, count))
+    bound = 0.5 * total(
+        count * (interim.variance * (1 / risk_capacity - 1 / capacity))
+        + count * risk_capacity * (mean / risk_capacity - total_mean / capacity) ** 2
+    )
+    surplus = first_best_surplus(law, risk_capacity, count)
+    gap = (bound - weight * earned - (1 - weight) * gained) / surplus
+    residual = jnp.max(jnp.abs(offset) / (law.width + jnp.abs(mechanism.eta)), axis=0)
+    breach, gain = _along_the_support(mechanism)
+    charge = jnp.max(jnp.abs(offset) * law.width / risk_capacity, axis=0)
+    slack = (gain - charge) / surplus
+    shortfall = jnp.maximum(0.0, -earned / surplus)
+    allowed = tolerance_of(surplus.dtype)
+    balanced = (shortfall <= allowed) | (weight == 0)
+    ok = (
+        (residual <= allowed)
+        & (jnp.abs(gap) <= allowed)
+        & (slack >= -allowed)
+        & (breach <= allowed)
+        & balanced
+        & (mechanism.error <= allowed)
+    )
+    return Certificate(residual, gap, slack, breach, shortfall, ok)
+
+
+def _along_the_support(mechanism):
+    """Largest fall of V between neighbouring types, over the width, and the least utility gain, over all groups."""
+    law, ends = mechanism.market.endowment, mechanism.ends
+    shape = (-1,) + (1,) * jnp.ndim(mechanism.eta)
+    depths = jnp.asarray(_DEPTHS, mechanism.eta.dtype).reshape(shape)
+    left = law.lower + depths * (ends[0] - law.lower)
+    right = -ends[1] + depths * (law.upper + ends[1])
+    types = jnp.concatenate([left, right])
+    falls = -jnp.diff(mechanism.virtual_type(types), axis=0) / law.width
+    return jnp.maximum(0.0, jnp.max(falls, axis=(0, 1))), jnp.min(mechanism.utility_gain(types), axis=(0, 1))

@@ -1,0 +1,41 @@
+"""The first best (Lemma 2) and what it costs (Proposition 1, with its size)."""
+
+import jax.numpy as jnp
+
+from jaxmech.groups import total
+
+
+def first_best_revenue(law, risk_capacity, count):
+    """Largest expected revenue under the first best allocation, Proposition 1 made exact (theory §6).
+
+        R = −½ Σ δ_i²/(K − κ_i) + Σ (K − κ_i)/(2Kκ_i) dist(η_i, [l_i, h_i])²,   δ_i = μ_i − s_i Σμ
+
+    The second sum vanishes under Condition 1, which the paper's "only if" needs (erratum E6). A δ that is rounding
+    is taken as zero, so that proportional means give exactly 0.
+    """
+    mean, capacity = law.mean, total(count * risk_capacity)
+    share, others = risk_capacity / capacity, capacity - risk_capacity
+    imbalance = mean - share * total(count * mean)
+    rounding = 32 * jnp.finfo(mean.dtype).eps * (jnp.abs(mean) + share * total(count * jnp.abs(mean)))
+    imbalance = jnp.where(jnp.abs(imbalance) > rounding, imbalance, 0.0)
+    neutral = risk_capacity * (total(count * mean) - mean) / others
+    outside = jnp.where(neutral > law.upper, neutral - law.upper, jnp.where(neutral < law.lower, law.lower - neutral, 0.0))
+    cost = imbalance**2 / (2 * others) - others / (2 * capacity * risk_capacity) * outside**2
+    return -total(count * cost)
+
+
+def first_best_efficiency(law, risk_capacity, count):
+    """−E[(ΣZ)²]/(2K): holding costs when everybody holds his share of the total (Lemma 2)."""
+    spread = total(count * law.variance) + total(count * law.mean) ** 2
+    return -spread / (2 * total(count * risk_capacity))
+
+
+def first_best_surplus(law, risk_capacity, count):
+    """Gain of the first best over no trade, the natural unit of every other gain.
+
+        Σ v_i (1/κ_i − 1/K)/2 + ½ Σ κ_i (μ_i/κ_i − Σμ/K)²
+    """
+    capacity = total(count * risk_capacity)
+    price = total(count * law.mean) / capacity
+    spread = law.variance * (1 / risk_capacity - 1 / capacity)
+    return 0.5 * total(count * (spread + risk_capacity * (law.mean / risk_capacity - price) ** 2))

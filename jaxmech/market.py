@@ -1,0 +1,277 @@
+"""Who trades: groups of identical traders with private endowments and public risk capacities.
+
+`Market.of` is the checked door: what passes it is broadcast to one entry a group and free of bad values. The class
+itself checks nothing, because JAX rebuilds it with tracers; solvers report trouble as status.
+"""
+
+import tomllib
+import warnings
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.endowments import FAMILIES, Law, SideBySide
+from jaxmech.endowments.beta import LARGEST_SHAPE
+from jaxmech.groups import total
+
+
+class MarketError(ValueError):
+    """A market that cannot be: says which argument, which traders, the value, and what to do."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Traders:
+    """One or several groups of identical traders (arrays = several groups).
+
+    Args:
+      endowment: endowment law; fields are scalars or (groups,) arrays.
+      risk_capacity: κ > 0, units of the asset per unit of marginal holding cost; scalar or (groups,).
+      count: traders in each group, whole numbers ≥ 1; scalar or (groups,).
+      name: what to call the group in tables; for several groups a number is appended.
+    """
+
+    endowment: Law
+    risk_capacity: jax.Array
+    count: jax.Array = 1
+    name: str = field(default="", metadata={"static": True})
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Market:
+    """Groups of traders, in order. Build one with `Market.of` or `Market.from_toml`.
+
+    Args:
+      endowment: law of all G groups, fields of shape (G,).
+      risk_capacity: κ, shape (G,).
+      count: n, shape (G,), as floats, so that derivatives to it exist.
+      names: one name a group.
+
+    A batch of markets carries further axes behind the group axis of every field: (G, B). That is the fast form; `vmap`
+    over markets with the batch axis in front works too.
+    """
+
+    endowment: Law
+    risk_capacity: jax.Array
+    count: jax.Array
+    names: tuple = field(default=(), metadata={"static": True})
+
+    @classmethod
+    def of(cls, *traders) -> "Market":
+        """A market of the given traders, groups in the order given.
+
+        Raises:
+          MarketError: naming the traders, the argument, the value and the remedy; before anything is compiled.
+        """
+        _warn_without_x64()
+        if not traders:
+            raise MarketError("a market needs traders: Market.of(Traders(Uniform(-1, 1), risk_capacity=0.5, count=5))")
+        blocks = [_checked(block, place) for place, block in enumerate(traders, 1)]
+        names = _distinct_names(sum((names for *_, names in blocks), ()))
+        count = jnp.concatenate([count for *_, count, _ in blocks])
+        if not isinstance(count, jax.core.Tracer) and np.sum(count) < 2:
+            raise MarketError("count: a market needs at least two traders, got one; add traders or raise count")
+        return cls(_side_by_side([law for law, *_ in blocks]), jnp.concatenate([k for _, k, *_ in blocks]), count, names)
+
+    @classmethod
+    def from_toml(cls, path) -> "Market":
+        """The market described in a TOML file: one [[traders]] table a group, each with an `endowment` table.
+
+            [[traders]]
+            name = "dealer"
+            count = 40
+            risk_capacity = 0.5
+            endowment = { law = "truncated_normal", loc = 0.0, scale = 0.5, lower = -1.0, upper = 1.0 }
+
+        Raises:
+          MarketError: missing file, bad TOML, unknown law or key, or whatever `Market.of` refuses.
+        """
+        return cls.of(*_traders_from(read_toml(path), path))
+
+    @property
+    def groups(self) -> int:
+        """Number of groups G."""
+        return self.risk_capacity.shape[0]
+
+    @property
+    def total_risk_capacity(self):
+        """K = Σ κ over traders."""
+        return total(self.count * self.risk_capacity)
+
+    def laws(self):
+        """(law, first group, groups) for each family in order."""
+        parts = self.endowment.laws if isinstance(self.endowment, SideBySide) else (self.endowment,)
+        starts = np.cumsum([0] + [part.lower.shape[0] for part in parts])
+        return [(part, int(a), int(b - a)) for part, a, b in zip(parts, starts, starts[1:], strict=False)]
+
+
+@jax.jit
+def condition_1(market):
+    """Condition 1 per group: under first best the lowest type buys and the highest sells, in expectation.
+
+    Not needed by the solver (theory §3): where it fails the trader always buys, or always sells.
+    """
+    mean, law = market.endowment.mean, market.endowment
+    others = market.total_risk_capacity - market.risk_capacity
+    neutral = market.risk_capacity * (total(market.count * mean) - mean) / others
+    return (law.lower < neutral) & (neutral < law.upper)
+
+
+@partial(jax.jit, static_argnames="points")
+def condition_2(market, points=129):
+    """Condition 2 per group: F/f increasing and (1 − F)/f decreasing, checked at `points` types of the support."""
+    sides = market.endowment.both_sides()
+    steps = jnp.linspace(0, 1, points + 2)[1:-1].reshape((-1,) + (1,) * sides.lower.ndim)
+    slopes = sides.left_tail(sides.lower + steps * (sides.upper - sides.lower)).ratio_slope
+    return jnp.all(slopes >= -1e-9, axis=(0, 1))
+
+
+def read_toml(path) -> dict:
+    """A TOML file as a dictionary; MarketError says what is missing or where it does not parse."""
+    path = Path(path)
+    if not path.is_file():
+        raise MarketError(f"{path}: no such file; give the path of a market's TOML file")
+    try:
+        return tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise MarketError(f"{path}: not valid TOML: {error}") from None
+
+
+def _traders_from(table, path):
+    _only_keys(table, {"name", "traders", "provenance", "units"}, path)
+    groups = table.get("traders")
+    if not isinstance(groups, list) or not groups:
+        raise MarketError(f"{path}: no [[traders]] table; write one for each group of traders")
+    traders = []
+    for place, group in enumerate(groups, 1):
+        where = f"{path}: traders {place} ({group.get('name', 'unnamed')})"
+        _only_keys(group, {"name", "count", "risk_capacity", "endowment"}, where, {"risk_capacity", "endowment"})
+        law = _law_from(group["endowment"], where)
+        traders.append(Traders(law, group["risk_capacity"], group.get("count", 1), group.get("name", "")))
+    return traders
+
+
+def _law_from(table, where):
+    if not isinstance(table, dict) or table.get("law") not in FAMILIES:
+        got = table.get("law") if isinstance(table, dict) else table
+        raise MarketError(f"{where}: endowment law {got!r} is unknown; choose one of {', '.join(FAMILIES)}")
+    family = FAMILIES[table["law"]]
+    names = [entry.name for entry in fields(family)]
+    _only_keys(table, {"law", *names}, f"{where}: endowment", set(names))
+    return family(**{name: table[name] for name in names})
+
+
+def _only_keys(table, allowed, where, required=frozenset()):
+    for key in table:
+        if key not in allowed:
+            raise MarketError(f"{where}: unknown key {key!r}; allowed: {', '.join(sorted(allowed))}")
+    for key in sorted(required - set(table)):
+        raise MarketError(f"{where}: {key!r} is missing")
+
+
+def _checked(block, place):
+    """(law, risk capacity, count, names) of one Traders argument, broadcast to its groups and checked."""
+    if not isinstance(block, Traders):
+        raise MarketError(f"argument {place} is {block!r}; Market.of takes Traders(endowment, risk_capacity, count)")
+    called = f"traders {place}" + (f" ({block.name})" if block.name else "")
+    if not isinstance(block.endowment, Law):
+        raise MarketError(f"endowment of {called} is {block.endowment!r}; give a law such as Uniform(-1, 1)")
+    family = type(block.endowment)
+    entries = {entry.name: getattr(block.endowment, entry.name) for entry in fields(family)}
+    entries |= {"risk_capacity": block.risk_capacity, "count": block.count}
+    arrays = {name: _numbers(name, value, called) for name, value in entries.items()}
+    try:
+        shape = jnp.broadcast_shapes((1,), *(jnp.shape(value) for value in arrays.values()))
+    except ValueError:
+        shapes = ", ".join(f"{name} {jnp.shape(value)}" for name, value in arrays.items())
+        raise MarketError(f"shapes of {called} do not fit together: {shapes}; use scalars or (groups,)") from None
+    if len(shape) > 1:
+        raise MarketError(f"{called}: fields have shape {shape}; use scalars or (groups,) and batch with vmap or sweep")
+    arrays = {name: jnp.broadcast_to(value, shape) for name, value in arrays.items()}
+    if not any(isinstance(value, jax.core.Tracer) for value in arrays.values()):
+        _check_values({name: np.asarray(value) for name, value in arrays.items()}, called)
+    names = tuple(f"{block.name}_{k + 1}" if shape[0] > 1 and block.name else block.name for k in range(shape[0]))
+    law = family(**{entry.name: arrays[entry.name] for entry in fields(family)})
+    return law, arrays["risk_capacity"], arrays["count"], names
+
+
+def _numbers(name, value, called):
+    try:
+        return jnp.asarray(value, jnp.result_type(float))
+    except (TypeError, ValueError):
+        raise MarketError(f"{name} of {called} is {value!r}; give a number or an array of numbers") from None
+
+
+_RULES = {
+    "risk_capacity": (lambda v: v["risk_capacity"] > 0, "must be > 0"),
+    "count": (lambda v: (v["count"] >= 1) & (v["count"] == np.round(v["count"])), "must be a whole number ≥ 1"),
+    "scale": (lambda v: v["scale"] > 0, "must be > 0"),
+    "a": (lambda v: (v["a"] > 0) & (v["a"] <= LARGEST_SHAPE), f"must be > 0 and at most {LARGEST_SHAPE:g}"),
+    "b": (lambda v: (v["b"] > 0) & (v["b"] <= LARGEST_SHAPE), f"must be > 0 and at most {LARGEST_SHAPE:g}"),
+    "lower": (lambda v: v["lower"] < v["upper"], "must lie below upper"),
+}
+
+
+def valid_parameters(values):
+    """Which groups have parameters a market can have: the rules of `Market.of` as data, for sweeps."""
+    good = True
+    for value in values.values():
+        good &= np.isfinite(value)
+    for name, (rule, _) in _RULES.items():
+        if name in values:
+            good &= rule(values)
+    return good
+
+
+def _check_values(values, called):
+    def refuse(name, good, remedy):
+        if not np.all(good):
+            group = int(np.argmin(good))
+            which = f"{called}, group {group + 1}" if good.size > 1 else called
+            extra = f" (upper is {values['upper'][group]:g})" if name == "lower" and "below" in remedy else ""
+            raise MarketError(f"{name} of {which} is {values[name][group]:g}{extra}; it {remedy}")
+
+    for name, value in values.items():
+        refuse(name, np.isfinite(value), "must be a finite number")
+    for name, (rule, remedy) in _RULES.items():
+        if name in values:
+            refuse(name, rule(values), remedy)
+
+
+def _distinct_names(names):
+    """Names as given; unnamed groups are called group_1, group_2, … by their place."""
+    filled = tuple(name or f"group_{place}" for place, name in enumerate(names, 1))
+    for name in filled:
+        if filled.count(name) > 1:
+            raise MarketError(f"name {name!r} is used by {filled.count(name)} groups; give each group its own")
+    return filled
+
+
+def _side_by_side(laws):
+    """One law of all groups; neighbours of one family are merged, so that they are computed together."""
+    merged = [laws[0]]
+    for law in laws[1:]:
+        if type(law) is type(merged[-1]):
+            merged[-1] = jax.tree.map(lambda *parts: jnp.concatenate(parts), merged[-1], law)
+        else:
+            merged.append(law)
+    return merged[0] if len(merged) == 1 else SideBySide(tuple(merged))
+
+
+_warned = False
+
+
+def _warn_without_x64():
+    global _warned
+    if not _warned and jnp.result_type(float) != jnp.float64:
+        _warned = True
+        warnings.warn(
+            "jaxmech runs in float32: answers carry about five digits. For float64 call "
+            "jax.config.update('jax_enable_x64', True) before the first market.",
+            stacklevel=3,
+        )

@@ -1,0 +1,128 @@
+"""An optimal direct mechanism and its functions of type."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.groups import total
+from jaxmech.market import Market
+from jaxmech.outcomes import interim_moments
+from jaxmech.virtual_types import virtual_type
+
+_NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(32))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Mechanism:
+    """The exchange mechanism that maximises αR + (1 − α)A subject to R ≥ 0 (Theorem 1). Made by `solve`.
+
+    Functions of type take z of shape (..., G), one column a group; `allocation` takes one column a trader. Types outside
+    the support are the caller's mistake and give numbers without meaning.
+    """
+
+    market: Market
+    alpha: jax.Array  # weight on revenue in the objective
+    weight: jax.Array  # w = (α + λ)/(1 + λ), the effective revenue weight
+    eta: jax.Array  # η, (G,): virtual type of those who expect no trade, Eq. (13)
+    ends: jax.Array  # (a, −b), (2, G): the binding interval, its upper end mirrored
+    error: jax.Array  # distance to the solution of the multiplier system, relative; ∞ where it failed
+    steps: jax.Array  # steps of the solver
+
+    @property
+    def binding_interval(self):
+        """[a, b] of each group, shape (G, 2): the types whose participation constraint binds (Lemma 3)."""
+        return jnp.stack([self.ends[0], -self.ends[1]], axis=1)
+
+    @property
+    def budget_multiplier(self):
+        """λ ≥ 0, the multiplier of the budget constraint, Eq. (19): 0 unless α < w*."""
+        binds = self.weight > self.alpha
+        return jnp.where(binds, (self.weight - self.alpha) / jnp.where(binds, 1 - self.weight, 1.0), 0.0)
+
+    @jax.jit
+    def virtual_type(self, z):
+        """V(z), Eq. (12) corrected (erratum E1); asset units."""
+        return virtual_type(z, self.market.endowment, self.eta, self.ends, self.weight)
+
+    @jax.jit
+    def participation_multiplier(self, z):
+        """Ω(z) in the paper's scale, Eq. (15): rises from 0 at a to α + λ at b.
+
+            Ω = (1 + λ) [w F + f·(z − V)]
+        """
+        law, low, high = self.market.endowment, self.ends[0], -self.ends[1]
+        clipped = jnp.where(z < low, low, jnp.where(z > high, high, z))
+        inner = self.weight * law.cdf(clipped) + law.pdf(clipped) * (clipped - self.eta)
+        omega = jnp.where(z < low, 0.0, jnp.where(z > high, self.weight, inner))
+        return (1 + self.budget_multiplier) * omega
+
+    @jax.jit
+    def interim_allocation(self, z):
+        """X̄(z) = E[X | Z = z] = (1 − s)(η − V(z)), the expected purchase of type z; asset units."""
+        return (1 - self._share) * (self.eta - self.virtual_type(z))
+
+    @jax.jit
+    def utility_gain(self, z):
+        """Expected gain of type z over staying away, Eq. (3) with the binding type at 0; money.
+
+            g(z) = (1/κ) [∫_l^a X̄ − ∫_l^z X̄] ≥ 0
+        """
+        law, low, high = self.market.endowment, self.ends[0], -self.ends[1]
+        below, above = jnp.where(z < low, z, low), jnp.where(z > high, z, high)
+        left = self._gain_on_one_side(law, below, low, self.eta)
+        right = self._gain_on_one_side(law.reflected(), -above, -high, -self.eta)
+        return (1 - self._share) / self.market.risk_capacity * (left + right)
+
+    def _gain_on_one_side(self, law, z, end, eta):
+        """∫_z^end (η − V) for z ≤ end."""
+        reach = (end - z)[None]
+        nodes, weights = (jnp.asarray(v, reach.dtype).reshape((-1,) + (1,) * (reach.ndim - 1)) for v in (_NODES, _WEIGHTS))
+        # Squared nodes: F/f changes fastest next to the binding interval.
+        rent = jnp.sum(2 * nodes * weights * reach * law.cdf_ratio(end - reach * nodes**2), axis=0)
+        return (eta - 0.5 * (z + end)) * (end - z) - self.weight * rent
+
+    @jax.jit
+    def interim_transfer(self, z):
+        """Expected payment of type z, Eq. (4). Also the deterministic transfer T(z) of Corollary 1.2; money."""
+        expected, law_moments = self.interim_allocation(z), self._moments()
+        others = total(self.market.count * law_moments.variance) - law_moments.variance
+        square = expected**2 + self._share**2 * others
+        return -(0.5 * square + z * expected) / self.market.risk_capacity - self.utility_gain(z)
+
+    deterministic_transfer = interim_transfer
+
+    def allocation(self, z):
+        """X ex post, Eq. (12): what each trader buys, given everybody's endowment.
+
+            X_i = −V_i + s_i Σ_j V_j
+
+        Args:
+          z: endowments, shape (..., N), one column a trader, groups in order.
+
+        Returns:
+          Purchases, shape of z; they sum to zero.
+        """
+        group = self.trader_groups(z.shape[-1])
+        by_group = self.virtual_type(jnp.broadcast_to(z[..., None], z.shape + self.eta.shape))
+        virtual = jnp.take_along_axis(by_group, jnp.broadcast_to(group[:, None], z.shape + (1,)), axis=-1)[..., 0]
+        return -virtual + jnp.take(self._share, group) * jnp.sum(virtual, axis=-1, keepdims=True)
+
+    def trader_groups(self, traders):
+        """Group of each of the N traders, in order; ValueError when the market has another number of traders."""
+        count = self.market.count
+        if not isinstance(count, jax.core.Tracer) and traders != int(np.sum(count)):
+            raise ValueError(f"z has {traders} columns, but the market has {int(np.sum(count))} traders, one column each")
+        return jnp.repeat(jnp.arange(self.market.groups), count.astype(int), total_repeat_length=traders)
+
+    @property
+    def _share(self):
+        return self.market.risk_capacity / self.market.total_risk_capacity
+
+    def _moments(self):
+        market = self.market
+        return interim_moments(
+            market.endowment, market.risk_capacity, market.count, self.weight, self.eta, self.ends
+        )

@@ -1,0 +1,141 @@
+"""Revenue, efficiency and probabilities as closed forms and one-dimensional integrals (theory §5). No simulation.
+
+With d = c − a measured from a point c of the support (c = η when η is inside), and G, H the first two integrals of F at
+a, the types below the binding interval contribute
+
+    B = E[c − V]       = d F + (1 − w) G
+    S = E[(c − V)²]    = d² F + 2(1 − w)(d G + H) + w² Q,      Q = ∫ F²/f
+    C = E[(a − Z)(c − V)] = d G + (2 − w) H
+    ∫ F (c − V)        = d G + H − w Q
+
+and those above it the same for the mirror image.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxmech.first_best import first_best_efficiency, first_best_surplus
+from jaxmech.groups import mirrored, total
+from jaxmech.virtual_types import branch, expected_virtual_type
+
+
+class Interim(NamedTuple):
+    """What one trader of each group expects, shape (G, ...)."""
+
+    mean: jax.Array  # m = E V
+    variance: jax.Array  # v = Var V
+    allocation_mean: jax.Array  # E X, asset units
+    allocation_square: jax.Array  # E X²
+    cross: jax.Array  # E[Z X]
+    rent: jax.Array  # I = ∫ F X̄⁺ + (1 − F) X̄⁻, κ times the expected gain from participating
+    no_trade: jax.Array  # p, probability of expecting no trade
+
+
+class Outcomes(NamedTuple):
+    """What a mechanism achieves in expectation. Money and holding cost share one unit (asset²/risk capacity)."""
+
+    revenue: jax.Array  # R, Eq. (5)
+    efficiency: jax.Array  # A = −expected holding costs after trade
+    first_best_efficiency: jax.Array  # A under Lemma 2
+    first_best_surplus: jax.Array  # first-best A less that of no trade
+    no_trade_probability: jax.Array  # probability that nobody trades at all
+    revenue_by_group: jax.Array  # (G, ...), all traders of the group together
+    efficiency_by_group: jax.Array  # (G, ...), likewise
+    utility_gain_by_group: jax.Array  # (G, ...), likewise: expected gain over staying away
+    no_expected_trade_probability: jax.Array  # (G, ...), one trader: F(b) − F(a)
+
+
+def interim_moments(law, risk_capacity, count, weight, eta, ends) -> Interim:
+    """The moments of §5 at given multipliers; see the module's docstring for the letters."""
+    sides = law.both_sides()
+    at_ends = branch(sides.prepare(), ends, weight)
+    square_integral = sides.squared_ratio_integral(ends)
+    mean, middle, centre = expected_virtual_type(eta, ends, at_ends, law, weight)
+    cdf, first, second = at_ends.cdf, at_ends.integral, at_ends.second_integral
+    gap = mirrored(centre, centre) - ends
+    off = eta - centre  # 0 unless η lies outside the support
+    shortfall = gap * cdf + (1 - weight) * first
+    square = gap**2 * cdf + 2 * (1 - weight) * (gap * first + second) + weight**2 * square_integral
+    lever = gap * first + (2 - weight) * second
+    earned = (gap + mirrored(off, off)) * first + second - weight * square_integral
+    variance = square[0] + square[1] + off**2 * middle - (mean - centre) ** 2
+
+    low, high = ends[0], -ends[1]
+    middle_mean = law.mean - (low * cdf[0] - first[0]) - (high * cdf[1] + first[1])
+    # E[Z(η − V)] = E[Z(c − V)] + (η − c) E Z, and c − V = −(η − c) on the binding interval.
+    pull = low * shortfall[0] - lever[0] - high * shortfall[1] - lever[1] + off * (law.mean - middle_mean)
+
+    capacity = total(count * risk_capacity)
+    share = risk_capacity / capacity
+    others_variance = total(count * variance) - variance
+    expected = (1 - share) * (eta - mean)
+    return Interim(
+        mean=mean,
+        variance=variance,
+        allocation_mean=expected,
+        allocation_square=(1 - share) ** 2 * variance + share**2 * others_variance + expected**2,
+        cross=(1 - share) * pull,
+        rent=(1 - share) * (earned[0] + earned[1]),
+        no_trade=middle,
+    )
+
+
+def revenue_by_group(interim, risk_capacity, count):
+    """Expected payments of each group, Eq. (5) with the participation constraint binding: R_i n_i."""
+    return -count * (interim.cross + interim.rent + 0.5 * interim.allocation_square) / risk_capacity
+
+
+def revenue(law, risk_capacity, count, weight, eta, ends):
+    """R alone."""
+    interim = interim_moments(law, risk_capacity, count, weight, eta, ends)
+    return total(revenue_by_group(interim, risk_capacity, count))
+
+
+def trade_gain_by_group(interim, risk_capacity, count):
+    """Holding costs saved by trading: A less that of no trade, by group."""
+    return -count * (2 * interim.cross + interim.allocation_square) / (2 * risk_capacity)
+
+
+@jax.jit
+def outcomes(mechanism) -> Outcomes:
+    """Expected outcomes of a mechanism.
+
+    Args:
+      mechanism: a Mechanism, or a batch of them.
+
+    Returns:
+      Outcomes; scalars have the batch's shape, arrays by group have the group axis in front.
+    """
+    market = mechanism.market
+    law, risk_capacity, count = market.endowment, market.risk_capacity, market.count
+    interim = interim_moments(law, risk_capacity, count, mechanism.weight, mechanism.eta, mechanism.ends)
+    by_group = revenue_by_group(interim, risk_capacity, count)
+    held = trade_gain_by_group(interim, risk_capacity, count) - count * law.second_moment / (2 * risk_capacity)
+    return Outcomes(
+        revenue=total(by_group),
+        efficiency=total(held),
+        first_best_efficiency=first_best_efficiency(law, risk_capacity, count),
+        first_best_surplus=first_best_surplus(law, risk_capacity, count),
+        no_trade_probability=_no_trade_probability(mechanism, interim.no_trade),
+        revenue_by_group=by_group,
+        efficiency_by_group=held,
+        utility_gain_by_group=count * interim.rent / risk_capacity,
+        no_expected_trade_probability=interim.no_trade,
+    )
+
+
+def _no_trade_probability(mechanism, no_trade):
+    """Π p_i when all traders share one marginal value η_i/κ_i on their intervals, as symmetric traders do; else 0.
+
+    Nobody trades iff V_i/κ_i is the same for all, and V has atoms only at η.
+    """
+    market = mechanism.market
+    price = mechanism.eta / market.risk_capacity
+    spread = jnp.max(price, axis=0) - jnp.min(price, axis=0)
+    scale = jnp.max(market.endowment.width / market.risk_capacity, axis=0)
+    shared = spread <= 1e3 * jnp.finfo(price.dtype).eps * scale
+    probability = jnp.where(no_trade > 0, no_trade, 1.0)
+    product = jnp.exp(total(market.count * jnp.log(probability)))
+    return jnp.where(shared & jnp.all(no_trade > 0, axis=0), product, 0.0)

@@ -1,0 +1,66 @@
+"""From a market to its optimal mechanism."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from jaxmech.budget import solve_within_budget
+from jaxmech.market import Market, MarketError
+from jaxmech.mechanism import Mechanism
+from jaxmech.multipliers import solve_multipliers
+
+
+def solve(market, alpha) -> Mechanism:
+    """The mechanism that maximises αR + (1 − α)A subject to budget balance R ≥ 0 (Theorem 1).
+
+    Args:
+      market: a Market; batches carry trailing axes, or use `vmap`.
+      alpha: weight on revenue, in [0, 1]; a number, or an array of the batch's shape.
+
+    Returns:
+      Mechanism, differentiable in the market and in α. Nothing raises inside jit: see `.error` and `certify`.
+
+    Raises:
+      MarketError: market is not a Market, or alpha is outside [0, 1] or not finite (outside jit only).
+    """
+    weight = _weight(market, alpha, "alpha")
+    return _solve(market, weight)
+
+
+@jax.jit
+def _solve(market, weight):
+    reached, solution = solve_within_budget(market.endowment, market.risk_capacity, market.count, weight)
+    return Mechanism(market, weight, reached, solution.eta, solution.ends, solution.error, solution.steps)
+
+
+def solve_at_weight(market, weight, alpha=None) -> Mechanism:
+    """The mechanism at a given effective weight w, budget balanced or not.
+
+    With w = max(α, w*) this is `solve` without searching for w*: sweeps over α on one market find w* once.
+
+    Args:
+      market: a Market, or a batch.
+      weight: w in [0, 1].
+      alpha: the α it stands for; w itself if not given.
+    """
+    weight = _weight(market, weight, "weight")
+    alpha = weight if alpha is None else _weight(market, alpha, "alpha")
+    return _solve_at_weight(market, weight, alpha)
+
+
+@jax.jit
+def _solve_at_weight(market, weight, alpha):
+    solution = solve_multipliers(market.endowment, market.risk_capacity, market.count, weight)
+    return Mechanism(market, alpha, weight, solution.eta, solution.ends, solution.error, solution.steps)
+
+
+def _weight(market, value, name):
+    if not isinstance(market, Market):
+        raise MarketError(f"market is {type(market).__name__}; build one with Market.of(Traders(...), ...)")
+    if not isinstance(value, Tracer):
+        array = np.asarray(value, float)
+        bad = ~((array >= 0) & (array <= 1))
+        if np.any(bad):
+            raise MarketError(f"{name} is {array[bad].flat[0]:g}; it must lie in [0, 1], 1 for revenue alone")
+    return jnp.broadcast_to(jnp.asarray(value, market.risk_capacity.dtype), jnp.shape(market.risk_capacity)[1:])
