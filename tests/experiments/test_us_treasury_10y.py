@@ -1,0 +1,101 @@
+"""The fitted market of the 10-year US Treasury note, and the script that fits it."""
+
+import importlib.util
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import jaxmech as jm
+
+COLUMNS = ("contract", "date", "category", "long", "short", "spread", "traders_long", "traders_short")
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+MARKET = EXPERIMENTS / "markets" / "us_treasury_10y.toml"
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("fit_us_treasury_10y", EXPERIMENTS / "fit_us_treasury_10y.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def market():
+    return jm.Market.from_toml(MARKET)
+
+
+def positions(weeks, contract="us_treasury_10y", long="100"):
+    """A data file of four categories whose counts of traders on the short side are withheld."""
+    lines = [",".join(COLUMNS)]
+    for category in ("dealer", "asset_manager", "leveraged_fund", "other_reportable"):
+        for week in range(weeks):
+            row = {"contract": contract, "date": f"2020-{week:04d}", "category": category, "long": long}
+            row |= {"short": str(10 * (week % 7)), "spread": "5", "traders_long": "4", "traders_short": ""}
+            lines.append(",".join(row[name] for name in COLUMNS))
+    return "\n".join(lines) + "\n"
+
+
+def test_market_has_the_four_categories_with_mean_risk_capacity_one(market):
+    assert market.names == ("dealer", "asset_manager", "leveraged_fund", "other_reportable")
+    mean = np.average(np.asarray(market.risk_capacity), weights=np.asarray(market.count))
+    assert mean == pytest.approx(1, abs=1e-5)  # six digits are kept
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_answer_is_certified(market, alpha):
+    assert jm.certify(jm.solve(market, alpha)).ok
+
+
+def test_fit_recovers_a_known_truncated_normal(script):
+    law = jm.TruncatedNormal(0.3, 0.8, -1.5, 2.0)
+    sample = np.asarray(law.quantile((np.arange(4000) + 0.5) / 4000))
+    (loc, scale), at_bounds = script.fit_truncated_normal(sample, -1.5, 2.0)
+    assert at_bounds == ()
+    assert (loc, scale) == pytest.approx((0.3, 0.8), rel=2e-3)
+
+
+def test_fit_of_random_draws_is_within_sampling_error(script):
+    sample = jm.TruncatedNormal(-0.2, 0.5, -1.0, 1.2).sample(jax.random.key(0), (4000,))
+    (loc, scale), _ = script.fit_truncated_normal(np.asarray(sample), -1.0, 1.2)
+    assert (loc, scale) == pytest.approx((-0.2, 0.5), abs=0.05)
+
+
+def test_fit_of_a_uniform_sample_stops_at_the_bound_and_says_so(script):
+    (_, scale), at_bounds = script.fit_truncated_normal(np.array([-1.0, -0.99, 0.99, 1.0]), -1.0, 1.0)
+    assert "scale" in at_bounds
+    assert scale == pytest.approx(4.0)
+
+
+def test_shock_is_the_deviation_from_the_weeks_before(script):
+    series = np.array([1.0, 2.0, 3.0, 10.0, 4.0])
+    assert script.shocks(series, weeks=3) == pytest.approx([10 - 2, 4 - 5])
+
+
+def test_script_writes_a_market_that_solves(script, tmp_path, capsys):
+    data, out = tmp_path / "data.csv", tmp_path / "deep" / "market.toml"
+    data.write_text(positions(60))
+    assert script.main([str(data), "--out", str(out)]) == 0
+    assert jm.Market.from_toml(out).count.tolist() == [4, 4, 4, 4]
+    assert "condition 2: [True, True, True, True]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no such file"),
+        ("contract,date\n", "column category, long, short, spread, traders_long, traders_short is missing"),
+        (positions(60, contract="other"), "no rows of contract 'us_treasury_10y'"),
+        (positions(20), "20 weeks of category 'dealer'; more than 27"),
+        (positions(60, long="many"), "long of us_treasury_10y, 2020-0000, dealer is 'many', not a number"),
+    ],
+)
+def test_bad_data_file_is_refused_in_words(script, tmp_path, capsys, text, message):
+    data = tmp_path / "data.csv"
+    if text is not None:
+        data.write_text(text)
+    assert script.main([str(data), "--out", str(tmp_path / "market.toml")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "market.toml").exists()
