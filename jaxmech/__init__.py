@@ -7,6 +7,7 @@ from jaxmech.market import Market, MarketError, Traders, condition_1, condition_
 from jaxmech.mechanism import Mechanism
 from jaxmech.outcomes import Outcomes, outcomes
 from jaxmech.solve import solve, solve_at_weight
+from jaxmech.sweep import Range, sweep
 
 __version__ = "0.1.0"
 
@@ -17,6 +18,7 @@ __all__ = [
     "MarketError",
     "Mechanism",
     "Outcomes",
+    "Range",
     "Traders",
     "TruncatedNormal",
     "Uniform",
@@ -27,4 +29,5 @@ __all__ = [
     "outcomes",
     "solve",
     "solve_at_weight",
+    "sweep",
 ]

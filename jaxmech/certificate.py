@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.first_best import first_best_surplus
-from jaxmech.groups import total
+from jaxmech.groups import mirrored, total
 from jaxmech.outcomes import interim_moments, revenue_by_group, trade_gain_by_group
 
 # Fractions of the way from an end of the support to the binding interval at which types are looked at.
@@ -23,7 +23,7 @@ class Certificate(NamedTuple):
 
     residual: jax.Array  # largest |E X̄| that a binding type should not have, relative to width + |η|
     duality_gap: jax.Array  # upper bound on what any feasible mechanism could add to wR + (1 − w)A
-    participation_slack: jax.Array  # least utility gain of any type looked at; ≥ 0 up to rounding
+    participation_slack: jax.Array  # lower bound on the least utility gain; 0, or below by rounding, if nobody loses
     monotonicity_breach: jax.Array  # largest fall of the virtual type, relative to the width of the support
     budget_shortfall: jax.Array  # −R where R < 0
     ok: jax.Array  # all of them within tolerance
@@ -95,12 +95,17 @@ def certify(mechanism) -> Certificate:
 
 
 def _along_the_support(mechanism):
-    """Largest fall of V between neighbouring types, over the width, and the least utility gain, over all groups."""
-    law, ends = mechanism.market.endowment, mechanism.ends
-    shape = (-1,) + (1,) * jnp.ndim(mechanism.eta)
-    depths = jnp.asarray(_DEPTHS, mechanism.eta.dtype).reshape(shape)
-    left = law.lower + depths * (ends[0] - law.lower)
-    right = -ends[1] + depths * (law.upper + ends[1])
-    types = jnp.concatenate([left, right])
-    falls = -jnp.diff(mechanism.virtual_type(types), axis=0) / law.width
-    return jnp.maximum(0.0, jnp.max(falls, axis=(0, 1))), jnp.min(mechanism.utility_gain(types), axis=(0, 1))
+    """Largest fall of V between neighbouring types, over the width, and a lower bound on the utility gain of the types
+    looked at: its integrand η − V between two types is at least the smaller of its values there."""
+    market, weight = mechanism.market, mechanism.weight
+    sides, target = market.endowment.both_sides(), mirrored(mechanism.eta, mechanism.eta)
+    depths = jnp.asarray(_DEPTHS, target.dtype).reshape((-1,) + (1,) * target.ndim)
+    types = sides.lower + depths * (mechanism.ends - sides.lower)
+    virtual = jnp.minimum(types + weight * sides.left_tail(types).ratio, target)
+    falls = -jnp.diff(virtual, axis=0) / (sides.upper - sides.lower)
+    expected = target - virtual
+    pieces = jnp.minimum(expected[1:], expected[:-1]) * jnp.diff(types, axis=0)
+    gains = jnp.cumsum(pieces[::-1], axis=0)
+    others = 1 - market.risk_capacity / market.total_risk_capacity
+    least = jnp.min(gains * others / market.risk_capacity, axis=(0, 1, 2))
+    return jnp.maximum(0.0, jnp.max(falls, axis=(0, 1, 2))), jnp.minimum(least, 0.0)

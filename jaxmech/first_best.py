@@ -19,7 +19,9 @@ def first_best_revenue(law, risk_capacity, count):
     rounding = 32 * jnp.finfo(mean.dtype).eps * (jnp.abs(mean) + share * total(count * jnp.abs(mean)))
     imbalance = jnp.where(jnp.abs(imbalance) > rounding, imbalance, 0.0)
     neutral = risk_capacity * (total(count * mean) - mean) / others
-    outside = jnp.where(neutral > law.upper, neutral - law.upper, jnp.where(neutral < law.lower, law.lower - neutral, 0.0))
+    outside = jnp.where(
+        neutral > law.upper, neutral - law.upper, jnp.where(neutral < law.lower, law.lower - neutral, 0.0)
+    )
     cost = imbalance**2 / (2 * others) - others / (2 * capacity * risk_capacity) * outside**2
     return -total(count * cost)
 
@@ -33,7 +35,7 @@ def first_best_efficiency(law, risk_capacity, count):
 def first_best_surplus(law, risk_capacity, count):
     """Gain of the first best over no trade, the natural unit of every other gain.
 
-        Σ v_i (1/κ_i − 1/K)/2 + ½ Σ κ_i (μ_i/κ_i − Σμ/K)²
+    Σ v_i (1/κ_i − 1/K)/2 + ½ Σ κ_i (μ_i/κ_i − Σμ/K)²
     """
     capacity = total(count * risk_capacity)
     price = total(count * law.mean) / capacity

@@ -76,7 +76,9 @@ class Market:
         count = jnp.concatenate([count for *_, count, _ in blocks])
         if not isinstance(count, jax.core.Tracer) and np.sum(count) < 2:
             raise MarketError("count: a market needs at least two traders, got one; add traders or raise count")
-        return cls(_side_by_side([law for law, *_ in blocks]), jnp.concatenate([k for _, k, *_ in blocks]), count, names)
+        return cls(
+            _side_by_side([law for law, *_ in blocks]), jnp.concatenate([k for _, k, *_ in blocks]), count, names
+        )
 
     @classmethod
     def from_toml(cls, path) -> "Market":
@@ -143,14 +145,14 @@ def read_toml(path) -> dict:
 
 
 def _traders_from(table, path):
-    _only_keys(table, {"name", "traders", "provenance", "units"}, path)
+    refuse_other_keys(table, {"name", "traders", "provenance", "units"}, path)
     groups = table.get("traders")
     if not isinstance(groups, list) or not groups:
         raise MarketError(f"{path}: no [[traders]] table; write one for each group of traders")
     traders = []
     for place, group in enumerate(groups, 1):
         where = f"{path}: traders {place} ({group.get('name', 'unnamed')})"
-        _only_keys(group, {"name", "count", "risk_capacity", "endowment"}, where, {"risk_capacity", "endowment"})
+        refuse_other_keys(group, {"name", "count", "risk_capacity", "endowment"}, where, {"risk_capacity", "endowment"})
         law = _law_from(group["endowment"], where)
         traders.append(Traders(law, group["risk_capacity"], group.get("count", 1), group.get("name", "")))
     return traders
@@ -162,11 +164,12 @@ def _law_from(table, where):
         raise MarketError(f"{where}: endowment law {got!r} is unknown; choose one of {', '.join(FAMILIES)}")
     family = FAMILIES[table["law"]]
     names = [entry.name for entry in fields(family)]
-    _only_keys(table, {"law", *names}, f"{where}: endowment", set(names))
+    refuse_other_keys(table, {"law", *names}, f"{where}: endowment", set(names))
     return family(**{name: table[name] for name in names})
 
 
-def _only_keys(table, allowed, where, required=frozenset()):
+def refuse_other_keys(table, allowed, where, required=frozenset()):
+    """MarketError for a misspelt or missing key of a TOML table."""
     for key in table:
         if key not in allowed:
             raise MarketError(f"{where}: unknown key {key!r}; allowed: {', '.join(sorted(allowed))}")

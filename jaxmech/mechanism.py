@@ -51,7 +51,7 @@ class Mechanism:
     def participation_multiplier(self, z):
         """Ω(z) in the paper's scale, Eq. (15): rises from 0 at a to α + λ at b.
 
-            Ω = (1 + λ) [w F + f·(z − V)]
+        Ω = (1 + λ) [w F + f·(z − V)]
         """
         law, low, high = self.market.endowment, self.ends[0], -self.ends[1]
         clipped = jnp.where(z < low, low, jnp.where(z > high, high, z))
@@ -68,7 +68,7 @@ class Mechanism:
     def utility_gain(self, z):
         """Expected gain of type z over staying away, Eq. (3) with the binding type at 0; money.
 
-            g(z) = (1/κ) [∫_l^a X̄ − ∫_l^z X̄] ≥ 0
+        g(z) = (1/κ) [∫_l^a X̄ − ∫_l^z X̄] ≥ 0
         """
         law, low, high = self.market.endowment, self.ends[0], -self.ends[1]
         below, above = jnp.where(z < low, z, low), jnp.where(z > high, z, high)
@@ -79,7 +79,9 @@ class Mechanism:
     def _gain_on_one_side(self, law, z, end, eta):
         """∫_z^end (η − V) for z ≤ end."""
         reach = (end - z)[None]
-        nodes, weights = (jnp.asarray(v, reach.dtype).reshape((-1,) + (1,) * (reach.ndim - 1)) for v in (_NODES, _WEIGHTS))
+        nodes, weights = (
+            jnp.asarray(v, reach.dtype).reshape((-1,) + (1,) * (reach.ndim - 1)) for v in (_NODES, _WEIGHTS)
+        )
         # Squared nodes: F/f changes fastest next to the binding interval.
         rent = jnp.sum(2 * nodes * weights * reach * law.cdf_ratio(end - reach * nodes**2), axis=0)
         return (eta - 0.5 * (z + end)) * (end - z) - self.weight * rent
@@ -114,7 +116,9 @@ class Mechanism:
         """Group of each of the N traders, in order; ValueError when the market has another number of traders."""
         count = self.market.count
         if not isinstance(count, jax.core.Tracer) and traders != int(np.sum(count)):
-            raise ValueError(f"z has {traders} columns, but the market has {int(np.sum(count))} traders, one column each")
+            raise ValueError(
+                f"z has {traders} columns, but the market has {int(np.sum(count))} traders, one column each"
+            )
         return jnp.repeat(jnp.arange(self.market.groups), count.astype(int), total_repeat_length=traders)
 
     @property
@@ -123,6 +127,4 @@ class Mechanism:
 
     def _moments(self):
         market = self.market
-        return interim_moments(
-            market.endowment, market.risk_capacity, market.count, self.weight, self.eta, self.ends
-        )
+        return interim_moments(market.endowment, market.risk_capacity, market.count, self.weight, self.eta, self.ends)

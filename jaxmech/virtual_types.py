@@ -13,8 +13,6 @@ import jax.numpy as jnp
 from jaxmech.groups import mirrored
 
 
-
-
 class Branch(NamedTuple):
     """One branch of the virtual type at the end of the binding interval, rows (left, right) of shape (2, G)."""
 

@@ -1,0 +1,102 @@
+"""The command `jaxmech`: parses, prints, writes files; holds no formula.
+
+Exit codes: 0 all certified, 1 some answer is not certified, 2 bad input, 130 interrupted (what is done is kept).
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from jaxmech.market import Market, MarketError
+
+
+def main(arguments=None) -> int:
+    """Entry point; returns the exit code."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    parser = argparse.ArgumentParser(prog="jaxmech", description="Optimal trading mechanisms for an exchange.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    solve = commands.add_parser("solve", help="solve one market and print its optimal mechanism")
+    solve.add_argument("market", help="TOML file of the market")
+    solve.add_argument("--alpha", type=float, required=True, help="weight on revenue, 0 to 1")
+    solve.add_argument("--json", action="store_true", help="print JSON instead of text")
+    solve.set_defaults(run=_solve)
+    sweep = commands.add_parser("sweep", help="solve a market over a design of parameters")
+    sweep.add_argument("spec", help="TOML file of the sweep")
+    sweep.add_argument("--out", required=True, type=Path, help="folder for data, summary and figures")
+    sweep.add_argument("--format", choices=("nc", "zarr"), default="nc", help="netCDF (default) or Zarr")
+    sweep.add_argument("--overwrite", action="store_true", help="replace results of another spec")
+    sweep.add_argument("--no-figures", action="store_true", help="write no figures")
+    sweep.add_argument("--json", action="store_true", help="print the summary as JSON")
+    sweep.set_defaults(run=_sweep)
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except MarketError as error:
+        print(f"jaxmech: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("jaxmech: interrupted", file=sys.stderr)
+        return 130
+
+
+def _solve(options):
+    from jaxmech.report import mechanism_report, mechanism_text
+    from jaxmech.solve import solve
+
+    report = mechanism_report(solve(Market.from_toml(options.market), options.alpha))
+    print(json.dumps(report, indent=2) if options.json else mechanism_text(report))
+    return 0 if report["ok"] else 1
+
+
+def _sweep(options):
+    from jaxmech.report import sweep_summary, sweep_text
+    from jaxmech.sweep import provenance, run, to_dataset, write
+    from jaxmech.sweep.spec import read_spec
+
+    plan, settings = read_spec(options.spec)
+    _claim_folder(options, provenance(plan)["spec"])
+    start = time.perf_counter()
+    results, interrupted = run(plan, **settings)
+    seconds = time.perf_counter() - start
+    dataset = to_dataset(plan, results, interrupted)
+    data = write(dataset, options.out / f"sweep.{options.format}")
+    summary = sweep_summary(dataset)
+    text = sweep_text(summary, seconds)
+    (options.out / "summary.json").write_text(json.dumps(summary | {"seconds": seconds}, indent=2) + "\n")
+    (options.out / "summary.txt").write_text(text + "\n")
+    print(json.dumps(summary, indent=2) if options.json else text)
+    written = [data, options.out / "summary.txt", *([] if options.no_figures else _figures(dataset, options.out))]
+    print("\n".join(["", "wrote", *(f"  {path}" for path in written)]), file=sys.stderr)
+    if interrupted:
+        return 130
+    failed = summary["points"] - summary["status"]["ok"]
+    return 1 if failed else 0
+
+
+def _figures(dataset, folder):
+    from jaxmech.plots import sweep_figures
+
+    return sweep_figures(dataset, folder)
+
+
+def _claim_folder(options, spec):
+    """Make the output folder; refuse one that holds another spec's results, unless told to overwrite."""
+    folder, mark = options.out, options.out / "spec.sha256"
+    if folder.exists() and not folder.is_dir():
+        raise MarketError(f"--out {folder}: is a file; give a folder")
+    if mark.is_file() and mark.read_text().strip() != spec and not options.overwrite:
+        raise MarketError(f"--out {folder}: holds results of another spec; choose another folder or add --overwrite")
+    if folder.is_dir() and not mark.is_file() and any(folder.iterdir()) and not options.overwrite:
+        raise MarketError(
+            f"--out {folder}: is not empty and not from a sweep; choose another folder or add --overwrite"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.write_text(spec + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

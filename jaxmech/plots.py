@@ -1,0 +1,123 @@
+"""Figures of a sweep over α and up to two more parameters. Needs the extra `plot`."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+_MARKS = [m * 10.0**k for k in range(-6, 7) for m in (1, 2, 5)]
+_STYLE = {
+    "figure.dpi": 160,
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "figure.constrained_layout.use": True,
+}
+
+
+def sweep_figures(dataset, folder) -> list:
+    """Write the figures that a sweep's dimensions allow into a folder; returns their paths (PNG, and PDF beside it)."""
+    if "alpha" not in dataset.dims or dataset.alpha.size < 2:
+        return []
+    good = dataset.where(dataset.status == 0)
+    others = [name for name in good.revenue.dims if name != "alpha"]
+    with plt.rc_context(_STYLE):
+        figures = {"frontier": _frontier(good, others)}
+        if others:
+            figures["budget"] = _budget(good, others)
+        if any(name.startswith("d_revenue_d_") for name in dataset.data_vars):
+            figures["sensitivity"] = _sensitivity(good, others)
+        paths = []
+        for name, figure in figures.items():
+            for suffix in ("png", "pdf"):
+                figure.savefig(folder / f"{name}.{suffix}")
+            paths.append(folder / f"{name}.png")
+            plt.close(figure)
+    return paths
+
+
+def _middle(dataset, names):
+    return {name: dataset.sizes[name] // 2 for name in names}
+
+
+def _label(dataset, name):
+    return dataset[name].attrs.get("long_name", name)
+
+
+def _frontier(data, others):
+    """Revenue against efficiency, one line for each of five values of the last parameter; the rest in the middle."""
+    figure, axes = plt.subplots(figsize=(4.6, 3.4))
+    varied = others[-1:] if others else []
+    places = np.unique(np.linspace(0, data.sizes[varied[0]] - 1, 5).astype(int)) if varied else [None]
+    shades = plt.cm.viridis(np.linspace(0.1, 0.85, len(places)))
+    for place, shade, marker in zip(places, shades, "osD^v", strict=False):
+        line = data.isel(_middle(data, others) | ({varied[0]: place} if varied else {}))
+        label = f"{float(line[varied[0]]):.3g}" if varied else None
+        loss = 100 * (line.first_best_efficiency - line.efficiency) / line.first_best_surplus
+        gain = 100 * line.revenue / line.first_best_surplus
+        axes.plot(loss, gain, color=shade, marker=marker, markevery=max(1, line.alpha.size // 8), ms=3, label=label)
+    axes.set_xlabel("efficiency lost, % of first-best gains from trade")
+    axes.set_ylabel("revenue, % of first-best gains from trade")
+    if varied:
+        axes.legend(title=_label(data, varied[0]), fontsize=8, title_fontsize=8, loc="lower right")
+    return figure
+
+
+def _budget(data, others):
+    """w*, below which the budget binds whatever α: over one parameter, or a map over two."""
+    figure, axes = plt.subplots(figsize=(4.6, 3.4))
+    floor = data.budget_weight.max("alpha").isel(_middle(data, others[:-2]))
+    shown = others[-2:]
+    if len(shown) == 1:
+        axes.plot(floor[shown[0]], floor, color="black")
+        axes.set_ylabel("w*: the budget binds for α below")
+    else:
+        mesh = axes.pcolormesh(
+            floor[shown[1]], floor[shown[0]], floor.transpose(*shown), cmap="viridis", rasterized=True
+        )
+        figure.colorbar(mesh, label="w*: the budget binds for α below", format="%.1e")
+        axes.set_ylabel(_label(data, shown[0]))
+        _scale(axes.yaxis, floor[shown[0]].values)
+    axes.set_xlabel(_label(data, shown[-1]))
+    _scale(axes.xaxis, floor[shown[-1]].values)
+    axes.grid(False)
+    return figure
+
+
+def _scale(axis, values):
+    """A logarithmic axis with plain numbers where the values are evenly spaced in logarithms."""
+    if _is_logarithmic(values):
+        (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log")
+        marks = [mark for mark in _MARKS if values.min() <= mark <= values.max()]
+        axis.set_major_locator(FixedLocator(marks))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_locator(NullLocator())
+
+
+def _is_logarithmic(values):
+    if len(values) < 3 or np.min(values) <= 0:
+        return False
+    steps = np.diff(np.log(values))
+    return np.allclose(steps, steps[0], rtol=1e-6) and not np.allclose(np.diff(values), values[1] - values[0])
+
+
+def _sensitivity(data, others):
+    """Elasticities of revenue and efficiency to each group's risk capacity along α, the rest in the middle."""
+    figure, panels = plt.subplots(1, 2, figsize=(7.2, 3.2), sharex=True)
+    line = data.isel(_middle(data, others))
+    dashes = ["-", "--", "-.", ":"]
+    for axes, outcome in zip(panels, ("revenue", "efficiency"), strict=True):
+        slope = line[f"d_{outcome}_d_risk_capacity"] / line.first_best_surplus
+        for place, name in enumerate(line.group.values):
+            style = {"ls": dashes[place % 4], "color": plt.cm.viridis(0.85 * place / max(1, line.group.size - 1))}
+            axes.plot(line.alpha, slope.isel(group=place), label=str(name).replace("_", " "), **style)
+        axes.set_xlabel("α, weight on revenue")
+        axes.set_ylabel(f"∂ {outcome}/∂κ over first-best surplus")
+        axes.axhline(0, color="black", lw=0.5)
+    panels[0].legend(fontsize=8)
+    return figure

@@ -1,0 +1,111 @@
+"""Results of a sweep as a labelled xarray.Dataset, CF style, and on disk."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxmech.market import MarketError
+from jaxmech.sweep.design import group_entries
+from jaxmech.sweep.engine import STATUS
+
+_MONEY, _ASSET, _NUMBER = "asset unit² per risk capacity", "asset unit", "1"
+_LABELS = {
+    "revenue": ("expected revenue of the exchange", _MONEY),
+    "efficiency": ("allocative efficiency: minus expected holding costs after trade", _MONEY),
+    "first_best_efficiency": ("allocative efficiency of the first best", _MONEY),
+    "first_best_surplus": ("holding costs that the first best saves over no trade", _MONEY),
+    "no_trade_probability": ("probability that nobody trades", _NUMBER),
+    "revenue_by_group": ("expected payments, all traders of the group", _MONEY),
+    "efficiency_by_group": ("minus expected holding costs after trade, all traders of the group", _MONEY),
+    "utility_gain_by_group": ("expected utility gain from participating, all traders of the group", _MONEY),
+    "no_expected_trade_probability": ("probability that a trader of the group expects no trade", _NUMBER),
+    "weight": ("effective revenue weight w = (α + λ)/(1 + λ)", _NUMBER),
+    "budget_weight": ("w*: smallest weight at which the budget balances", _NUMBER),
+    "budget_multiplier": ("λ: multiplier of the budget constraint", _NUMBER),
+    "eta": ("η: virtual type of those who expect no trade", _ASSET),
+    "binding_lower": ("lower end of the binding interval", _ASSET),
+    "binding_upper": ("upper end of the binding interval", _ASSET),
+    "error": ("distance to the solution of the multiplier system, relative", _NUMBER),
+    "steps": ("steps of the multiplier solver", _NUMBER),
+    "certificate_residual": ("residual of the multiplier system, relative", _NUMBER),
+    "certificate_duality_gap": ("duality gap over first-best surplus", _NUMBER),
+    "certificate_participation_slack": ("least utility gain over first-best surplus", _NUMBER),
+    "certificate_monotonicity_breach": ("largest fall of the virtual type over the width of the support", _NUMBER),
+    "certificate_budget_shortfall": ("budget shortfall over first-best surplus", _NUMBER),
+}
+
+
+def to_dataset(design, results, interrupted):
+    """Dataset with the swept names as dimensions (or "point") and "group" for arrays by group."""
+    import xarray as xr
+
+    dims = design.dims
+    coords = {"group": ("group", list(design.market.names))}
+    columns = {"alpha": design.alpha} | dict(zip([p.name for p in design.parameters], design.values, strict=True))
+    for name, column in columns.items():
+        label = "weight on revenue in the objective" if name == "alpha" else _parameter_label(name)
+        coords[name] = (name if design.kind == "grid" else "point", column, {"long_name": label, "units": "1"})
+    variables = {}
+    for name, values in results.items():
+        shape = tuple(dims.values()) + values.shape[1:]
+        names = (*dims, "group") if values.ndim > 1 else tuple(dims)
+        variables[name] = (names, values.reshape(shape), _attributes(name))
+    attrs = provenance(design) | {"interrupted": int(interrupted)}
+    return xr.Dataset(variables, coords, attrs)
+
+
+def _parameter_label(name):
+    group, field, *factor = name.split(".")
+    owner = "every group" if group == "all" else group
+    return f"{field.replace('_', ' ')} of {owner}" + (" (× market's)" if factor else "")
+
+
+def _attributes(name):
+    if name == "status":
+        codes = {key: value for key, value in STATUS.items()}
+        return {
+            "long_name": "what became of the point",
+            "flag_values": np.array(list(codes.values()), np.int8),
+            "flag_meanings": " ".join(codes),
+        }
+    if name.startswith("d_"):
+        outcome, parameter = name[2:].split("_d_")
+        return {"long_name": f"derivative of {outcome} to {parameter.replace('_', ' ')}", "units": f"{_MONEY} per unit"}
+    label, units = _LABELS[name]
+    return {"long_name": label, "units": units}
+
+
+def provenance(design) -> dict:
+    """Where numbers come from: market, design and software; `spec` is a hash of the first two."""
+    import jaxmech
+
+    market = [{name: float(entry) for name, entry in row.items()} for row in group_entries(design.market)]
+    families = [type(law).__name__ for law, _, length in design.market.laws() for _ in range(length)]
+    named = dict(zip(design.market.names, ({"law": f} | m for f, m in zip(families, market, strict=True)), strict=True))
+    digest = hashlib.sha256(json.dumps([named, design.kind, [p.name for p in design.parameters]]).encode())
+    for column in (design.alpha, *design.values):
+        digest.update(np.ascontiguousarray(column, float).tobytes())
+    return {
+        "Conventions": "CF-1.11",
+        "title": "Optimal trading mechanisms over a sweep of parameters",
+        "source": f"jaxmech {jaxmech.__version__}, jax {jax.__version__}, {jax.devices()[0].platform}",
+        "precision": str(np.dtype(jax.numpy.result_type(float))),
+        "market": json.dumps(named),
+        "design": design.kind,
+        "spec": digest.hexdigest(),
+    }
+
+
+def write(dataset, path):
+    """Write a Dataset as netCDF (.nc) or Zarr (.zarr). MarketError for another suffix."""
+    path = Path(path)
+    if path.suffix == ".nc":
+        dataset.to_netcdf(path, engine="h5netcdf")
+    elif path.suffix == ".zarr":
+        dataset.to_zarr(path, mode="w", zarr_format=2)
+    else:
+        raise MarketError(f"{path}: write sweeps to a path ending in .nc (netCDF) or .zarr")
+    return path

@@ -1,0 +1,229 @@
+"""What is swept: names of parameters, and grids, zipped lists and random designs over them."""
+
+from dataclasses import dataclass, fields
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.market import Market, MarketError, valid_parameters
+
+KINDS = ("grid", "zip", "random")
+
+
+@dataclass(frozen=True)
+class Range:
+    """An interval that a random design draws from, evenly, or evenly in logarithms.
+
+    Args:
+      low, high: ends, low < high.
+      log: draw evenly in log; needs low > 0.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One swept parameter of a market: which entries of which field are set, or multiplied.
+
+    Names: "<group>.<field>" sets one group's entry, "all.<field>" that of every group that has the field;
+    with ".factor" behind it the market's own value is multiplied. "all.endowment.factor" stretches endowments whole,
+    support included.
+    """
+
+    name: str
+    group: int | None  # None: all groups
+    field: str
+    factor: bool
+
+    def applied(self, entries, values):
+        """`entries` (dict of (G, B) arrays of one family, see `Design.market`) with this parameter at values (B,)."""
+        names = [self.field] if self.field != "endowment" else [n for n in _STRETCHED if n in entries]
+        for name in names:
+            base = entries[name]
+            new = base * values if self.factor else jnp.broadcast_to(values, base.shape)
+            entries = entries | {name: new}
+        return entries
+
+
+_STRETCHED = ("loc", "scale", "lower", "upper")
+
+
+@dataclass(frozen=True)
+class Design:
+    """Points of a sweep over one market, addressed by number; nothing is stored per point but random draws."""
+
+    market: Market
+    kind: str
+    alpha: np.ndarray
+    parameters: tuple  # of Parameter
+    values: tuple  # one array a parameter
+
+    @property
+    def dims(self) -> dict:
+        """Swept dimensions and their lengths: α first, then the parameters; or "point" alone."""
+        if self.kind != "grid":
+            return {"point": len(self.alpha)}
+        return {"alpha": len(self.alpha)} | {p.name: len(v) for p, v in zip(self.parameters, self.values, strict=True)}
+
+    @property
+    def points(self) -> int:
+        return int(np.prod(list(self.dims.values())))
+
+    @property
+    def markets(self) -> int:
+        """Different markets: in a grid, α does not make a new one, and w* is found once for each."""
+        return self.points // len(self.alpha) if self.kind == "grid" else self.points
+
+    def market_of(self, point):
+        """Market number of each point."""
+        return point % self.markets
+
+    def alpha_of(self, point):
+        """α of each point."""
+        return self.alpha[point // self.markets] if self.kind == "grid" else self.alpha[point]
+
+    def parameter_values(self, market):
+        """Values of the parameters at the given market numbers, shape (parameters, len(market))."""
+        if not self.parameters:
+            return np.zeros((0, len(market)))
+        if self.kind != "grid":
+            return np.stack([values[market] for values in self.values])
+        places = np.unravel_index(market, [len(values) for values in self.values])
+        return np.stack([values[place] for values, place in zip(self.values, places, strict=True)])
+
+    def market_at(self, values):
+        """The batch of markets, groups first, at parameter values (parameters, B). Works on tracers."""
+        size = values.shape[1]
+        groups = [
+            {name: jnp.broadcast_to(entry, (size,)).astype(values.dtype) for name, entry in one.items()}
+            for one in group_entries(self.market)
+        ]
+        for parameter, value in zip(self.parameters, values, strict=True):
+            for place in range(len(groups)) if parameter.group is None else (parameter.group,):
+                if parameter.group is not None or _has(groups[place], parameter.field):
+                    groups[place] = parameter.applied(groups[place], value)
+        laws = []
+        for law, start, length in self.market.laws():
+            rows = groups[start : start + length]
+            laws.append(type(law)(**{f.name: jnp.stack([row[f.name] for row in rows]) for f in fields(law)}))
+        endowment = laws[0] if len(laws) == 1 else type(self.market.endowment)(tuple(laws))
+        capacity, count = (jnp.stack([row[name] for row in groups]) for name in ("risk_capacity", "count"))
+        return Market(endowment, capacity, count, self.market.names)
+
+    def valid(self, alpha, values):
+        """Which points are markets at all: the rules of `Market.of` and α in [0, 1], as data. Host only."""
+        good = (alpha >= 0) & (alpha <= 1)
+        market = jax.tree.map(np.asarray, self.market_at(jnp.asarray(values)))
+        for law, start, length in market.laws():
+            entries = {f.name: getattr(law, f.name) for f in fields(law)}
+            rows = slice(start, start + length)
+            entries |= {"risk_capacity": market.risk_capacity[rows], "count": market.count[rows]}
+            good = good & np.all(valid_parameters(entries), axis=0)
+        return good
+
+
+def group_entries(market) -> list:
+    """One dictionary a group: the fields of its law, its risk capacity and its count."""
+    rows = []
+    for law, start, length in market.laws():
+        for k in range(length):
+            entries = {f.name: getattr(law, f.name)[k] for f in fields(law)}
+            place = start + k
+            rows.append(entries | {"risk_capacity": market.risk_capacity[place], "count": market.count[place]})
+    return rows
+
+
+def make_design(market, alpha, over=None, kind="grid", points=None, seed=0) -> Design:
+    """Check the description of a sweep and make its design. See `sweep` for the arguments.
+
+    Raises:
+      MarketError: names what is wrong, before anything is compiled.
+    """
+    over = dict(over or {})
+    if not isinstance(market, Market):
+        raise MarketError(f"market is {type(market).__name__}; build one with Market.of(Traders(...), ...)")
+    if kind not in KINDS:
+        raise MarketError(f"design {kind!r} is unknown; choose one of {', '.join(KINDS)}")
+    parameters = tuple(_parameter(name, market) for name in over)
+    given = {"alpha": alpha} | over
+    if kind == "random":
+        columns = _drawn(given, points, seed)
+    else:
+        columns = {name: _column(name, values) for name, values in given.items()}
+        if kind == "zip":
+            columns = _of_one_length(columns)
+    _check_alpha(columns["alpha"])
+    return Design(market, kind, columns["alpha"], parameters, tuple(columns[name] for name in over))
+
+
+def _column(name, values):
+    if isinstance(values, Range):
+        raise MarketError(f"{name} is a Range; ranges belong to design='random', a grid needs values")
+    try:
+        column = np.atleast_1d(np.asarray(values, float))
+    except (TypeError, ValueError):
+        raise MarketError(f"values of {name} are {values!r}; give numbers") from None
+    if column.ndim != 1 or column.size == 0:
+        raise MarketError(f"values of {name} have shape {column.shape}; the sweep is empty or not a list: give numbers")
+    return column
+
+
+def _of_one_length(columns):
+    length = max(len(column) for column in columns.values())
+    for name, column in columns.items():
+        if len(column) not in (1, length):
+            raise MarketError(
+                f"{name} has {len(column)} values in a zipped sweep of {length}; lists must be equally long"
+            )
+    return {name: np.broadcast_to(column, (length,)) for name, column in columns.items()}
+
+
+def _drawn(given, points, seed):
+    if not isinstance(points, int) or points < 1:
+        raise MarketError(f"points is {points!r}; a random design needs a number of points ≥ 1")
+    generator = np.random.default_rng(seed)
+    columns = {}
+    for name, values in given.items():
+        if not isinstance(values, Range):
+            columns[name] = generator.choice(_column(name, values), points)
+            continue
+        if not (np.isfinite([values.low, values.high]).all() and values.low < values.high):
+            raise MarketError(f"Range of {name} is [{values.low}, {values.high}]; low must lie below high")
+        if values.log and values.low <= 0:
+            raise MarketError(f"Range of {name} starts at {values.low}; a logarithmic range needs low > 0")
+        drawn = generator.random(points)
+        ratio = values.high / values.low if values.log else None
+        columns[name] = values.low * ratio**drawn if values.log else values.low + (values.high - values.low) * drawn
+    return columns
+
+
+def _check_alpha(alpha):
+    bad = ~((alpha >= 0) & (alpha <= 1))
+    if np.any(bad):
+        raise MarketError(f"alpha is {alpha[bad][0]:g} in the sweep; it must lie in [0, 1]")
+
+
+def _has(entries, name):
+    return name in entries or name == "endowment"
+
+
+def _parameter(name, market):
+    parts = str(name).split(".")
+    factor = len(parts) == 3 and parts[2] == "factor"
+    known = ["all", *market.names]
+    if len(parts) not in (2, 3) or (len(parts) == 3 and not factor) or parts[0] not in known:
+        raise MarketError(
+            f"{name!r} is not a parameter of this market; write GROUP.FIELD or GROUP.FIELD.factor "
+            f"with GROUP one of {', '.join(known)}"
+        )
+    group = None if parts[0] == "all" else market.names.index(parts[0])
+    entries = group_entries(market)
+    owners = entries if group is None else [entries[group]]
+    if not any(_has(one, parts[1]) for one in owners) or (parts[1] == "endowment" and not factor):
+        available = sorted({key for one in owners for key in one}) + ["endowment.factor"]
+        raise MarketError(f"{name!r}: no such field; {parts[0]} has {', '.join(available)}")
+    return Parameter(str(name), group, parts[1], factor)

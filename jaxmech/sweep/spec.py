@@ -1,0 +1,61 @@
+"""A sweep described in a TOML file.
+
+    market = "markets/us_treasury_10y.toml"     # relative to this file
+    design = "grid"                             # or "zip", or "random" with points = 10000 and seed = 0
+    derivatives = true
+    alpha = { from = 0.0, to = 1.0, count = 41 }
+
+    [over]
+    "all.risk_capacity.factor" = { from = 0.25, to = 4.0, count = 71, scale = "log" }
+    "dealer.loc" = [-0.1, 0.0, 0.1]
+
+In a random design { from, to, scale } is a Range to draw from.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from jaxmech.market import Market, MarketError, read_toml, refuse_other_keys
+from jaxmech.sweep.design import Design, Range, make_design
+
+_KEYS = {"market", "design", "derivatives", "alpha", "over", "points", "seed", "batch"}
+
+
+def read_spec(path) -> tuple[Design, dict]:
+    """The design a spec describes, and its options `derivatives` and `batch`.
+
+    Raises:
+      MarketError: missing file, misspelt key, missing market, bad values; before anything is compiled.
+    """
+    path = Path(path)
+    table = read_toml(path)
+    refuse_other_keys(table, _KEYS, path, required={"market", "alpha"})
+    kind = table.get("design", "grid")
+    random = kind == "random"
+    over = {name: _values(name, value, random, path) for name, value in table.get("over", {}).items()}
+    market = Market.from_toml(path.parent / table["market"])
+    alpha = _values("alpha", table["alpha"], random, path)
+    plan = make_design(market, alpha, over, kind, table.get("points"), table.get("seed", 0))
+    return plan, {"derivatives": bool(table.get("derivatives", False)), "size": table.get("batch")}
+
+
+def _values(name, value, random, path):
+    if not isinstance(value, dict):
+        return value
+    required = {"from", "to"} if random else {"from", "to", "count"}
+    where = f"{path}: {name}"
+    refuse_other_keys(value, {"from", "to", "count", "scale"}, where, required)
+    scale = value.get("scale", "linear")
+    if scale not in ("linear", "log"):
+        raise MarketError(f"{where}: scale {scale!r} is unknown; choose linear or log")
+    if random:
+        return Range(value["from"], value["to"], scale == "log")
+    if not isinstance(value["count"], int) or value["count"] < 1:
+        raise MarketError(f"{where}: count is {value['count']!r}; give a number of values ≥ 1")
+    if scale == "log" and min(value["from"], value["to"]) <= 0:
+        raise MarketError(
+            f"{where}: a logarithmic scale needs from and to above 0, got {value['from']} to {value['to']}"
+        )
+    space = np.geomspace if scale == "log" else np.linspace
+    return space(value["from"], value["to"], value["count"])
