@@ -1,4 +1,4 @@
-"""The optimum against the paper's problem (6)–(10) solved on a grid, which knows no virtual types and no multipliers."""
+"""The optimum against problem (6)–(10) solved on a grid, which knows no virtual types and no multipliers."""
 
 import numpy as np
 import pytest
