@@ -200,6 +200,12 @@ def _mass_and_height(points, lower, near, mills):
     return mass, _positive(height)
 
 
+def _differentiable_mass_and_height(at, lower, near):
+    """The same at ζ, for derivatives of derivatives: R_0 knows how it moves with λ; the Mills ratio of λ is held."""
+    mass, *_ = bounded_moments(at, at - lower, near, signed_mills(lower))
+    return mass, _positive(jnp.exp(_log_decay(near, at)))
+
+
 @jax.custom_jvp
 def _squared_mills_integral(at, lower, near):
     """∫_λ^ζ r(t)² exp((p² − t²)/2) dt with r = F/f in standard units; p = `near` is held fixed in derivatives."""
@@ -213,7 +219,7 @@ def _squared_mills_integral(at, lower, near):
 def _squared_mills_integral_jvp(primals, tangents):
     at, lower, near = primals
     at_dot, lower_dot, _ = tangents
-    mass, height = _mass_and_height(at, lower, near, signed_mills(lower))
+    mass, height = _differentiable_mass_and_height(at, lower, near)
     lower_slope = -2 * jnp.exp(_log_decay(near, lower)) * _mills_integral(at, lower, near)
     return _squared_mills_integral(*primals), mass**2 / height * at_dot + lower_slope * lower_dot
 
@@ -231,7 +237,7 @@ def _mills_integral(at, lower, near):
 def _mills_integral_jvp(primals, tangents):
     at, lower, near = primals
     at_dot, lower_dot, _ = tangents
-    mass, height = _mass_and_height(at, lower, near, signed_mills(lower))
+    mass, height = _differentiable_mass_and_height(at, lower, near)
     return _mills_integral(*primals), mass / height * at_dot - _growth_integral(at, lower) * lower_dot
 
 
