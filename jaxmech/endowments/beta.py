@@ -6,6 +6,7 @@ rounding level for shapes up to 300. JAX's own `betainc` has no derivatives in t
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -39,8 +40,8 @@ class Beta(Law):
     upper: jax.Array
 
     def _unit(self, z):
-        """x = (z − l)/(h − l), and 1 − x without cancellation."""
-        return (z - self.lower) / self.width, (self.upper - z) / self.width
+        """x = (z − l)/(h − l), and 1 − x without cancellation; types a rounding outside count as the end."""
+        return tuple(jnp.where(v < 0, 0.0, v) / self.width for v in (z - self.lower, self.upper - z))
 
     def log_pdf(self, z):
         log_density = _log_density(*self._unit(z), self.a, self.b, _log_beta(self.a, self.b))
@@ -137,37 +138,56 @@ def _incomplete(x, y, a, b, log_beta):
     return jnp.where(left, small * density, 1 - small * density), ratio, slope, density
 
 
-@jax.custom_jvp
+def _squared_ratio(x, y, a, b):
+    """F²/f on the unit interval."""
+    cdf, ratio, *_ = _incomplete(x, y, a, b, _log_beta(a, b))
+    return cdf * ratio
+
+
 def _squared_ratio_integral(x, y, a, b):
     """∫_0^x F²/f on the unit interval."""
-    return _quadrature(x, y, a, b)
-
-
-def _quadrature(x, y, a, b):
-    """In u = log x/(1 − x), where every power law is an exponential: one panel up to the mean, one beyond it."""
     x, y, a, b = jnp.broadcast_arrays(x, y, a, b)
-    mean = lax.stop_gradient(a / (a + b))
+    return _integral(_squared_ratio, x, y, lax.stop_gradient(_points(x, y, a, b)), a, b)
+
+
+def _points(x, y, a, b):
+    """Nodes t, 1 − t and weights of ∫_0^x, in u = log t/(1 − t), where every power law is an exponential: one panel
+    up to the mean, one beyond it."""
+    mean = a / (a + b)
     below, above = jnp.where(x < mean, x, mean), jnp.where(x < mean, y, 1 - mean)
     middle = jnp.log(_off_zero(below)) - jnp.log(_off_zero(above))
     top = jnp.log(_off_zero(x)) - jnp.log(_off_zero(y))
-    negligible = _off_zero(below) * jnp.exp(-39 / (lax.stop_gradient(a) + 2))  # there F²/f·x is 1e-17 of its largest
+    negligible = _off_zero(below) * jnp.exp(-39 / (a + 2))  # there F²/f·x is 1e-17 of its largest
     bottom = jnp.log(negligible) - jnp.log1p(-negligible)
-    log_beta = _log_beta(a, b)
 
     def panel(start, end, depth, weights):
         depth, weights = (jnp.asarray(v, x.dtype).reshape((-1,) + (1,) * x.ndim) for v in (depth, weights))
-        logit = lax.stop_gradient(end - (end - start) * depth)
+        logit = end - (end - start) * depth
         at, rest = jax.nn.sigmoid(logit), jax.nn.sigmoid(-logit)
-        cdf, ratio, *_ = _incomplete(at, rest, a, b, log_beta)
-        return (end - start) * jnp.sum(weights * cdf * ratio * at * rest, axis=0)
+        return at, rest, (end - start) * weights * at * rest
 
-    return panel(bottom, middle, _DEPTH, _DEPTH_WEIGHTS) + panel(middle, top, _NODES, _WEIGHTS)
+    panels = panel(bottom, middle, _DEPTH, _DEPTH_WEIGHTS), panel(middle, top, _NODES, _WEIGHTS)
+    return tuple(jnp.concatenate(parts) for parts in zip(*panels, strict=True))
 
 
-@_squared_ratio_integral.defjvp
-def _squared_ratio_integral_jvp(primals, tangents):
-    x, y, a, b = primals
-    x_dot, _, a_dot, b_dot = tangents
-    value, shapes_dot = jax.jvp(lambda a, b: _quadrature(x, y, a, b), (a, b), (a_dot, b_dot))
-    cdf, ratio, *_ = _incomplete(x, y, a, b, _log_beta(a, b))
-    return value, shapes_dot + cdf * ratio * x_dot
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _integral(integrand, x, y, points, a, b):
+    """∫_0^x integrand(t, 1 − t, a, b) dt, right in every derivative though the points are held fixed."""
+    at, rest, weights = points
+    return jnp.sum(weights * integrand(at, rest, a, b), axis=0)
+
+
+@_integral.defjvp
+def _integral_jvp(integrand, primals, tangents):
+    """Each slope is an `_integral` of values alone: reverse mode drops the rules of functions of a tangent."""
+    x, y, _, a, b = primals
+    x_dot, _, _, a_dot, b_dot = tangents
+
+    def a_slope(at, rest, a, b):
+        return jax.jvp(lambda a: integrand(at, rest, a, b), (a,), (jnp.ones_like(a),))[1]
+
+    def b_slope(at, rest, a, b):
+        return jax.jvp(lambda b: integrand(at, rest, a, b), (b,), (jnp.ones_like(b),))[1]
+
+    inside = _integral(a_slope, *primals) * a_dot + _integral(b_slope, *primals) * b_dot
+    return _integral(integrand, *primals), inside + integrand(x, y, a, b) * x_dot

@@ -120,4 +120,4 @@ def derivative_error(found, expected):
     """Largest error in a gradient or Hessian relative to its largest entry, over points and functions."""
     entries = tuple(range(2, found.ndim))
     scale = np.max(abs(expected), axis=entries)
-    return np.max(np.max(abs(found - expected), axis=entries) / np.where(scale > 0, scale, 1.0))
+    return np.max(np.max(abs(found - expected), axis=entries) / np.where(scale > 1e-20, scale, 1.0))
