@@ -1,7 +1,7 @@
 """The budget constraint: the smallest effective weight at which the exchange breaks even (theory §2, §6).
 
-Everything depends on α and λ only through w = (α + λ)/(1 + λ), and revenue R(w) never falls in w. So w* is a property of
-the market alone, the optimum at α is the mechanism at w = max(α, w*), and λ = (w − α)/(1 − w).
+Everything depends on α and λ only through w = (α + λ)/(1 + λ), and revenue R(w) never falls in w. So w* is a property
+of the market alone, the optimum at α is the mechanism at w = max(α, w*), and λ = (w − α)/(1 − w).
 """
 
 import jax
@@ -12,7 +12,7 @@ from jaxmech.first_best import first_best_revenue, first_best_surplus
 from jaxmech.multipliers import implicit_tangent, solve_multipliers
 from jaxmech.outcomes import revenue
 
-MAX_STEPS = 60
+MAX_STEPS = 120
 
 
 @jax.custom_jvp
@@ -31,16 +31,19 @@ def solve_within_budget(law, risk_capacity, count, floor):
       (weight, Multipliers). Derivatives are one-sided where floor = w*: those from above, dw = d floor.
     """
     at_first_best = first_best_revenue(law, risk_capacity, count)
-    tolerance = 4 * jnp.finfo(floor.dtype).eps
+    tolerance = 2 * jnp.finfo(floor.dtype).eps
+    surplus = first_best_surplus(law, risk_capacity, count)
 
     def step(state):
         weight, bracket, running, steps, _ = state
         solution = solve_multipliers(law, risk_capacity, count, weight)
         earned = revenue(law, risk_capacity, count, weight, solution.eta, solution.ends)
         bracket = _narrowed(bracket, weight, earned)
-        new = _weight_of(_secant(bracket))
+        new = _weight_of(_next(bracket, steps))
         enough = (steps == 0) & (~(at_first_best < 0) | (earned >= 0))
-        arrived = enough | (jnp.abs(new - weight) <= tolerance) | (earned == 0)
+        settled = (jnp.abs(new - weight) <= tolerance * weight) & (jnp.abs(earned) <= 1e-10 * surplus)
+        collapsed = bracket[2] - bracket[0] <= tolerance * bracket[2]
+        arrived = enough | settled | collapsed | (jnp.abs(earned) <= tolerance * surplus)
         after = jnp.where(arrived, weight, new), bracket, ~arrived, steps + 1, solution
         return jax.tree.map(lambda new, old: jnp.where(running, new, old), after, state)
 
@@ -50,7 +53,6 @@ def solve_within_budget(law, risk_capacity, count, floor):
 
     zero = jnp.zeros_like(floor)
     # R(u) ≈ R(0) + 2 surplus·u, exact for symmetric uniform endowments, stands in for R at the upper end.
-    surplus = first_best_surplus(law, risk_capacity, count)
     guess = jnp.maximum(at_first_best + 0.5 * surplus, 0.05 * surplus)
     bracket = zero, jnp.minimum(at_first_best, 0.0), zero + 0.25, guess, zero
     nothing = jax.tree.map(
@@ -88,9 +90,13 @@ def _narrowed(bracket, weight, earned):
     )
 
 
-def _secant(bracket):
+def _next(bracket, steps):
+    """Where to look next: the secant's root. Late odd steps halve the bracket in log u instead, for densities so small
+    somewhere that R leaps over many decades of u."""
     low, short, high, over, _ = bracket
-    return jnp.clip(low - short * (high - low) / (over - short), low, high)
+    secant = jnp.clip(low - short * (high - low) / (over - short), low, high)
+    halved = jnp.sqrt(jnp.maximum(low, jnp.finfo(low.dtype).tiny ** 0.2)) * jnp.sqrt(high)
+    return jnp.where((steps >= 9) & (steps % 2 == 1), jnp.clip(halved, low, high), secant)
 
 
 @solve_within_budget.defjvp

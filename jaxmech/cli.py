@@ -91,9 +91,7 @@ def _claim_folder(options, spec):
     if mark.is_file() and mark.read_text().strip() != spec and not options.overwrite:
         raise MarketError(f"--out {folder}: holds results of another spec; choose another folder or add --overwrite")
     if folder.is_dir() and not mark.is_file() and any(folder.iterdir()) and not options.overwrite:
-        raise MarketError(
-            f"--out {folder}: is not empty and not from a sweep; choose another folder or add --overwrite"
-        )
+        raise MarketError(f"--out {folder}: is not empty and not from a sweep; choose another or add --overwrite")
     folder.mkdir(parents=True, exist_ok=True)
     mark.write_text(spec + "\n")
 

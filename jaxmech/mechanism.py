@@ -19,8 +19,8 @@ _NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legend
 class Mechanism:
     """The exchange mechanism that maximises αR + (1 − α)A subject to R ≥ 0 (Theorem 1). Made by `solve`.
 
-    Functions of type take z of shape (..., G), one column a group; `allocation` takes one column a trader. Types outside
-    the support are the caller's mistake and give numbers without meaning.
+    Functions of type take z of shape (..., G), one column a group; `allocation` takes one column a trader. Types
+    outside the support count as its nearest end.
     """
 
     market: Market
@@ -109,7 +109,7 @@ class Mechanism:
         """
         group = self.trader_groups(z.shape[-1])
         by_group = self.virtual_type(jnp.broadcast_to(z[..., None], z.shape + self.eta.shape))
-        virtual = jnp.take_along_axis(by_group, jnp.broadcast_to(group[:, None], z.shape + (1,)), axis=-1)[..., 0]
+        virtual = jnp.take_along_axis(by_group, jnp.broadcast_to(group[:, None], (*z.shape, 1)), axis=-1)[..., 0]
         return -virtual + jnp.take(self._share, group) * jnp.sum(virtual, axis=-1, keepdims=True)
 
     def trader_groups(self, traders):

@@ -20,7 +20,7 @@ from jaxmech.virtual_types import branch, expected_virtual_type
 MAX_STEPS = 100
 _TRUSTED = 6
 _TOLERANCE = 200
-_STALL = 1e-8
+_STALL = 1e-11
 
 
 class Multipliers(NamedTuple):
@@ -56,28 +56,35 @@ def _uniform_guess(law, risk_capacity, count, weight):
     eta = share * (scaled_sum - mean)
     middle = jnp.clip(eta, law.lower, law.upper)
     sides, middle = law.both_sides(), mirrored(middle, middle)
-    return eta, (middle + weight * sides.lower) / (1 + weight)
+    return eta, jnp.maximum((middle + weight * sides.lower) / (1 + weight), sides.lower)
 
 
-def _move_ends(ends, target, at_ends, lower, upper, top, weight):
+def _move_ends(ends, last, target, at_ends, lower, upper, top, weight):
     """One safeguarded Newton step of a (row 0) and −b (row 1) towards ψ(end) = target.
 
-    With rent = w F/f and gap = η − a, equal at the root, Newton on ψ itself divides by 1 + rent'. Near the root the slope
-    1 + rent' √(gap/rent) lies between Newton's for ψ and Newton's for gap/rent, whose errors have opposite signs. Where
-    the rent is far too high it may be growing like an exponential, and Newton on log(rent/gap) takes it down. The upper
-    end of the support is a root only if ψ there, `top`, does not exceed the target; it is ∞ where the density vanishes.
+    With rent = w F/f and gap = η − a, equal at the root, Newton on ψ itself divides by 1 + rent'. Near the root the
+    slope 1 + rent' √(gap/rent) lies between Newton's for ψ and Newton's for gap/rent, whose errors have opposite signs.
+    Far above the root the rent grows like an exponential at rate k = rent'/rent, and y = η − a solves
+    ky + log ky = log rent' + k·gap =: L; a rational guess at ky takes it down in one step. The upper end of the support
+    is a root only if ψ there, `top`, does not exceed the target; short of an end where F/f is infinite, rent ∝ (h − a)^−β.
+    A step that takes back most of the one before, `last`, or more, takes back half of it.
     """
     gap, rent, rent_slope = target - ends, weight * at_ends.ratio, weight * at_ends.ratio_slope
-    below, above = rent < 0.2 * gap, (rent > 8 * gap) & (gap > 0)
-    near = ~below & ~above
-    balance = jnp.where(near & (gap > 0), gap, 0.0) / jnp.where(near & (rent > 0), rent, 1.0)
+    below, above = rent < 0.2 * gap, (rent > 8 * gap) & (rent_slope > 1)
+    balance = jnp.where((gap > 0) & (rent > 0.1 * gap), gap, 0.0) / jnp.where(rent > 0, rent, 1.0)
     newton = ends + (gap - rent) / (1 + rent_slope * jnp.where(below, 1.0, jnp.sqrt(balance)))
-    safe_gap, safe_rent = jnp.where(above, gap, 1.0), jnp.where(above, rent, 1.0)
-    logarithmic = ends - jnp.log(safe_rent / safe_gap) / (rent_slope / safe_rent + 1 / safe_gap)
-    new = jnp.where(above, logarithmic, newton)
-    new = jnp.where((new <= lower) & (gap > 0) & (rent > gap), 0.5 * (ends + lower), new)
-    new = jnp.where((new >= upper) & (target < top), 0.5 * (ends + upper), new)
-    return jnp.clip(new, lower, jnp.maximum(jnp.minimum(target, upper), lower))
+    beyond = (newton >= upper) & (target < top) & (rent > 0)
+    rate = jnp.where(above | beyond, rent_slope, 1.0) / jnp.where(above | beyond, rent, 1.0)
+    size = jnp.log(jnp.where(beyond, rent / jnp.where(beyond, gap, 1.0), jnp.where(above, rent_slope, 1.0)))
+    level = size + rate * gap
+    guess = jnp.where(level > 1, level - 2 * (level - 1) / (level + 1), 1 / (2 - jnp.minimum(level, 1.0)))
+    room = upper - ends
+    closer = room * jnp.exp(jnp.minimum(size / jnp.where(beyond, rate * room, 1.0), -0.7))
+    new = jnp.where(above, target - guess / rate, jnp.where(beyond, upper - closer, newton))
+    new = jnp.where((new <= lower) & (rent > gap) & (target > lower), 0.5 * (ends + lower), new)
+    new = jnp.clip(new, lower, jnp.maximum(jnp.minimum(target, upper), lower))
+    swings = (last * (new - ends) < 0) & (jnp.abs(new - ends) > 0.6 * jnp.abs(last))
+    return jnp.where(swings, ends - 0.5 * last, new)
 
 
 def _iterate(law, risk_capacity, count, weight):
@@ -95,14 +102,14 @@ def _iterate(law, risk_capacity, count, weight):
         return at_ends, probability, residual
 
     def step(state):
-        eta, ends, best, error, _, steps = state
+        eta, ends, last, best, error, _, steps = state
         at_ends, probability, residual = measure(eta, ends)
         contraction = residual / others
         missed = norm(contraction / risk_capacity)
         trusted = (missed < best) | (steps < _TRUSTED)
         move = jnp.where(trusted, arrowhead_solve(residual, probability, risk_capacity, count), contraction)
         new_eta = eta + move
-        new_ends = _move_ends(ends, mirrored(new_eta, new_eta), at_ends, lower, upper, top, weight)
+        new_ends = _move_ends(ends, last, mirrored(new_eta, new_eta), at_ends, lower, upper, top, weight)
         left, right = (new_ends - ends) / width
         off = move / (width + jnp.abs(eta))
         now = jnp.sqrt(total(off**2 + left**2 + right**2))
@@ -112,7 +119,8 @@ def _iterate(law, risk_capacity, count, weight):
         return (
             jnp.where(running, new_eta, eta),
             jnp.where(running, new_ends, ends),
-            jnp.minimum(missed, best),
+            new_ends - ends,
+            jnp.where(steps < _TRUSTED, jnp.inf, jnp.minimum(missed, best)),
             now,
             running,
             steps + running,
@@ -125,8 +133,8 @@ def _iterate(law, risk_capacity, count, weight):
     eta, ends = _uniform_guess(law, risk_capacity, count, weight)
     shape = eta.shape[1:]
     infinity = jnp.full(shape, jnp.inf, eta.dtype)
-    start = eta, ends, infinity, infinity, jnp.full(shape, True), jnp.zeros(shape, int)
-    eta, ends, _, error, _, steps = lax.while_loop(unfinished, step, start)
+    start = eta, ends, jnp.zeros_like(ends), infinity, infinity, jnp.full(shape, True), jnp.zeros(shape, int)
+    eta, ends, _, _, error, _, steps = lax.while_loop(unfinished, step, start)
     return eta, ends, jnp.where(error >= 0, error, jnp.inf), steps
 
 

@@ -62,7 +62,7 @@ def mechanism_text(report) -> str:
             f"{group['no_expected_trade_probability']:>9.2%}{group['revenue']:>13.6g}{group['utility_gain']:>13.6g}"
         )
     lines += [
-        "  (idle: probability that a trader expects no trade; gain: expected utility gained by participating)",
+        "  (idle: probability of expecting no trade; gain: expected utility gained by participating)",
         "",
     ]
     verdict = "certified" if report["ok"] else "NOT CERTIFIED"
@@ -71,7 +71,7 @@ def mechanism_text(report) -> str:
 
 
 def sweep_summary(dataset) -> dict:
-    """What a sweep shows: how it went, the frontier, where the budget binds, what matters most, the worst certificate."""
+    """What a sweep shows: how it went, the frontier, where the budget binds, what matters, the worst certificate."""
     status = dataset.status.values
     codes = dict(zip(dataset.status.flag_meanings.split(), dataset.status.flag_values, strict=True))
     solved = status >= 0
@@ -86,11 +86,8 @@ def sweep_summary(dataset) -> dict:
     binds = (dataset.budget_multiplier.values > 0) & good
     gap = np.abs(np.where(good, dataset.certificate_duality_gap, 0.0))
     worst = np.unravel_index(int(np.argmax(gap)), gap.shape)
-    at = {
-        name: float(dataset[name].values[place])
-        for name, place in zip(dataset.certificate_duality_gap.dims, worst, strict=True)
-        if name in dataset.coords
-    }
+    place = dict(zip(dataset.certificate_duality_gap.dims, worst, strict=True))
+    at = {name: float(value) for name, value in dataset.certificate_duality_gap[place].coords.items()}
     summary |= {
         "budget_binds_share": float(binds.sum() / good.sum()),
         "budget_weight_range": [float(np.nanmin(dataset.budget_weight)), float(np.nanmax(dataset.budget_weight))],
@@ -105,13 +102,8 @@ def sweep_summary(dataset) -> dict:
 
 
 def _largest_alpha(dataset, binds):
-    alpha = np.broadcast_to(_along(dataset, dataset.alpha), binds.shape)
+    alpha = dataset.alpha.broadcast_like(dataset.revenue).transpose(*dataset.revenue.dims).values
     return np.max(np.where(binds, alpha, 0.0))
-
-
-def _along(dataset, coordinate):
-    """A coordinate shaped to broadcast against the sweep's outputs."""
-    return dataset.revenue.dims and coordinate.broadcast_like(dataset.revenue).transpose(*dataset.revenue.dims).values
 
 
 def frontier_rows(dataset, rows=6):
@@ -173,7 +165,7 @@ def sweep_text(summary, seconds=None) -> str:
     if summary["most_sensitive"]:
         lines += [
             "",
-            "what moves revenue most (mean |∂R/∂θ|·θ over the surplus; ends and means of laws: times the width)",
+            "what moves revenue most (mean |∂R/∂θ|·θ over the surplus; ends and loc: times the width)",
         ]
         lines += [
             f"  {row['parameter']:<32}{row['revenue_change_over_surplus']:>10.4f}" for row in summary["most_sensitive"]

@@ -65,11 +65,10 @@ def _parameter_label(name):
 
 def _attributes(name):
     if name == "status":
-        codes = {key: value for key, value in STATUS.items()}
         return {
             "long_name": "what became of the point",
-            "flag_values": np.array(list(codes.values()), np.int8),
-            "flag_meanings": " ".join(codes),
+            "flag_values": np.array(list(STATUS.values()), np.int8),
+            "flag_meanings": " ".join(STATUS),
         }
     if name.startswith("d_"):
         outcome, parameter = name[2:].split("_d_")

@@ -176,9 +176,7 @@ def _of_one_length(columns):
     length = max(len(column) for column in columns.values())
     for name, column in columns.items():
         if len(column) not in (1, length):
-            raise MarketError(
-                f"{name} has {len(column)} values in a zipped sweep of {length}; lists must be equally long"
-            )
+            raise MarketError(f"{name} has {len(column)} values in a zipped sweep of {length}; lists must match")
     return {name: np.broadcast_to(column, (length,)) for name, column in columns.items()}
 
 
@@ -224,6 +222,6 @@ def _parameter(name, market):
     entries = group_entries(market)
     owners = entries if group is None else [entries[group]]
     if not any(_has(one, parts[1]) for one in owners) or (parts[1] == "endowment" and not factor):
-        available = sorted({key for one in owners for key in one}) + ["endowment.factor"]
+        available = [*sorted({key for one in owners for key in one}), "endowment.factor"]
         raise MarketError(f"{name!r}: no such field; {parts[0]} has {', '.join(available)}")
     return Parameter(str(name), group, parts[1], factor)

@@ -1,7 +1,7 @@
 """The sweep's engine: fixed, padded micro-batches through two compiled functions, whatever the number of points.
 
-First w* of every market, then everything at every point at w = max(α, w*): an α-sweep finds w* once. Batches lie along the
-last axis. Lanes are independent, so one pull-back of ones gives every point its own derivatives.
+First w* of every market, then everything at every point at w = max(α, w*): an α-sweep finds w* once. Batches lie along
+the last axis. Lanes are independent, so one pull-back of ones gives every point its own derivatives.
 """
 
 import sys
@@ -114,7 +114,7 @@ def run(design, derivatives=False, size=None, progress=None):
     market_size = min(size, batch_size(design.markets))
     floors = jax.jit(lambda values: budget_weight(design.market_at(values)))
     evaluate = jax.jit(partial(point_results, design, derivatives))
-    weights, results = np.full(design.markets, np.nan), _empty_results(design, evaluate)
+    weights, results = np.full(design.markets, np.nan), _empty_results(design, evaluate, size)
     with _bar(design.points, progress) as bar:
         try:
             for markets in _batches(design.markets, market_size):
@@ -130,10 +130,10 @@ def run(design, derivatives=False, size=None, progress=None):
     return results, False
 
 
-def _empty_results(design, evaluate):
+def _empty_results(design, evaluate, size):
     """Arrays for every output, points first, saying "not computed" everywhere."""
-    lane = jax.ShapeDtypeStruct((1,), jnp.result_type(float))
-    shapes = jax.eval_shape(evaluate, lane, lane, jax.ShapeDtypeStruct((len(design.parameters), 1), lane.dtype))
+    lane = jax.ShapeDtypeStruct((size,), jnp.result_type(float))
+    shapes = jax.eval_shape(evaluate, lane, lane, jax.ShapeDtypeStruct((len(design.parameters), size), lane.dtype))
     results = {
         name: np.full((design.points, *shape.shape[:-1]), np.nan, shape.dtype)
         for name, shape in shapes.items()
@@ -166,7 +166,7 @@ def _batches(number, size):
 
 
 def _replaced(good, columns):
-    """Columns that are no market overwritten by one that is, so that they cost their neighbours nothing; how many are."""
+    """Columns that are no market overwritten by one that is, so that they cost nobody anything; and how many are."""
     return np.where(good, columns, columns[:, [int(np.argmax(good))]]), int(np.sum(good))
 
 

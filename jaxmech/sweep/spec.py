@@ -54,8 +54,6 @@ def _values(name, value, random, path):
     if not isinstance(value["count"], int) or value["count"] < 1:
         raise MarketError(f"{where}: count is {value['count']!r}; give a number of values ≥ 1")
     if scale == "log" and min(value["from"], value["to"]) <= 0:
-        raise MarketError(
-            f"{where}: a logarithmic scale needs from and to above 0, got {value['from']} to {value['to']}"
-        )
+        raise MarketError(f"{where}: a logarithmic scale needs numbers above 0, got {value['from']} to {value['to']}")
     space = np.geomspace if scale == "log" else np.linspace
     return space(value["from"], value["to"], value["count"])
