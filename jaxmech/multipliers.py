@@ -59,15 +59,15 @@ def _uniform_guess(law, risk_capacity, count, weight):
     return eta, jnp.maximum((middle + weight * sides.lower) / (1 + weight), sides.lower)
 
 
-def _move_ends(ends, last, target, at_ends, lower, upper, top, weight):
+def _move_ends(ends, last, late, target, at_ends, lower, upper, top, weight):
     """One safeguarded Newton step of a (row 0) and −b (row 1) towards ψ(end) = target.
 
     With rent = w F/f and gap = η − a, equal at the root, Newton on ψ itself divides by 1 + rent'. Near the root the
     slope 1 + rent' √(gap/rent) lies between Newton's for ψ and Newton's for gap/rent, whose errors have opposite signs.
     Far above the root the rent grows like an exponential at rate k = rent'/rent, and y = η − a solves
     ky + log ky = log rent' + k·gap =: L; a rational guess at ky takes it down in one step. The upper end of the support
-    is a root only if ψ there, `top`, does not exceed the target; short of an end where F/f is infinite, rent ∝ (h − a)^−β.
-    A step that takes back most of the one before, `last`, or more, takes back half of it.
+    is a root only if ψ there, `top`, does not exceed the target; short of an end where F/f is infinite,
+    rent ∝ (h − a)^−β. A `late` step that takes back most of the one before, `last`, or more, takes back half of it.
     """
     gap, rent, rent_slope = target - ends, weight * at_ends.ratio, weight * at_ends.ratio_slope
     below, above = rent < 0.2 * gap, (rent > 8 * gap) & (rent_slope > 1)
@@ -79,11 +79,12 @@ def _move_ends(ends, last, target, at_ends, lower, upper, top, weight):
     level = size + rate * gap
     guess = jnp.where(level > 1, level - 2 * (level - 1) / (level + 1), 1 / (2 - jnp.minimum(level, 1.0)))
     room = upper - ends
-    closer = room * jnp.exp(jnp.minimum(size / jnp.where(beyond, rate * room, 1.0), -0.7))
+    fall = jnp.maximum(-size / jnp.where(beyond, rate * room, 1.0), 0.7)
+    closer = room / (1 + fall * (1 + fall * (0.5 + fall * (1 / 6 + fall / 24))))
     new = jnp.where(above, target - guess / rate, jnp.where(beyond, upper - closer, newton))
     new = jnp.where((new <= lower) & (rent > gap) & (target > lower), 0.5 * (ends + lower), new)
     new = jnp.clip(new, lower, jnp.maximum(jnp.minimum(target, upper), lower))
-    swings = (last * (new - ends) < 0) & (jnp.abs(new - ends) > 0.6 * jnp.abs(last))
+    swings = late & (last * (new - ends) < 0) & (jnp.abs(new - ends) > 0.6 * jnp.abs(last))
     return jnp.where(swings, ends - 0.5 * last, new)
 
 
@@ -108,8 +109,8 @@ def _iterate(law, risk_capacity, count, weight):
         missed = norm(contraction / risk_capacity)
         trusted = (missed < best) | (steps < _TRUSTED)
         move = jnp.where(trusted, arrowhead_solve(residual, probability, risk_capacity, count), contraction)
-        new_eta = eta + move
-        new_ends = _move_ends(ends, last, mirrored(new_eta, new_eta), at_ends, lower, upper, top, weight)
+        new_eta, late = eta + move, steps >= _TRUSTED
+        new_ends = _move_ends(ends, last, late, mirrored(new_eta, new_eta), at_ends, lower, upper, top, weight)
         left, right = (new_ends - ends) / width
         off = move / (width + jnp.abs(eta))
         now = jnp.sqrt(total(off**2 + left**2 + right**2))
