@@ -6,11 +6,11 @@ BIN := $(VENV)/bin
 .PHONY: sweep test bench clean
 
 sweep: $(VENV)/ready  ## the main job: 200,000 points on the Treasury futures market
-	$(BIN)/jaxmech sweep experiments/us_treasury_10y_sweep.toml --out experiments/results/us_treasury_10y --overwrite
+	$(BIN)/jaxmech sweep experiments/us_treasury_10y_sweep.toml --out experiments/results/us_treasury_10y
 
 test: $(VENV)/ready  ## lint and the whole suite
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 bench: $(VENV)/ready  ## speed against peers, one process
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[bench]"

@@ -2,8 +2,9 @@
 
 from jaxmech.budget import budget_weight
 from jaxmech.certificate import Certificate, certify
+from jaxmech.conditions import condition_1, condition_2
 from jaxmech.endowments import Beta, TruncatedNormal, Uniform
-from jaxmech.market import Market, MarketError, Traders, condition_1, condition_2
+from jaxmech.market import Market, MarketError, Traders
 from jaxmech.mechanism import Mechanism
 from jaxmech.outcomes import Outcomes, outcomes
 from jaxmech.solve import solve, solve_at_weight

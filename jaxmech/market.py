@@ -7,7 +7,6 @@ itself checks nothing, because JAX rebuilds it with tracers; solvers report trou
 import tomllib
 import warnings
 from dataclasses import dataclass, field, fields
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -112,27 +111,6 @@ class Market:
         return [(part, int(a), int(b - a)) for part, a, b in zip(parts, starts, starts[1:], strict=False)]
 
 
-@jax.jit
-def condition_1(market):
-    """Condition 1 per group: under first best the lowest type buys and the highest sells, in expectation.
-
-    Not needed by the solver (theory §3): where it fails the trader always buys, or always sells.
-    """
-    mean, law = market.endowment.mean, market.endowment
-    others = market.total_risk_capacity - market.risk_capacity
-    neutral = market.risk_capacity * (total(market.count * mean) - mean) / others
-    return (law.lower < neutral) & (neutral < law.upper)
-
-
-@partial(jax.jit, static_argnames="points")
-def condition_2(market, points=129):
-    """Condition 2 per group: F/f increasing and (1 − F)/f decreasing, checked at `points` types of the support."""
-    sides = market.endowment.both_sides()
-    steps = jnp.linspace(0, 1, points + 2)[1:-1].reshape((-1,) + (1,) * sides.lower.ndim)
-    slopes = sides.left_tail(sides.lower + steps * (sides.upper - sides.lower)).ratio_slope
-    return jnp.all(slopes >= -1e-9, axis=(0, 1))
-
-
 def read_toml(path) -> dict:
     """A TOML file as a dictionary; MarketError says what is missing or where it does not parse."""
     path = Path(path)
@@ -151,6 +129,8 @@ def _traders_from(table, path):
         raise MarketError(f"{path}: no [[traders]] table; write one for each group of traders")
     traders = []
     for place, group in enumerate(groups, 1):
+        if not isinstance(group, dict):
+            raise MarketError(f"{path}: traders {place} is {group!r}; write a [[traders]] table")
         where = f"{path}: traders {place} ({group.get('name', 'unnamed')})"
         refuse_other_keys(group, {"name", "count", "risk_capacity", "endowment"}, where, {"risk_capacity", "endowment"})
         law = _law_from(group["endowment"], where)
@@ -159,8 +139,8 @@ def _traders_from(table, path):
 
 
 def _law_from(table, where):
-    if not isinstance(table, dict) or table.get("law") not in FAMILIES:
-        got = table.get("law") if isinstance(table, dict) else table
+    got = table.get("law") if isinstance(table, dict) else table
+    if not isinstance(table, dict) or not isinstance(got, str) or got not in FAMILIES:
         raise MarketError(f"{where}: endowment law {got!r} is unknown; choose one of {', '.join(FAMILIES)}")
     family = FAMILIES[table["law"]]
     names = [entry.name for entry in fields(family)]

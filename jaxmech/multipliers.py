@@ -164,23 +164,26 @@ def _solve_multipliers_jvp(primals, tangents):
 def implicit_tangent(solution, primals, tangents):
     """Tangent of a solution of (*) by the implicit function theorem: one arrowhead solve (theory §12).
 
-    Where an end of the binding interval sits at an end of the support, it moves with that end.
+    Inside the support a and b need no derivative of their own in m, where V = η. At an end of the support they move with
+    that end, and there m does depend on them.
     """
-    law, law_dot = primals[0], tangents[0]
+    law, risk_capacity, count, weight = primals
     eta, ends = solution.eta, solution.ends
+    target, sides = mirrored(eta, eta), law.both_sides()
+    at_lower = target <= sides.lower
+    at_upper = (ends >= sides.upper) & (target >= branch(sides.prepare(), ends, weight).value)
 
     def equations(law, risk_capacity, count, weight):
-        at_ends = branch(law.both_sides().prepare(), ends, weight)
-        mean, probability, _ = expected_virtual_type(eta, ends, at_ends, law, weight)
-        return system_residual(eta, mean, risk_capacity, count), at_ends.value, probability, at_ends.slope
+        sides = law.both_sides()
+        moving = jnp.where(at_lower, sides.lower, jnp.where(at_upper, sides.upper, ends))
+        at_ends = branch(sides.prepare(), moving, weight)
+        mean, probability, _ = expected_virtual_type(eta, moving, at_ends, law, weight)
+        residual = system_residual(eta, mean, risk_capacity, count)
+        return residual, moving, at_ends.value, probability, at_ends.slope
 
-    (_, value, probability, slope), (residual_dot, value_dot, _, _) = jax.jvp(equations, primals, tangents)
-    _, risk_capacity, count, _ = primals
+    (*_, probability, slope), (residual_dot, moving_dot, value_dot, *_) = jax.jvp(equations, primals, tangents)
     eta_dot = arrowhead_solve(residual_dot, probability, risk_capacity, count)
-    sides, sides_dot = law.both_sides(), law_dot.both_sides()
-    target, target_dot = mirrored(eta, eta), mirrored(eta_dot, eta_dot)
-    at_lower, at_upper = target <= sides.lower, (ends >= sides.upper) & (target >= value)
-    interior = (target_dot - value_dot) / slope
-    ends_dot = jnp.where(at_lower, sides_dot.lower, jnp.where(at_upper, sides_dot.upper, interior))
+    interior = (mirrored(eta_dot, eta_dot) - value_dot) / slope
     no_steps = np.zeros(jnp.shape(solution.steps), jax.dtypes.float0)
+    ends_dot = jnp.where(at_lower | at_upper, moving_dot, interior)
     return Multipliers(eta_dot, ends_dot, jnp.zeros_like(solution.error), no_steps)

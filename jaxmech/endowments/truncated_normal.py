@@ -8,6 +8,7 @@ where p is the point of [λ, ζ] nearest to the mode. Nothing is subtracted from
 support may lie many standard deviations out, and the scale may be tiny or huge beside the support.
 """
 
+import math
 from dataclasses import dataclass
 
 import jax
@@ -18,7 +19,7 @@ from jax.scipy.special import erfcx
 
 from jaxmech.endowments.contract import Law, LeftTail
 
-_ROOT_HALF_PI = np.sqrt(np.pi / 2)
+_ROOT_HALF_PI = math.sqrt(math.pi / 2)
 _SERIES_TERMS = 10
 _NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(20))
 # Nodes gather at ζ, where the integrands live: fractions sinh(1.5 x)/sinh(1.5) of the way down.
@@ -109,7 +110,7 @@ class TruncatedNormal(Law):
 
 def _mills(x):
     """exp(x²/2) ∫_x^∞ exp(−t²/2) dt for x ≥ 0."""
-    return _ROOT_HALF_PI * erfcx(x * np.sqrt(0.5))
+    return _ROOT_HALF_PI * erfcx(x * math.sqrt(0.5))
 
 
 def signed_mills(lower):
@@ -147,7 +148,7 @@ def bounded_moments(at, reach, near, mills):
 
 def _mills_difference(at, at_height, lower, lower_height, mills):
     """R_0 from the Mills ratios at ζ and λ."""
-    whole = jnp.where((lower <= 0) & (at > 0), np.sqrt(2 * np.pi), 0.0)
+    whole = jnp.where((lower <= 0) & (at > 0), math.sqrt(2 * math.pi), 0.0)
     return mills * lower_height - jnp.where(at > 0, 1.0, -1.0) * _mills(jnp.abs(at)) * at_height + whole
 
 

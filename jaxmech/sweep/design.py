@@ -118,6 +118,7 @@ class Design:
         """Which points are markets at all: the rules of `Market.of` and α in [0, 1], as data. Host only."""
         good = (alpha >= 0) & (alpha <= 1)
         market = jax.tree.map(np.asarray, self.market_at(jnp.asarray(values)))
+        good = good & (np.sum(market.count, axis=0) >= 2)
         for law, start, length in market.laws():
             entries = {f.name: getattr(law, f.name) for f in fields(law)}
             rows = slice(start, start + length)

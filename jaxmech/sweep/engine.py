@@ -149,7 +149,7 @@ def _store(design, points, weights, evaluate, size, results):
     values, floor = design.parameter_values(markets), weights[markets]
     good = design.valid(alpha, values)
     columns, lanes = _replaced(good, np.vstack([alpha, floor, values]))
-    results["status"][points] = STATUS["invalid_parameters"]
+    results["status"][points[~good]] = STATUS["invalid_parameters"]
     if not lanes:
         return
     columns = _padded(columns, size)
