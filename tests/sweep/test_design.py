@@ -1,0 +1,154 @@
+"""Designs of sweeps: which values are reached, in which order, and what is refused before anything is compiled."""
+
+import numpy as np
+import pytest
+
+import jaxmech as jm
+from jaxmech.sweep import make_design
+
+DEALER = jm.Traders(jm.TruncatedNormal(0.1, 0.5, -1.0, 1.0), 0.5, 4, "dealer")
+FUND = jm.Traders(jm.Uniform(-2.0, 1.0), 1.5, 1, "fund")
+
+
+@pytest.fixture(scope="module")
+def market():
+    return jm.Market.of(DEALER, FUND)
+
+
+def at(design, points):
+    """α and the batch of markets at some points of a design."""
+    points = np.asarray(points)
+    return design.alpha_of(points), design.market_at(design.parameter_values(design.market_of(points)))
+
+
+def test_a_grid_reaches_all_combinations_alpha_first_and_the_last_parameter_fastest(market):
+    over = {"dealer.risk_capacity": [1.0, 2.0, 3.0], "fund.count": [1, 5]}
+    design = make_design(market, [0.0, 1.0], over)
+    assert design.dims == {"alpha": 2, "dealer.risk_capacity": 3, "fund.count": 2}
+    assert (design.points, design.markets) == (12, 6)
+    alpha, markets = at(design, range(12))
+    assert alpha.tolist() == [0.0] * 6 + [1.0] * 6
+    assert markets.risk_capacity[0].tolist() == [1, 1, 2, 2, 3, 3] * 2
+    assert markets.risk_capacity[1].tolist() == [1.5] * 12
+    assert markets.count[1].tolist() == [1, 5] * 6
+
+
+def test_a_zip_reads_lists_together_and_repeats_single_values(market):
+    design = make_design(market, 0.5, {"fund.lower": [-3.0, -4.0], "all.risk_capacity": 2.0}, "zip")
+    alpha, markets = at(design, [0, 1])
+    assert design.dims == {"point": 2}
+    assert alpha.tolist() == [0.5, 0.5]
+    assert markets.endowment.lower.tolist() == [[-1.0, -1.0], [-3.0, -4.0]]
+    assert markets.risk_capacity.tolist() == [[2.0, 2.0], [2.0, 2.0]]
+
+
+def test_a_market_alone_is_a_sweep_over_alpha(market):
+    design = make_design(market, [0.1, 0.2])
+    assert (design.points, design.markets) == (2, 1)
+    assert at(design, [0, 1])[1].risk_capacity.tolist() == [[0.5, 0.5], [1.5, 1.5]]
+
+
+def test_factors_multiply_the_markets_own_values(market):
+    over = {"all.risk_capacity.factor": 2.0, "dealer.scale.factor": 3.0, "all.endowment.factor": 10.0}
+    _, markets = at(make_design(market, 0.5, over), [0])
+    normal, uniform = (law for law, *_ in markets.laws())
+    assert markets.risk_capacity[:, 0].tolist() == [1.0, 3.0]
+    assert [float(normal.loc[0, 0]), float(normal.scale[0, 0])] == [1.0, 15.0]
+    assert markets.endowment.lower[:, 0].tolist() == [-10.0, -20.0]
+    assert float(uniform.upper[0, 0]) == 10.0
+
+
+def test_all_sets_the_field_where_a_law_has_it(market):
+    _, markets = at(make_design(market, 0.5, {"all.loc": 0.3}), [0])
+    assert float(markets.laws()[0][0].loc[0, 0]) == 0.3
+
+
+def test_random_draws_lie_in_their_ranges_and_come_again_with_the_seed(market):
+    over = {
+        "fund.risk_capacity": jm.Range(1e-2, 1e2, log=True),
+        "dealer.loc": jm.Range(-1.0, 3.0),
+        "fund.count": [1, 7],
+    }
+
+    def draw(seed):
+        return make_design(market, jm.Range(0.2, 0.4), over, "random", points=2000, seed=seed)
+
+    design, again, other = draw(1), draw(1), draw(2)
+    capacity, loc, count = design.values
+    assert design.dims == {"point": 2000}
+    assert 0.2 <= design.alpha.min() < 0.21 and 0.39 < design.alpha.max() <= 0.4
+    assert -1 <= loc.min() < -0.95 and 2.95 < loc.max() <= 3
+    assert set(count) == {1, 7}
+    decades = np.histogram(np.log10(capacity), bins=[-2, -1, 0, 1, 2])[0]
+    assert decades.sum() == 2000 and np.all(np.abs(decades - 500) < 100)
+    np.testing.assert_array_equal([design.alpha, *design.values], [again.alpha, *again.values])
+    assert not np.any(design.alpha == other.alpha)
+
+
+def test_points_that_are_no_market_are_told_apart(market):
+    over = {"fund.upper": [-2.0, np.nan, 1.0, 1.0, 1.0, np.inf], "fund.count": [1, 1, 0.5, 1, 3, 2]}
+    design = make_design(market, [0.5], over | {"dealer.scale": [1, 1, 1, -1, 1, 1]}, "zip")
+    points = np.arange(6)
+    good = design.valid(design.alpha_of(points), design.parameter_values(design.market_of(points)))
+    assert good.tolist() == [False, False, False, False, True, False]
+
+
+def test_one_trader_alone_is_no_market():
+    alone = jm.Market.of(jm.Traders(jm.Uniform(-1.0, 1.0), 0.5, 2, "only"))
+    design = make_design(alone, 0.5, {"only.count": [1, 2]})
+    assert design.valid(np.full(2, 0.5), np.array([[1.0, 2.0]])).tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("broker.count", "is not a parameter of this market; write GROUP.FIELD .* one of all, dealer, fund"),
+        ("risk_capacity", "is not a parameter"),
+        ("dealer.loc.times", "is not a parameter"),
+        ("dealer.loc.factor.factor", "is not a parameter"),
+        ("fund.loc", "no such field; fund has count, lower, risk_capacity, upper, endowment.factor"),
+        ("all.shape", "no such field; all has count, loc"),
+        ("all.endowment", r"no such field; .*endowment\.factor"),
+    ],
+)
+def test_unknown_names_are_refused_with_those_that_exist(market, name, match):
+    with pytest.raises(jm.MarketError, match=match):
+        make_design(market, 0.5, {name: [1.0]})
+
+
+RANDOM = {"kind": "random", "points": 5}
+
+
+@pytest.mark.parametrize(
+    ("alpha", "values", "options", "match"),
+    [
+        ([], [1.0], {}, r"values of alpha have shape \(0,\); the sweep is empty"),
+        (0.5, [], {}, r"values of fund\.count have shape \(0,\); the sweep is empty"),
+        (0.5, [[1.0, 2.0]], {}, r"values of fund\.count have shape \(1, 2\)"),
+        (0.5, ["many"], {}, r"values of fund\.count are \['many'\]; give numbers"),
+        (0.5, jm.Range(1, 2), {}, r"fund\.count is a Range; ranges belong to design='random'"),
+        (
+            [0.1, 0.2, 0.3],
+            [1, 2],
+            {"kind": "zip"},
+            r"fund\.count has 2 values in a zipped sweep of 3; lists must match",
+        ),
+        (1.5, [1], {}, r"alpha is 1\.5 in the sweep; it must lie in \[0, 1\]"),
+        ([0.5, np.nan], [1], {}, "alpha is nan in the sweep"),
+        (0.5, [1], {"kind": "latin"}, "design 'latin' is unknown; choose one of grid, zip, random"),
+        (0.5, [1], {"kind": "random"}, "points is None; a random design needs a number of points ≥ 1"),
+        (0.5, [1], {"kind": "random", "points": 0}, "points is 0; a random design needs"),
+        (0.5, jm.Range(2, 1), RANDOM, r"Range of fund\.count is \[2, 1\]; low must lie below high"),
+        (0.5, jm.Range(1, np.inf), RANDOM, r"Range of fund\.count is \[1, inf\]"),
+        (0.5, jm.Range(0, 1, log=True), RANDOM, r"Range of fund\.count starts at 0; a logarithmic range needs low > 0"),
+        (jm.Range(0.5, 1.5), [1], {"kind": "random", "points": 50}, r"alpha is 1\.\d+ in the sweep"),
+    ],
+)
+def test_designs_that_make_no_sense_are_refused(market, alpha, values, options, match):
+    with pytest.raises(jm.MarketError, match=match):
+        make_design(market, alpha, {"fund.count": values}, **options)
+
+
+def test_only_markets_are_swept():
+    with pytest.raises(jm.MarketError, match=r"market is Traders; build one with Market\.of"):
+        make_design(FUND, 0.5)

@@ -1,0 +1,138 @@
+"""At every point a sweep gives what a direct solve gives, whatever the batches, neighbours or interruptions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxmech as jm
+from jaxmech.sweep import STATUS, engine, make_design, run
+
+MARKET = jm.Market.of(
+    jm.Traders(jm.Uniform(-1.0, 1.3), 0.7, 2, "dealer"), jm.Traders(jm.Uniform(-0.4, 0.9), 1.1, 1, "fund")
+)
+ALPHA = np.linspace(0.0, 1.0, 30)
+CAPACITY = [0.3, 1.0, -1.0, 3.0, np.nan]
+INVALID = 2
+
+
+@pytest.fixture(scope="module")
+def design():
+    return make_design(MARKET, ALPHA, {"fund.risk_capacity": CAPACITY})
+
+
+@pytest.fixture(scope="module")
+def results(design):
+    found, interrupted = run(design, derivatives=True, size=64)
+    assert not interrupted
+    return found
+
+
+def good_points(design):
+    return np.flatnonzero(np.isin(design.market_of(np.arange(design.points)), [0, 1, 3]))
+
+
+def test_every_point_equals_a_direct_solve(design, results):
+    points = good_points(design)
+    alpha = design.alpha_of(points)
+    market = design.market_at(design.parameter_values(design.market_of(points)))
+    mechanism = jm.solve(market, alpha)
+    expected = jm.outcomes(mechanism)._asdict() | {"eta": mechanism.eta, "weight": mechanism.weight}
+    expected |= {"budget_weight": jm.budget_weight(market), "budget_multiplier": mechanism.budget_multiplier}
+    expected |= {"binding_lower": mechanism.ends[0], "binding_upper": -mechanism.ends[1]}
+    for name, value in expected.items():
+        np.testing.assert_allclose(
+            results[name][points], np.moveaxis(value, -1, 0), rtol=1e-12, atol=1e-12, err_msg=name
+        )
+    assert np.all(results["status"][points] == STATUS["ok"])
+
+
+def test_points_that_are_no_market_are_nan_and_say_so(design, results):
+    bad = np.setdiff1d(np.arange(design.points), good_points(design))
+    assert len(bad) == 60
+    assert np.all(results["status"][bad] == INVALID)
+    for name, value in results.items():
+        if value.dtype.kind == "f":
+            assert np.isnan(value[bad]).all(), name
+
+
+def test_neither_batch_size_nor_padding_nor_bad_neighbours_change_a_bit(design, results):
+    alone = make_design(MARKET, ALPHA, {"fund.risk_capacity": [0.3, 1.0, 3.0]})
+    others, _ = run(alone, derivatives=True, size=128)
+    points = good_points(design)
+    for name, value in results.items():
+        np.testing.assert_array_equal(value[points], others[name], err_msg=name)
+
+
+def test_derivatives_are_those_of_a_direct_solve_whether_or_not_the_budget_binds(design, results):
+    def achieved(alpha, capacity, count, lower):
+        law = jm.Uniform(lower, MARKET.endowment.upper[:, None])
+        result = jm.outcomes(jm.solve(jm.Market(law, capacity, count), alpha))
+        return jnp.stack([result.revenue[0], result.efficiency[0]])
+
+    slopes = jax.jit(jax.jacfwd(achieved, argnums=(0, 1, 2, 3)))
+    binding = results["budget_multiplier"] > 0
+    assert binding[0] and not binding[5 * 15]
+    for point in (0, 1, 5 * 15, 5 * 15 + 3):
+        points = np.array([point])
+        market = design.market_at(design.parameter_values(design.market_of(points)))
+        exact = slopes(jnp.asarray(design.alpha_of(points)), market.risk_capacity, market.count, market.endowment.lower)
+        for row, outcome in enumerate(("revenue", "efficiency")):
+            for field, slope in zip(("alpha", "risk_capacity", "count", "lower"), exact, strict=True):
+                value = results[f"d_{outcome}_d_{field}"][point]
+                np.testing.assert_allclose(value, slope[row].reshape(value.shape), rtol=1e-9, atol=1e-11)
+
+
+def test_fields_that_a_law_lacks_have_no_derivative():
+    market = jm.Market.of(
+        jm.Traders(jm.Uniform(-1.0, 1.0), 0.5), jm.Traders(jm.TruncatedNormal(0.0, 1.0, -1.0, 1.0), 0.5)
+    )
+    batch = jax.tree.map(lambda leaf: leaf[:, None], market)
+    rows = engine._rows_by_field(batch)
+    assert np.isnan(rows["scale"]).tolist() == [[True], [False]]
+    assert rows["lower"].tolist() == [[-1.0], [-1.0]]
+
+
+def fake_evaluate(monkeypatch, interrupt_at):
+    """Replace the compiled evaluation of batches, so that nothing is compiled, by one that Ctrl-C hits."""
+    calls = []
+
+    def point_results(design, derivatives, alpha, floor, values):
+        return {"revenue": 2 * alpha, "certificate_ok": alpha >= 0, "steps": jnp.ones_like(alpha)}
+
+    def store(*arguments):
+        calls.append(arguments)
+        if len(calls) == interrupt_at:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    original = engine._store
+    monkeypatch.setattr(engine, "point_results", point_results)
+    monkeypatch.setattr(engine, "budget_weight", lambda market: 0 * market.risk_capacity[0])
+    monkeypatch.setattr(engine, "_store", store)
+
+
+def test_an_interruption_keeps_what_is_done(monkeypatch):
+    fake_evaluate(monkeypatch, interrupt_at=2)
+    alpha = np.linspace(0, 1, 150)
+    dataset = jm.sweep(MARKET, alpha, batch=64, progress=False)
+    assert dataset.attrs["interrupted"] == 1
+    assert dataset.status.values.tolist() == [0] * 64 + [STATUS["not_computed"]] * 86
+    np.testing.assert_array_equal(dataset.revenue, np.where(np.arange(150) < 64, 2 * alpha, np.nan))
+
+
+def test_an_interruption_inside_a_batch_leaves_its_points_not_computed(monkeypatch):
+    fake_evaluate(monkeypatch, interrupt_at=0)
+    monkeypatch.setattr(engine, "_padded", lambda columns, size: (_ for _ in ()).throw(KeyboardInterrupt))
+    design = make_design(MARKET, 0.5, {"fund.risk_capacity": [1.0, -1.0]})
+    results = engine._empty_results(design, lambda *_: {"revenue": jnp.zeros(64)}, 64)
+    with pytest.raises(KeyboardInterrupt):
+        engine._store(design, np.arange(2), np.zeros(2), None, 64, results)
+    assert results["status"].tolist() == [STATUS["not_computed"], INVALID]
+
+
+def test_a_sweep_without_a_single_market_returns_without_solving(monkeypatch):
+    fake_evaluate(monkeypatch, interrupt_at=0)
+    results, interrupted = run(make_design(MARKET, [0.1, 0.2], {"fund.risk_capacity": [0.0, -1.0]}), progress=False)
+    assert not interrupted
+    assert results["status"].tolist() == [INVALID] * 4
