@@ -1,0 +1,92 @@
+"""The package stays small and its imports point one way."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jaxmech
+
+PACKAGE = Path(jaxmech.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# From the bottom up: a module may import only what stands before it.
+ORDER = (
+    "groups",
+    "endowments.contract",
+    "endowments.uniform",
+    "endowments.truncated_normal",
+    "endowments.beta",
+    "endowments.side_by_side",
+    "endowments",
+    "virtual_types",
+    "multipliers",
+    "first_best",
+    "outcomes",
+    "budget",
+    "market",
+    "conditions",
+    "mechanism",
+    "solve",
+    "certificate",
+    "sweep.design",
+    "sweep.engine",
+    "sweep.dataset",
+    "sweep.spec",
+    "sweep",
+    "report",
+    "plots",
+    "",
+    "cli",
+)
+LONGEST_FILE, LONGEST_FUNCTION = 260, 45
+
+
+def name_of(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path):
+    """Modules of the package that a file imports anywhere, functions included."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def test_every_module_has_its_place():
+    assert sorted(ORDER) == sorted(name_of(path) for path in FILES)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_point_downwards(path):
+    place = ORDER.index(name_of(path))
+    for module in imported(path):
+        if module == "jaxmech":  # for the version
+            continue
+        if module.split(".")[0] == "jaxmech":
+            assert module.removeprefix("jaxmech.") in ORDER[:place], f"{name_of(path)} imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_files_and_functions_are_short(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= LONGEST_FILE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            lines = text.splitlines()[node.lineno - 1 : node.end_lineno]
+            code = sum(bool(line.strip()) and not line.lstrip().startswith("#") for line in lines)
+            length = code - len([line for line in (ast.get_docstring(node) or "").splitlines() if line])
+            assert length <= LONGEST_FUNCTION, f"{node.name} has {length} lines of code"
+
+
+def test_importing_the_package_needs_none_of_the_extras():
+    code = "import sys, jax, optax; before = set(sys.modules); import jaxmech; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert not loaded & {"xarray", "zarr", "h5netcdf", "matplotlib", "tqdm", "scipy", "pandas"}

@@ -1,0 +1,160 @@
+"""The command: what it prints and writes, what it refuses, and its exit codes."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import jaxmech as jm
+from jaxmech.cli import main
+
+pytestmark = pytest.mark.filterwarnings("default")  # plotting libraries
+
+MARKET = """
+[[traders]]
+name = "dealer"
+count = 2
+risk_capacity = 0.7
+endowment = { law = "uniform", lower = -1.0, upper = 1.3 }
+[[traders]]
+name = "fund"
+risk_capacity = 1.1
+endowment = { law = "uniform", lower = -0.4, upper = 0.9 }
+"""
+SPEC = """
+market = "market.toml"
+alpha = { from = 0.0, to = 1.0, count = 5 }
+[over]
+"fund.risk_capacity" = { from = 0.5, to = 2.0, count = 3, scale = "log" }
+"""
+SPEC_WITH_AN_INVALID_POINT = SPEC.replace("{ from = 0.5, to = 2.0", "{ from = -0.5, to = 2.0").replace(
+    ', scale = "log"', ""
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "market.toml").write_text(MARKET)
+    (folder / "spec.toml").write_text(SPEC)
+    (folder / "invalid.toml").write_text(SPEC_WITH_AN_INVALID_POINT)
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def each_sweep_runs_once():
+    """The same spec gives the same numbers: compute them once for this file."""
+    sweep_module = sys.modules["jaxmech.sweep"]  # jaxmech.sweep is the function
+    done, original = {}, sweep_module.run
+
+    def run(plan, **settings):
+        key = sweep_module.provenance(plan)["spec"]
+        if key not in done:
+            done[key] = original(plan, **settings)
+        return done[key]
+
+    sweep_module.run = run
+    yield
+    sweep_module.run = original
+
+
+def solve(folder, *options):
+    return main(["solve", str(folder / "market.toml"), *options])
+
+
+def sweep(folder, out, *options, spec="spec.toml"):
+    return main(["sweep", str(folder / spec), "--out", str(out), *options])
+
+
+def test_solve_prints_a_certified_mechanism(folder, capsys):
+    assert solve(folder, "--alpha", "0.5") == 0
+    text = capsys.readouterr().out
+    for word in ("Optimal mechanism at α = 0.5", "revenue", "efficiency", "dealer", "fund", "  certified: residual"):
+        assert word in text
+    assert "nan" not in text
+
+
+def test_solve_prints_the_same_numbers_as_json(folder, capsys):
+    assert solve(folder, "--alpha", "0.5", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    achieved = jm.outcomes(jm.solve(jm.Market.from_toml(folder / "market.toml"), 0.5))
+    assert report["ok"] is True
+    assert report["revenue"] == pytest.approx(float(achieved.revenue), rel=1e-12)
+    assert [group["name"] for group in report["groups"]] == ["dealer", "fund"]
+
+
+@pytest.mark.parametrize("alpha", ["-0.5", "1.5", "nan"])
+def test_solve_refuses_weights_outside_zero_and_one(folder, capsys, alpha):
+    assert solve(folder, f"--alpha={alpha}") == 2
+    assert "jaxmech: alpha is" in capsys.readouterr().err
+
+
+def test_bad_files_are_refused(folder, tmp_path, capsys):
+    assert main(["solve", str(tmp_path / "none.toml"), "--alpha", "0.5"]) == 2
+    assert "no such file" in capsys.readouterr().err
+    assert sweep(tmp_path, tmp_path / "out") == 2
+    assert "no such file" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ('market = "market.toml"', "", "'market' is missing"),
+        ("alpha", "alhpa", "unknown key 'alhpa'"),
+        ("market.toml", "market2.toml", "no such file"),
+        ("from = 0.5", "form = 0.5", "fund.risk_capacity: unknown key 'form'"),
+        ("count = 3", "count = 0", "fund.risk_capacity: count is 0"),
+        ('"log"', '"cubic"', "scale 'cubic' is unknown; choose linear or log"),
+        ("from = 0.5", "from = 0.0", "a logarithmic scale needs numbers above 0"),
+        ("fund.risk_capacity", "fnud.risk_capacity", "is not a parameter of this market"),
+    ],
+)
+def test_mistakes_in_a_spec_are_named(tmp_path, capsys, old, new, match):
+    (tmp_path / "market.toml").write_text(MARKET)
+    (tmp_path / "spec.toml").write_text(SPEC.replace(old, new))
+    assert sweep(tmp_path, tmp_path / "out") == 2
+    assert match in capsys.readouterr().err
+
+
+def test_a_sweep_writes_data_summary_and_figures_and_may_be_run_again(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert sweep(folder, out) == 0
+    printed = capsys.readouterr()
+    assert "15 points" in printed.out and "15 ok" in printed.out
+    files = {path.name for path in out.iterdir()}
+    assert {"sweep.nc", "summary.json", "summary.txt", "spec.sha256", "frontier.png", "frontier.pdf"} <= files
+    for name in ("sweep.nc", "summary.txt", "frontier.png"):
+        assert str(out / name) in printed.err
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["status"]["ok"] == summary["points"] == 15
+    with xr.open_dataset(out / "sweep.nc", engine="h5netcdf") as data:
+        np.testing.assert_allclose(data["fund.risk_capacity"], [0.5, 1.0, 2.0])
+        assert np.isfinite(data.revenue).all()
+    assert sweep(folder, out, "--no-figures") == 0
+
+
+def test_a_sweep_prints_json_and_writes_zarr(folder, tmp_path, capsys):
+    assert sweep(folder, tmp_path, "--json", "--format", "zarr", "--no-figures") == 0
+    assert json.loads(capsys.readouterr().out)["points"] == 15
+    assert {path.name for path in tmp_path.iterdir()} == {"sweep.zarr", "summary.json", "summary.txt", "spec.sha256"}
+
+
+def test_results_of_another_spec_are_replaced_only_when_told_to(folder, tmp_path, capsys):
+    assert sweep(folder, tmp_path, "--no-figures") == 0
+    assert sweep(folder, tmp_path, "--no-figures", spec="invalid.toml") == 2
+    assert "holds results of another spec; choose another folder or add --overwrite" in capsys.readouterr().err
+    assert json.loads((tmp_path / "summary.json").read_text())["status"]["invalid_parameters"] == 0
+    assert sweep(folder, tmp_path, "--no-figures", "--overwrite", spec="invalid.toml") == 1
+    assert json.loads((tmp_path / "summary.json").read_text())["status"]["invalid_parameters"] == 5
+
+
+def test_a_folder_of_other_files_is_left_alone(folder, tmp_path, capsys):
+    (tmp_path / "thesis.tex").write_text("")
+    assert sweep(folder, tmp_path) == 2
+    assert "is not empty and not from a sweep" in capsys.readouterr().err
+    assert sweep(folder, tmp_path / "thesis.tex") == 2
+    assert "is a file; give a folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
