@@ -118,7 +118,7 @@ def read_toml(path) -> dict:
         raise MarketError(f"{path}: no such file; give the path of a market's TOML file")
     try:
         return tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise MarketError(f"{path}: not valid TOML: {error}") from None
 
 

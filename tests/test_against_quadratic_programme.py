@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import scipy.stats as st
-from discretised import Trader, additive_allocations, every_allocation, extrapolated, optimum
 
 import jaxmech as jm
+from discretised import Trader, additive_allocations, every_allocation, extrapolated, optimum
 
 OBJECTIVE, OUTCOMES = 1e-6, 2e-5
 

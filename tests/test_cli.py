@@ -10,8 +10,6 @@ import xarray as xr
 import jaxmech as jm
 from jaxmech.cli import main
 
-pytestmark = pytest.mark.filterwarnings("default")  # plotting libraries
-
 MARKET = """
 [[traders]]
 name = "dealer"
@@ -103,6 +101,12 @@ def test_bad_files_are_refused(folder, tmp_path, capsys):
     ("old", "new", "match"),
     [
         ('market = "market.toml"', "", "'market' is missing"),
+        ('"market.toml"', "3", "market is 3; give the path of a market's file"),
+        ("alpha =", "over = 3\nalpha =", "over is 3; give a table of parameters"),
+        ("alpha =", "batch = 0\nalpha =", "batch is 0; give a whole number ≥ 1"),
+        ("alpha =", "seed = 'x'\nalpha =", "seed is 'x'; give a whole number ≥ 0"),
+        ("alpha =", "derivatives = 'no'\nalpha =", "derivatives is 'no'; give true or false"),
+        ("from = 0.5", 'from = "low"', "fund.risk_capacity: from is 'low'; give a number"),
         ("alpha", "alhpa", "unknown key 'alhpa'"),
         ("market.toml", "market2.toml", "no such file"),
         ("from = 0.5", "form = 0.5", "fund.risk_capacity: unknown key 'form'"),
@@ -114,7 +118,9 @@ def test_bad_files_are_refused(folder, tmp_path, capsys):
 )
 def test_mistakes_in_a_spec_are_named(tmp_path, capsys, old, new, match):
     (tmp_path / "market.toml").write_text(MARKET)
-    (tmp_path / "spec.toml").write_text(SPEC.replace(old, new))
+    (tmp_path / "spec.toml").write_text(
+        SPEC.replace(old, new, 1) if "over = 3" not in new else SPEC.split("[over]")[0].replace(old, new)
+    )
     assert sweep(tmp_path, tmp_path / "out") == 2
     assert match in capsys.readouterr().err
 

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from markets import random_markets
 from scipy.integrate import quad
 
 import jaxmech as jm
+from markets import random_markets
 
 LOWER, UPPER, CAPACITY, COUNT, ALPHA = [-1.0, -0.4], [1.3, 0.9], [0.7, 1.1], [2, 1], 0.4
 WIDTH = np.subtract(UPPER, LOWER)

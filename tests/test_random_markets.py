@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from markets import STRUCTURES, random_alphas, random_markets
 
 import jaxmech as jm
+from markets import STRUCTURES, random_alphas, random_markets
 
 BATCHES = {structure: 1000 if sum(structure) >= 30 else 3500 for structure in STRUCTURES}
 

@@ -9,6 +9,7 @@ README = Path(__file__).parent.parent / "README.md"
 
 
 def test_the_readme_example_prints_what_it_says():
-    code, printed = re.search(r"<!-- run -->\n```python\n(.*?)```\n```text\n(.*?)```", README.read_text(), re.S).groups()
+    example = r"<!-- run -->\n```python\n(.*?)```\n```text\n(.*?)```"
+    code, printed = re.search(example, README.read_text(), re.S).groups()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == printed

@@ -20,6 +20,14 @@ from jaxmech.market import Market, MarketError, read_toml, refuse_other_keys
 from jaxmech.sweep.design import Design, Range, make_design
 
 _KEYS = {"market", "design", "derivatives", "alpha", "over", "points", "seed", "batch"}
+_KINDS_OF_VALUE = {
+    "market": (str, "the path of a market's file"),
+    "over": (dict, "a table of parameters"),
+    "derivatives": (bool, "true or false"),
+    "points": (int, "a whole number ≥ 1"),
+    "seed": (int, "a whole number ≥ 0"),
+    "batch": (int, "a whole number ≥ 1"),
+}
 
 
 def read_spec(path) -> tuple[Design, dict]:
@@ -31,6 +39,7 @@ def read_spec(path) -> tuple[Design, dict]:
     path = Path(path)
     table = read_toml(path)
     refuse_other_keys(table, _KEYS, path, required={"market", "alpha"})
+    _check_kinds(table, path)
     kind = table.get("design", "grid")
     random = kind == "random"
     over = {name: _values(name, value, random, path) for name, value in table.get("over", {}).items()}
@@ -40,12 +49,22 @@ def read_spec(path) -> tuple[Design, dict]:
     return plan, {"derivatives": bool(table.get("derivatives", False)), "size": table.get("batch")}
 
 
+def _check_kinds(table, path):
+    least = {"seed": 0, "points": 1, "batch": 1}
+    for name, (kind, wanted) in _KINDS_OF_VALUE.items():
+        if name in table and (type(table[name]) is not kind or (name in least and table[name] < least[name])):
+            raise MarketError(f"{path}: {name} is {table[name]!r}; give {wanted}")
+
+
 def _values(name, value, random, path):
     if not isinstance(value, dict):
         return value
     required = {"from", "to"} if random else {"from", "to", "count"}
     where = f"{path}: {name}"
     refuse_other_keys(value, {"from", "to", "count", "scale"}, where, required)
+    for end in ("from", "to"):
+        if type(value[end]) not in (int, float):
+            raise MarketError(f"{where}: {end} is {value[end]!r}; give a number")
     scale = value.get("scale", "linear")
     if scale not in ("linear", "log"):
         raise MarketError(f"{where}: scale {scale!r} is unknown; choose linear or log")
