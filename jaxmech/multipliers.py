@@ -164,8 +164,8 @@ def _solve_multipliers_jvp(primals, tangents):
 def implicit_tangent(solution, primals, tangents):
     """Tangent of a solution of (*) by the implicit function theorem: one arrowhead solve (theory §12).
 
-    Inside the support a and b need no derivative of their own in m, where V = η. At an end of the support they move with
-    that end, and there m does depend on them.
+    Inside the support a and b need no derivative of their own in m, where V = η. At an end of the support they move
+    with that end, and there m does depend on them.
     """
     law, risk_capacity, count, weight = primals
     eta, ends = solution.eta, solution.ends
