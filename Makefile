@@ -13,7 +13,6 @@ test: $(VENV)/ready  ## lint and the whole suite
 	$(BIN)/python -m pytest -n 2
 
 bench: $(VENV)/ready  ## speed against peers, one process
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[bench]"
 	$(BIN)/python benchmarks/multipliers.py
 
 $(VENV)/ready: pyproject.toml constraints.txt

@@ -125,13 +125,11 @@ def test_hessians_are_symmetric_and_match_differences_of_gradients(structure):
     _, build = ravel_pytree(lane(batch, 0))
     gradient = jax.jit(jax.jacfwd(lambda x: achieved(build(x), 0.6)))
     hessian = jax.jit(jax.jacfwd(jax.jacfwd(lambda x: achieved(build(x), 0.6))))
-    reverse = jax.jit(jax.jacrev(lambda x: achieved(build(x), 0.6)))
     for number in good:
         x, step = ravel_pytree(lane(batch, number))[0], 1e-5
         exact = hessian(x)
         scale = 1 + np.abs(exact).max()
         np.testing.assert_allclose(exact / scale, np.swapaxes(exact, 1, 2) / scale, rtol=0, atol=1e-9)
-        np.testing.assert_allclose(reverse(x), gradient(x), rtol=1e-9, atol=1e-11)
         moves = [(gradient(x.at[k].add(step)) - gradient(x.at[k].add(-step))) / (2 * step) for k in range(x.size)]
         np.testing.assert_allclose(exact / scale, np.stack(moves, axis=-1) / scale, rtol=0, atol=1e-5)
 
