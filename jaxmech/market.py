@@ -185,7 +185,7 @@ def _checked(block, place):
 
 def _numbers(name, value, called):
     try:
-        return jnp.asarray(value, jnp.result_type(float))
+        return jnp.asarray({} if isinstance(value, str) else value, jnp.result_type(float))
     except (TypeError, ValueError):
         raise MarketError(f"{name} of {called} is {value!r}; give a number or an array of numbers") from None
 
