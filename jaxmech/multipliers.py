@@ -96,15 +96,11 @@ def _iterate(law, risk_capacity, count, weight):
     top = branch(left_tail, upper, weight).value
     tolerance = _TOLERANCE * jnp.finfo(jnp.result_type(width)).eps
 
-    def measure(eta, ends):
+    def step(state):
+        eta, ends, last, best, error, _, steps = state
         at_ends = branch(left_tail, ends, weight)
         mean, probability, _ = expected_virtual_type(eta, ends, at_ends, law, weight)
         residual = system_residual(eta, mean, risk_capacity, count)
-        return at_ends, probability, residual
-
-    def step(state):
-        eta, ends, last, best, error, _, steps = state
-        at_ends, probability, residual = measure(eta, ends)
         contraction = residual / others
         missed = norm(contraction / risk_capacity)
         trusted = (missed < best) | (steps < _TRUSTED)
@@ -115,8 +111,7 @@ def _iterate(law, risk_capacity, count, weight):
         off = move / (width + jnp.abs(eta))
         now = jnp.sqrt(total(off**2 + left**2 + right**2))
         stalled = (now > 0.25 * error) & (now < _STALL)
-        done = (now <= tolerance) | stalled
-        running = ~done
+        running = ~((now <= tolerance) | stalled)
         return (
             jnp.where(running, new_eta, eta),
             jnp.where(running, new_ends, ends),
