@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxmech.first_best import first_best_surplus
 from jaxmech.groups import mirrored, total
-from jaxmech.outcomes import interim_moments, revenue_by_group, trade_gain_by_group
+from jaxmech.outcomes import revenue_by_group, trade_gain_by_group
 
 # Fractions of the way from an end of the support to the binding interval at which types are looked at.
 _DEPTHS = np.linspace(0, 1, 17)
@@ -57,7 +57,7 @@ def certify(mechanism) -> Certificate:
     """
     market, weight = mechanism.market, mechanism.weight
     law, risk_capacity, count = market.endowment, market.risk_capacity, market.count
-    interim = interim_moments(law, risk_capacity, count, weight, mechanism.eta, mechanism.ends)
+    interim = mechanism.interim()
     capacity = market.total_risk_capacity
     share, mean = risk_capacity / capacity, interim.mean
     total_mean = total(count * mean)

@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from jaxmech.groups import total
+from jaxmech.first_best import neutral_type
 
 
 @jax.jit
@@ -14,9 +14,8 @@ def condition_1(market):
 
     Not needed by the solver (theory §3): where it fails the trader always buys, or always sells.
     """
-    mean, law = market.endowment.mean, market.endowment
-    others = market.total_risk_capacity - market.risk_capacity
-    neutral = market.risk_capacity * (total(market.count * mean) - mean) / others
+    law = market.endowment
+    neutral = neutral_type(law, market.risk_capacity, market.count)
     return (law.lower < neutral) & (neutral < law.upper)
 
 

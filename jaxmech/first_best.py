@@ -1,8 +1,15 @@
 """The first best (Lemma 2) and what it costs (Proposition 1, with its size)."""
 
+import jax
 import jax.numpy as jnp
 
 from jaxmech.groups import total
+
+
+def neutral_type(law, risk_capacity, count):
+    """η at w = 0, κ (Σ_{j≠i} μ_j)/(K − κ): the type that expects no trade under the first best, (G, ...)."""
+    mean, others = law.mean, total(count * risk_capacity) - risk_capacity
+    return risk_capacity * (total(count * mean) - mean) / others
 
 
 def first_best_revenue(law, risk_capacity, count):
@@ -18,7 +25,7 @@ def first_best_revenue(law, risk_capacity, count):
     imbalance = mean - share * total(count * mean)
     rounding = 32 * jnp.finfo(mean.dtype).eps * (jnp.abs(mean) + share * total(count * jnp.abs(mean)))
     imbalance = jnp.where(jnp.abs(imbalance) > rounding, imbalance, 0.0)
-    neutral = risk_capacity * (total(count * mean) - mean) / others
+    neutral = neutral_type(law, risk_capacity, count)
     outside = jnp.where(
         neutral > law.upper, neutral - law.upper, jnp.where(neutral < law.lower, law.lower - neutral, 0.0)
     )
@@ -41,3 +48,30 @@ def first_best_surplus(law, risk_capacity, count):
     price = total(count * law.mean) / capacity
     spread = law.variance * (1 / risk_capacity - 1 / capacity)
     return 0.5 * total(count * (spread + risk_capacity * (law.mean / risk_capacity - price) ** 2))
+
+
+@jax.jit
+def minimum_subsidy(market):
+    """Money that the first best needs beyond the largest participation fees: max(0, −R), Proposition 1 with its size.
+
+    Args:
+      market: a Market, or a batch with trailing axes.
+
+    Returns:
+      Scalar or of the batch's shape, in units of holding cost; 0 where the first best pays for itself.
+    """
+    revenue = first_best_revenue(market.endowment, market.risk_capacity, market.count)
+    return jnp.where(revenue < 0, -revenue, 0.0)
+
+
+def first_best_is_attainable(market):
+    """Whether the first best breaks even, Proposition 1: means proportional to risk capacities, or (erratum E6) a
+    surplus from traders who surely buy or surely sell. Decided by the closed form, not by the sign of a computed R.
+
+    Args:
+      market: a Market, or a batch with trailing axes.
+
+    Returns:
+      Boolean, scalar or of the batch's shape.
+    """
+    return first_best_revenue(market.endowment, market.risk_capacity, market.count) >= 0

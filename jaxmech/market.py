@@ -4,10 +4,8 @@
 itself checks nothing, because JAX rebuilds it with tracers; solvers report trouble as status.
 """
 
-import tomllib
 import warnings
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +14,7 @@ import numpy as np
 from jaxmech.endowments import FAMILIES, Law, SideBySide
 from jaxmech.endowments.beta import LARGEST_SHAPE
 from jaxmech.groups import total
-
-
-class MarketError(ValueError):
-    """A market that cannot be: says which argument, which traders, the value, and what to do."""
+from jaxmech.tables import MarketError, read_toml, refuse_other_keys
 
 
 @jax.tree_util.register_dataclass
@@ -104,6 +99,15 @@ class Market:
         """K = Σ κ over traders."""
         return total(self.count * self.risk_capacity)
 
+    def trader_groups(self, traders):
+        """Group of each of the N traders, in order; ValueError when the market has another number of traders."""
+        count = self.count
+        if not isinstance(count, jax.core.Tracer) and traders != int(np.sum(count)):
+            raise ValueError(
+                f"z has {traders} columns, but the market has {int(np.sum(count))} traders, one column each"
+            )
+        return jnp.repeat(jnp.arange(self.groups), count.astype(int), total_repeat_length=traders)
+
     def laws(self):
         """(law, first group, groups) for each family in order."""
         parts = self.endowment.laws if isinstance(self.endowment, SideBySide) else (self.endowment,)
@@ -111,15 +115,11 @@ class Market:
         return [(part, int(a), int(b - a)) for part, a, b in zip(parts, starts, starts[1:], strict=False)]
 
 
-def read_toml(path) -> dict:
-    """A TOML file as a dictionary; MarketError says what is missing or where it does not parse."""
-    path = Path(path)
-    if not path.is_file():
-        raise MarketError(f"{path}: no such file; give the path of a market's TOML file")
-    try:
-        return tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MarketError(f"{path}: not valid TOML: {error}") from None
+def checked_market(market) -> Market:
+    """The market itself; MarketError when it is something else."""
+    if not isinstance(market, Market):
+        raise MarketError(f"market is {type(market).__name__}; build one with Market.of(Traders(...), ...)")
+    return market
 
 
 def _traders_from(table, path):
@@ -146,15 +146,6 @@ def _law_from(table, where):
     names = [entry.name for entry in fields(family)]
     refuse_other_keys(table, {"law", *names}, f"{where}: endowment", set(names))
     return family(**{name: table[name] for name in names})
-
-
-def refuse_other_keys(table, allowed, where, required=frozenset()):
-    """MarketError for a misspelt or missing key of a TOML table."""
-    for key in table:
-        if key not in allowed:
-            raise MarketError(f"{where}: unknown key {key!r}; allowed: {', '.join(sorted(allowed))}")
-    for key in sorted(required - set(table)):
-        raise MarketError(f"{where}: {key!r} is missing")
 
 
 def _checked(block, place):

@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.groups import total
 from jaxmech.market import Market
-from jaxmech.outcomes import interim_moments
+from jaxmech.outcomes import Interim, absorbed_variance, interim_moments
 from jaxmech.virtual_types import virtual_type
 
 _NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(32))
@@ -62,7 +61,7 @@ class Mechanism:
     @jax.jit
     def interim_allocation(self, z):
         """X̄(z) = E[X | Z = z] = (1 − s)(η − V(z)), the expected purchase of type z; asset units."""
-        return (1 - self._share) * (self.eta - self.virtual_type(z))
+        return (1 - self.share) * (self.eta - self.virtual_type(z))
 
     @jax.jit
     def utility_gain(self, z):
@@ -74,7 +73,7 @@ class Mechanism:
         below, above = jnp.where(z < low, z, low), jnp.where(z > high, z, high)
         left = self._gain_on_one_side(law, below, low, self.eta)
         right = self._gain_on_one_side(law.reflected(), -above, -high, -self.eta)
-        return (1 - self._share) / self.market.risk_capacity * (left + right)
+        return (1 - self.share) / self.market.risk_capacity * (left + right)
 
     def _gain_on_one_side(self, law, z, end, eta):
         """∫_z^end (η − V) for z ≤ end."""
@@ -89,9 +88,8 @@ class Mechanism:
     @jax.jit
     def interim_transfer(self, z):
         """Expected payment of type z, Eq. (4). Also the deterministic transfer T(z) of Corollary 1.2; money."""
-        expected, law_moments = self.interim_allocation(z), self._moments()
-        others = total(self.market.count * law_moments.variance) - law_moments.variance
-        square = expected**2 + self._share**2 * others
+        expected = self.interim_allocation(z)
+        square = expected**2 + absorbed_variance(self.interim().variance, self.share, self.market.count)
         return -(0.5 * square + z * expected) / self.market.risk_capacity - self.utility_gain(z)
 
     deterministic_transfer = interim_transfer
@@ -107,24 +105,17 @@ class Mechanism:
         Returns:
           Purchases, shape of z; they sum to zero.
         """
-        group = self.trader_groups(z.shape[-1])
+        group = self.market.trader_groups(z.shape[-1])
         by_group = self.virtual_type(jnp.broadcast_to(z[..., None], z.shape + self.eta.shape))
         virtual = jnp.take_along_axis(by_group, jnp.broadcast_to(group[:, None], (*z.shape, 1)), axis=-1)[..., 0]
-        return -virtual + jnp.take(self._share, group) * jnp.sum(virtual, axis=-1, keepdims=True)
-
-    def trader_groups(self, traders):
-        """Group of each of the N traders, in order; ValueError when the market has another number of traders."""
-        count = self.market.count
-        if not isinstance(count, jax.core.Tracer) and traders != int(np.sum(count)):
-            raise ValueError(
-                f"z has {traders} columns, but the market has {int(np.sum(count))} traders, one column each"
-            )
-        return jnp.repeat(jnp.arange(self.market.groups), count.astype(int), total_repeat_length=traders)
+        return -virtual + jnp.take(self.share, group) * jnp.sum(virtual, axis=-1, keepdims=True)
 
     @property
-    def _share(self):
+    def share(self):
+        """s = κ/K, (G,): part of everybody's virtual types that a trader takes over."""
         return self.market.risk_capacity / self.market.total_risk_capacity
 
-    def _moments(self):
+    def interim(self) -> Interim:
+        """What one trader of each group expects."""
         market = self.market
         return interim_moments(market.endowment, market.risk_capacity, market.count, self.weight, self.eta, self.ends)

@@ -47,13 +47,21 @@ def system_residual(eta, mean, risk_capacity, count):
     return risk_capacity * others - eta * (total(count * risk_capacity) - risk_capacity)
 
 
-def _uniform_guess(law, risk_capacity, count, weight):
-    """η of uniform endowments with the same means, Corollary 1.1 corrected (theory §4), and a = b = η."""
-    mean = law.mean
+def uniform_eta(mean, risk_capacity, count, weight):
+    """η of uniform endowments with these means and intervals inside the supports: Corollary 1.1, Eq. (27)–(30),
+    corrected (errata E2, E3) and solved (theory §4).
+
+        η_i = κ_i (M(1 + w) − μ_i)/((1 + w)K − κ_i),    M from Σ m_i = M,  m_i = (μ_i + wη_i)/(1 + w)
+    """
     diagonal = (1 + weight) * total(count * risk_capacity) - risk_capacity
     share = risk_capacity / diagonal
     scaled_sum = total(count * mean * (1 - weight * share)) / (1 - weight * total(count * share))
-    eta = share * (scaled_sum - mean)
+    return share * (scaled_sum - mean)
+
+
+def _uniform_guess(law, risk_capacity, count, weight):
+    """η of uniform endowments with the same means, and a, b near it."""
+    eta = uniform_eta(law.mean, risk_capacity, count, weight)
     middle = jnp.clip(eta, law.lower, law.upper)
     sides, middle = law.both_sides(), mirrored(middle, middle)
     return eta, jnp.maximum((middle + weight * sides.lower) / (1 + weight), sides.lower)

@@ -1,7 +1,10 @@
 """Revenue, efficiency and probabilities as closed forms and one-dimensional integrals (theory §5). No simulation.
 
-With d = c − a measured from a point c of the support (c = η when η is inside), and G, H the first two integrals of F at
-a, the types below the binding interval contribute
+Every design here, optimal or not, has X_i = −V_i + share_i Σ_j V_j. In the optimal mechanism V is the virtual type and
+share = κ/K; in the double auction V = bZ/κ and share = b/B.
+
+For the optimal mechanism, with d = c − a measured from a point c of the support (c = η when η is inside), and G, H the
+first two integrals of F at a, the types below the binding interval contribute
 
     B = E[c − V]       = d F + (1 − w) G
     S = E[(c − V)²]    = d² F + 2(1 − w)(d G + H) + w² Q,      Q = ∫ F²/f
@@ -24,6 +27,7 @@ from jaxmech.virtual_types import branch, expected_virtual_type
 class Interim(NamedTuple):
     """What one trader of each group expects, shape (G, ...)."""
 
+    neutral: jax.Array  # V of the type that expects no trade: η
     mean: jax.Array  # m = E V
     variance: jax.Array  # v = Var V
     allocation_mean: jax.Array  # E X, asset units
@@ -34,7 +38,7 @@ class Interim(NamedTuple):
 
 
 class Outcomes(NamedTuple):
-    """What a mechanism achieves in expectation. Money and holding cost share one unit (asset²/risk capacity)."""
+    """What a design achieves in expectation. Money and holding cost share one unit (asset²/risk capacity)."""
 
     revenue: jax.Array  # R, Eq. (5)
     efficiency: jax.Array  # A = −expected holding costs after trade
@@ -69,17 +73,22 @@ def interim_moments(law, risk_capacity, count, weight, eta, ends) -> Interim:
 
     capacity = total(count * risk_capacity)
     share = risk_capacity / capacity
-    others_variance = total(count * variance) - variance
     expected = (1 - share) * (eta - mean)
     return Interim(
+        neutral=eta,
         mean=mean,
         variance=variance,
         allocation_mean=expected,
-        allocation_square=(1 - share) ** 2 * variance + share**2 * others_variance + expected**2,
+        allocation_square=(1 - share) ** 2 * variance + absorbed_variance(variance, share, count) + expected**2,
         cross=(1 - share) * pull,
         rent=(1 - share) * (earned[0] + earned[1]),
         no_trade=middle,
     )
+
+
+def absorbed_variance(variance, share, count):
+    """Variance of what a trader takes over from the others, share_i² Σ_{j≠i} v_j: the same for each of his types."""
+    return share**2 * (total(count * variance) - variance)
 
 
 def revenue_by_group(interim, risk_capacity, count):
@@ -99,18 +108,17 @@ def trade_gain_by_group(interim, risk_capacity, count):
 
 
 @jax.jit
-def outcomes(mechanism) -> Outcomes:
-    """Expected outcomes of a mechanism.
+def outcomes(design) -> Outcomes:
+    """Expected outcomes of a design: a Mechanism, a DoubleAuction, or a batch of either.
 
     Args:
-      mechanism: a Mechanism, or a batch of them.
+      design: anything with a `.market` and `.interim()`.
 
     Returns:
       Outcomes; scalars have the batch's shape, arrays by group have the group axis in front.
     """
-    market = mechanism.market
+    market, interim = design.market, design.interim()
     law, risk_capacity, count = market.endowment, market.risk_capacity, market.count
-    interim = interim_moments(law, risk_capacity, count, mechanism.weight, mechanism.eta, mechanism.ends)
     by_group = revenue_by_group(interim, risk_capacity, count)
     held = trade_gain_by_group(interim, risk_capacity, count) - count * law.second_moment / (2 * risk_capacity)
     return Outcomes(
@@ -118,7 +126,7 @@ def outcomes(mechanism) -> Outcomes:
         efficiency=total(held),
         first_best_efficiency=first_best_efficiency(law, risk_capacity, count),
         first_best_surplus=first_best_surplus(law, risk_capacity, count),
-        no_trade_probability=_no_trade_probability(mechanism, interim.no_trade),
+        no_trade_probability=_no_trade_probability(market, interim),
         revenue_by_group=by_group,
         efficiency_by_group=held,
         utility_gain_by_group=count * interim.rent / risk_capacity,
@@ -126,13 +134,12 @@ def outcomes(mechanism) -> Outcomes:
     )
 
 
-def _no_trade_probability(mechanism, no_trade):
+def _no_trade_probability(market, interim):
     """Π p_i when all traders share one marginal value η_i/κ_i on their intervals, as symmetric traders do; else 0.
 
     Nobody trades iff V_i/κ_i is the same for all, and V has atoms only at η.
     """
-    market = mechanism.market
-    price = mechanism.eta / market.risk_capacity
+    price, no_trade = interim.neutral / market.risk_capacity, interim.no_trade
     spread = jnp.max(price, axis=0) - jnp.min(price, axis=0)
     scale = jnp.max(market.endowment.width / market.risk_capacity, axis=0)
     shared = spread <= 1e3 * jnp.finfo(price.dtype).eps * scale

@@ -1,4 +1,4 @@
-"""From a market to its optimal mechanism."""
+"""From a market to its optimal mechanism, and to the first best."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,9 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxmech.budget import solve_within_budget
-from jaxmech.market import Market, MarketError
+from jaxmech.first_best import neutral_type
+from jaxmech.groups import mirrored
+from jaxmech.market import MarketError, checked_market
 from jaxmech.mechanism import Mechanism
 from jaxmech.multipliers import solve_multipliers
 
@@ -55,9 +57,35 @@ def _solve_at_weight(market, weight, alpha):
     return Mechanism(market, alpha, weight, solution.eta, solution.ends, solution.error, solution.steps)
 
 
+def first_best(market) -> Mechanism:
+    """The first best (Lemma 2): everybody ends with his share of the total endowment, budget balanced or not.
+
+    The mechanism at w = 0, where V(z) = z, in closed form. Its outcomes count the largest participation fees that
+    everybody accepts, so revenue is Proposition 1's: negative where a subsidy is needed (`minimum_subsidy`).
+
+    Args:
+      market: a Market; batches carry trailing axes.
+
+    Returns:
+      Mechanism with α = w = 0.
+
+    Raises:
+      MarketError: market is not a Market.
+    """
+    return _first_best(checked_market(market))
+
+
+@jax.jit
+def _first_best(market):
+    law = market.endowment
+    eta = neutral_type(law, market.risk_capacity, market.count)
+    binding = jnp.where(eta < law.lower, law.lower, jnp.where(eta > law.upper, law.upper, eta))
+    nothing = jnp.zeros_like(eta[0])
+    return Mechanism(market, nothing, nothing, eta, mirrored(binding, binding), nothing, nothing.astype(int))
+
+
 def _weight(market, value, name):
-    if not isinstance(market, Market):
-        raise MarketError(f"market is {type(market).__name__}; build one with Market.of(Traders(...), ...)")
+    checked_market(market)
     if not isinstance(value, Tracer):
         array = np.asarray(value, float)
         bad = ~((array >= 0) & (array <= 1))

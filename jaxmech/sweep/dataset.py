@@ -7,9 +7,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxmech.market import MarketError
 from jaxmech.sweep.design import group_entries
 from jaxmech.sweep.engine import STATUS
+from jaxmech.tables import MarketError
 
 _MONEY, _ASSET, _NUMBER = "asset unit² per risk capacity", "asset unit", "1"
 _LABELS = {

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxmech.market import Market, MarketError, read_toml, refuse_other_keys
+from jaxmech.market import Market
 from jaxmech.sweep.design import Design, Range, make_design
+from jaxmech.tables import MarketError, read_toml, refuse_other_keys
 
 _KEYS = {"market", "design", "derivatives", "alpha", "over", "points", "seed", "batch"}
 _KINDS_OF_VALUE = {

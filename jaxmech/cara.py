@@ -1,0 +1,125 @@
+"""Traders with constant absolute risk aversion: what Corollary 1.2 means for them.
+
+The asset pays a standard Gaussian ε and trader i has utility −exp(−wealth/κ_i), so that holding z for sure costs
+z²/(2κ_i), as in the model. (The paper's coefficient 1/(2κ_i) would make that z²/(4κ_i): erratum E7.) Before trade his
+purchase is random too, and he dislikes that more than in proportion to E X²:
+
+    certainty equivalent before payment = −κ_i log E exp((z + X)²/(2κ_i²))
+
+So the transfers (4) are deterministic but no longer make the truth his best report (erratum E8). The allocation can
+still be implemented: (3) holds with E*, the expectation weighted by exp((z + X)²/(2κ²)), in place of E,
+
+    gain'(z) = −E*[X | z]/κ,
+
+and payments follow from that gain. All that takes is one integral over ε, since
+
+    exp(y²/(2κ²)) = E exp(ε y/κ)    and    E exp(ε ΣV/K) = Π_j E exp(ε V_j/K).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.groups import total
+
+_STATES = 2049
+_WIDEST_STEP = 0.8  # of ε; the trapezoid rule errs by exp(−2π²/0.8²) there
+(_NODES, _WEIGHTS), (_PANEL_NODES, _PANEL_WEIGHTS) = (
+    ((x + 1) / 2, w / 2) for x, w in (np.polynomial.legendre.leggauss(n) for n in (32, 4))
+)
+
+
+class CaraSchedule(NamedTuple):
+    """Deterministic transfers that implement a mechanism's allocation among traders with CARA utility."""
+
+    types: jax.Array  # (T, G), asset units
+    transfer: jax.Array  # (T, G), what each type pays; money
+    utility_gain: jax.Array  # (T, G), certainty equivalent gained over staying away; least type 0
+
+
+@jax.jit
+def cara_certainty_equivalent(mechanism, z, report):
+    """What the allocation is worth, before payment, to type z with CARA utility who reports `report`; money.
+
+    Args:
+      mechanism: a Mechanism (no batch).
+      z, report: endowments, shape (..., G), inside the support.
+
+    Returns:
+      Shape (..., G). NaN where the range of ε/κ is too wide for the quadrature: risk capacities far below the width
+      of the endowments.
+    """
+    kept = z - (1 - mechanism.share) * mechanism.virtual_type(report)
+    return -mechanism.market.risk_capacity * _over_states(mechanism, kept)[0]
+
+
+def _over_states(mechanism, kept):
+    """log E exp((kept + s Σ_{j≠i} V_j)²/(2κ²)) and its slope in `kept` times κ, i.e. E*[ε]."""
+    states, log_density, step = _states(mechanism)
+    exponent = log_density + states * kept[..., None, :] / mechanism.market.risk_capacity
+    largest = jnp.max(exponent, axis=-2, keepdims=True)
+    weight = jnp.exp(exponent - largest)
+    mass = jnp.sum(weight, axis=-2)
+    value = jnp.log(mass * step / np.sqrt(2 * np.pi)) + largest[..., 0, :]
+    return jnp.where(step <= _WIDEST_STEP, value, jnp.nan), jnp.sum(weight * states, axis=-2) / mass
+
+
+def _states(mechanism):
+    """Values of ε, shape (states, G), the log of their density times Π_{j≠i} E exp(ε V_j/K), and their spacing (G,)."""
+    market, law, share = mechanism.market, mechanism.market.endowment, mechanism.share
+    low, high = mechanism.virtual_type(law.lower), mechanism.virtual_type(law.upper)
+    least = law.lower - high + share * total(market.count * low) - 1e-9
+    most = law.upper - low + share * total(market.count * high) + 1e-9
+    first, last = least / market.risk_capacity - 9, most / market.risk_capacity + 9
+    states = first + jnp.linspace(0, 1, _STATES)[:, None] * (last - first)
+    log_moments = _log_moments(mechanism, states[..., None] / market.total_risk_capacity)  # (states, G, G of others)
+    own = jnp.diagonal(log_moments, axis1=-2, axis2=-1)
+    others = jnp.sum(market.count * log_moments, axis=-1) - own
+    return states, others - 0.5 * states**2, (last - first) / (_STATES - 1)
+
+
+def _log_moments(mechanism, rate):
+    """log E exp(rate·V) of each group; rate of shape (..., 1), result (..., G)."""
+    law, (low, high) = mechanism.market.endowment, (mechanism.ends[0], -mechanism.ends[1])
+    nodes, weights = _NODES[:, None], _WEIGHTS[:, None]
+    pieces = [(law.lower, low), (high, law.upper)]
+    types = jnp.concatenate([start + nodes * (end - start) for start, end in pieces])
+    log_mass = jnp.concatenate([jnp.log(weights * (end - start)) for start, end in pieces]) + law.log_pdf(types)
+    middle = jnp.log(jnp.maximum(law.cdf(high) - law.cdf(low), 0.0))
+    exponents = rate[..., None, :] * mechanism.virtual_type(types) + log_mass
+    outside = jax.nn.logsumexp(exponents, axis=-2)
+    return jnp.logaddexp(outside, rate * mechanism.eta + middle)
+
+
+def cara_schedule(mechanism, types=129) -> CaraSchedule:
+    """Deterministic transfers under which truth is optimal for CARA traders, who gain nothing at the least type.
+
+    Args:
+      mechanism: a Mechanism (no batch).
+      types: how many types of each group, evenly spaced over its support.
+
+    Returns:
+      CaraSchedule.
+    """
+    return _schedule(mechanism, jnp.linspace(0, 1, types))
+
+
+@jax.jit
+def _schedule(mechanism, depths):
+    law, risk_capacity = mechanism.market.endowment, mechanism.market.risk_capacity
+    z = law.lower + depths[:, None] * law.width
+    nodes, weights = _PANEL_NODES[:, None, None], _PANEL_WEIGHTS[:, None, None]
+    steps = jnp.diff(z, axis=0)
+    between = z[:-1] + nodes * steps
+
+    def slope(z):
+        kept = z - (1 - mechanism.share) * mechanism.virtual_type(z)
+        return z / risk_capacity - _over_states(mechanism, kept)[1]
+
+    rises = jnp.sum(weights * slope(between), axis=0) * steps
+    gain = jnp.concatenate([jnp.zeros_like(z[:1]), jnp.cumsum(rises, axis=0)])
+    gain = gain - jnp.min(gain, axis=0)
+    worth = cara_certainty_equivalent(mechanism, z, z) + z**2 / (2 * risk_capacity)
+    return CaraSchedule(z, worth - gain, gain)

@@ -1,0 +1,97 @@
+"""What has a closed form: Corollary 1.1 for any uniform laws, and Example 1 for any N, κ, half-width and weight."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxmech.endowments import Uniform
+from jaxmech.groups import mirrored
+from jaxmech.market import MarketError, checked_market
+from jaxmech.mechanism import Mechanism
+from jaxmech.multipliers import uniform_eta
+
+
+def explicit_mechanism(market, weight) -> Mechanism:
+    """The mechanism of uniform endowments without iteration, Corollary 1.1 corrected and solved.
+
+        ψ⁻(a) = a + w (a − l) = η    →    a = (η + w l)/(1 + w),    b = (η + w h)/(1 + w)
+
+    Args:
+      market: a Market of Uniform laws, each with its own support; batches carry trailing axes.
+      weight: effective weight w in [0, 1]; it need not respect the budget.
+
+    Returns:
+      Mechanism with α = w. Its `.error` is ∞ where an interval would leave its support: there the system is not
+      linear, and `solve_at_weight` is right.
+
+    Raises:
+      MarketError: a law is not Uniform.
+    """
+    if not isinstance(checked_market(market).endowment, Uniform):
+        raise MarketError("endowment: Corollary 1.1 needs Uniform laws in every group; use solve or solve_at_weight")
+    return _explicit_mechanism(market, jnp.asarray(weight, market.risk_capacity.dtype))
+
+
+@jax.jit
+def _explicit_mechanism(market, weight):
+    law = market.endowment
+    weight = jnp.broadcast_to(weight, market.risk_capacity.shape[1:])
+    eta = uniform_eta(law.mean, market.risk_capacity, market.count, weight)
+    sides = law.both_sides()
+    ends = (mirrored(eta, eta) + weight * sides.lower) / (1 + weight)
+    inside = jnp.all((ends >= sides.lower) & (ends <= sides.upper), axis=(0, 1))
+    return Mechanism(market, weight, weight, eta, ends, jnp.where(inside, 0.0, jnp.inf), jnp.zeros(weight.shape, int))
+
+
+class Example1(NamedTuple):
+    """Example 1 in closed form: N traders of risk capacity κ, endowments uniform on [μ − h, μ + h]."""
+
+    binding_interval: jax.Array  # (a, b) in a last axis of length 2
+    revenue: jax.Array  # R, all traders
+    efficiency: jax.Array  # A, all traders
+    no_trade_probability: jax.Array
+    first_best_efficiency: jax.Array
+    double_auction_revenue: jax.Array  # with the largest participation fees
+    double_auction_efficiency: jax.Array
+    double_auction_weight: jax.Array  # w of the frontier's mechanism that is as efficient as the double auction
+    revenue_at_double_auction_efficiency: jax.Array  # what that mechanism earns: exactly twice as much
+
+
+def example_1(traders, weight, half_width=1.0, risk_capacity=0.5, mean=0.0) -> Example1:
+    """Example 1, its interval's labels put right (erratum E4), for any N, κ, h, μ and effective weight w (theory §10).
+
+        [a, b] = μ ∓ h w/(1 + w)          R = (N − 1) h²/(3κ) · w/(1 + w)²          no trade: (w/(1 + w))^N
+        A = −Nμ²/(2κ) − N h²/(6κ) [1 − (1 − 1/N) (1 + 2w)/(1 + w)²]
+
+    The double auction unloads c = (N − 2)/(N − 1) of what first best does, so that (1 + 2w)/(1 + w)² becomes 2c − c²
+    in A; the frontier has the same A at w = 1/(N − 2).
+
+    Args:
+      traders: N ≥ 2; what concerns the double auction is NaN below 3.
+      weight: w in [0, 1].
+      half_width, risk_capacity, mean: h > 0, κ > 0, μ.
+
+    Returns:
+      Example1; all arguments broadcast against each other.
+    """
+    n, w, h, kappa, mu = jnp.broadcast_arrays(*map(jnp.asarray, (traders, weight, half_width, risk_capacity, mean)))
+    n = n * jnp.ones((), jnp.result_type(float))
+    edge, unit = h * w / (1 + w), h**2 / (3 * kappa)
+
+    def efficiency(saved):
+        return -n * (mu**2 / (2 * kappa) + unit / 2 * (1 - (1 - 1 / n) * saved))
+
+    unloaded = jnp.where(n > 2, n - 2, jnp.nan) / (n - 1)
+    saved = 2 * unloaded - unloaded**2
+    return Example1(
+        binding_interval=jnp.stack([mu - edge, mu + edge], axis=-1),
+        revenue=(n - 1) * unit * w / (1 + w) ** 2,
+        efficiency=efficiency((1 + 2 * w) / (1 + w) ** 2),
+        no_trade_probability=(w / (1 + w)) ** n,
+        first_best_efficiency=efficiency(1.0),
+        double_auction_revenue=unit * (n - 1) / (2 * n) * saved,
+        double_auction_efficiency=efficiency(saved),
+        double_auction_weight=(1 - unloaded) / unloaded,
+        revenue_at_double_auction_efficiency=unit * unloaded,
+    )
