@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: sweep test bench clean
+.PHONY: sweep paper test bench clean
 
 sweep: $(VENV)/ready  ## the main job: 200,000 points on the Treasury futures market
 	$(BIN)/jaxmech sweep experiments/us_treasury_10y_sweep.toml --out experiments/results/us_treasury_10y
+
+paper: $(VENV)/ready  ## every figure and number of the paper, beside ours
+	$(BIN)/python experiments/paper.py
 
 test: $(VENV)/ready  ## lint and the whole suite
 	$(BIN)/ruff check .

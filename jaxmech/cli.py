@@ -24,6 +24,11 @@ def main(arguments=None) -> int:
     solve.add_argument("--alpha", type=float, required=True, help="weight on revenue, 0 to 1")
     solve.add_argument("--json", action="store_true", help="print JSON instead of text")
     solve.set_defaults(run=_solve)
+    compare = commands.add_parser("compare", help="the optimum beside the first best and the double auction")
+    compare.add_argument("market", help="TOML file of the market")
+    compare.add_argument("--alpha", type=float, required=True, help="weight on revenue, 0 to 1")
+    compare.add_argument("--json", action="store_true", help="print JSON instead of text")
+    compare.set_defaults(run=_compare)
     sweep = commands.add_parser("sweep", help="solve a market over a design of parameters")
     sweep.add_argument("spec", help="TOML file of the sweep")
     sweep.add_argument("--out", required=True, type=Path, help="folder for data, summary and figures")
@@ -50,6 +55,14 @@ def _solve(options):
     report = mechanism_report(solve(Market.from_toml(options.market), options.alpha))
     print(json.dumps(report, indent=2) if options.json else mechanism_text(report))
     return 0 if report["ok"] else 1
+
+
+def _compare(options):
+    from jaxmech.report import comparison, comparison_text
+
+    rows = comparison(Market.from_toml(options.market), options.alpha)
+    print(json.dumps(rows, indent=2, ensure_ascii=False) if options.json else comparison_text(rows))
+    return 0
 
 
 def _sweep(options):

@@ -5,7 +5,9 @@ import json
 import numpy as np
 
 from jaxmech.certificate import certify
+from jaxmech.double_auction import double_auction
 from jaxmech.outcomes import outcomes
+from jaxmech.solve import first_best, solve
 
 
 def mechanism_report(mechanism) -> dict:
@@ -68,6 +70,45 @@ def mechanism_text(report) -> str:
     verdict = "certified" if report["ok"] else "NOT CERTIFIED"
     evidence = ", ".join(f"{name.replace('_', ' ')} {value:.1e}" for name, value in report["certificate"].items())
     return "\n".join([*lines, f"  {verdict}: {evidence}"])
+
+
+def comparison(market, alpha) -> list[dict]:
+    """The optimum at α beside the constrained efficient and the revenue-maximal mechanism, the first best, and the
+    double auction with its fees: one row a design. The double auction is left out of markets of two traders."""
+    designs = {
+        f"optimal, α = {alpha:g}": solve(market, alpha),
+        "constrained efficient, α = 0": solve(market, 0.0),
+        "revenue-maximal, α = 1": solve(market, 1.0),
+        "first best, fees and subsidy": first_best(market),
+    }
+    if np.sum(market.count) > 2:
+        fees = {"fees by trader": "by trader", "one common fee": "common", "no fee": "none"}
+        designs |= {f"double auction, {name}": double_auction(market, fee) for name, fee in fees.items()}
+    rows = []
+    for name, design in designs.items():
+        achieved = outcomes(design)
+        surplus = float(achieved.first_best_surplus)
+        rows.append(
+            {
+                "design": name,
+                "revenue": float(achieved.revenue),
+                "efficiency": float(achieved.efficiency),
+                "revenue_share": float(achieved.revenue) / surplus,
+                "efficiency_loss": float(achieved.first_best_efficiency - achieved.efficiency) / surplus,
+                "revenue_by_group": dict(zip(market.names, map(float, achieved.revenue_by_group), strict=True)),
+            }
+        )
+    return rows
+
+
+def comparison_text(rows) -> str:
+    """A comparison on one screen."""
+    lines = [f"{'design':<32}{'revenue':>14}{'efficiency':>14}{'revenue':>12}{'efficiency lost':>18}"]
+    for row in rows:
+        shares = (round(row[name], 9) + 0.0 for name in ("revenue_share", "efficiency_loss"))  # no −0.000%
+        revenue = row["revenue"] if abs(row["revenue_share"]) > 1e-12 else 0.0
+        lines.append("{:<32}{:>14.7g}{:>14.7g}{:>12.3%}{:>18.3%}".format(row["design"], revenue, row["efficiency"], *shares))
+    return "\n".join([*lines, "(shares of first-best gains from trade; negative revenue is a subsidy)"])
 
 
 def sweep_summary(dataset) -> dict:

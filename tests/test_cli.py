@@ -164,3 +164,22 @@ def test_a_folder_of_other_files_is_left_alone(folder, tmp_path, capsys):
     assert sweep(folder, tmp_path / "thesis.tex") == 2
     assert "is a file; give a folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_compare_sets_the_designs_side_by_side(folder, capsys):
+    assert main(["compare", str(folder / "market.toml"), "--alpha", "0.5", "--json"]) == 0
+    rows = {row["design"]: row for row in json.loads(capsys.readouterr().out)}
+    market = jm.Market.from_toml(folder / "market.toml")
+    optimal, auction = jm.outcomes(jm.solve(market, 0.5)), jm.outcomes(jm.double_auction(market))
+    assert rows["optimal, α = 0.5"]["revenue"] == pytest.approx(float(optimal.revenue))
+    assert rows["double auction, fees by trader"]["efficiency"] == pytest.approx(float(auction.efficiency))
+    assert rows["first best, fees and subsidy"]["efficiency_loss"] == pytest.approx(0, abs=1e-12)
+    assert rows["double auction, no fee"]["revenue"] == pytest.approx(0, abs=1e-12)
+    assert main(["compare", str(folder / "market.toml"), "--alpha", "0.5"]) == 0
+    assert "double auction, one common fee" in capsys.readouterr().out
+
+
+def test_compare_leaves_the_double_auction_out_for_two_traders(folder, capsys):
+    (folder / "pair.toml").write_text(MARKET.replace("count = 2", "count = 1"))
+    assert main(["compare", str(folder / "pair.toml"), "--alpha", "0.5"]) == 0
+    assert "double auction" not in capsys.readouterr().out
