@@ -11,6 +11,7 @@ from jaxmech.first_best import first_best_is_attainable, minimum_subsidy
 from jaxmech.market import Market, MarketError, Traders
 from jaxmech.mechanism import Mechanism
 from jaxmech.outcomes import Outcomes, outcomes
+from jaxmech.side_payments import SidePayments, side_payments
 from jaxmech.solve import first_best, solve, solve_at_weight
 from jaxmech.sweep import Range, sweep
 
@@ -27,6 +28,7 @@ __all__ = [
     "Mechanism",
     "Outcomes",
     "Range",
+    "SidePayments",
     "Traders",
     "TruncatedNormal",
     "Uniform",
@@ -43,6 +45,7 @@ __all__ = [
     "first_best_is_attainable",
     "minimum_subsidy",
     "outcomes",
+    "side_payments",
     "solve",
     "solve_at_weight",
     "sweep",

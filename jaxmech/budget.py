@@ -17,7 +17,7 @@ MAX_STEPS = 120
 
 @jax.custom_jvp
 def solve_within_budget(law, risk_capacity, count, floor):
-    """The smallest w ≥ floor with R(w) ≥ 0, and the solution of (*) there.
+    """The smallest w ≥ floor with R(w) ≥ 0, Eq. (7), and the solution of (*) there.
 
     Every market is tried at the floor. Whether first best breaks even is decided by its closed form, never by the sign
     of a rounding-level R. Markets that fall short go on: w ↦ R is nearly linear in u = w/(1 + w)², exactly so for

@@ -43,6 +43,8 @@ class CaraSchedule(NamedTuple):
 def cara_certainty_equivalent(mechanism, z, report):
     """What the allocation is worth, before payment, to type z with CARA utility who reports `report`; money.
 
+    Risk aversion is 1/κ, not 1/(2κ) (erratum E7).
+
     Args:
       mechanism: a Mechanism (no batch).
       z, report: endowments, shape (..., G), inside the support.
@@ -95,6 +97,8 @@ def _log_moments(mechanism, rate):
 
 def cara_schedule(mechanism, types=129) -> CaraSchedule:
     """Deterministic transfers under which truth is optimal for CARA traders, who gain nothing at the least type.
+
+    Corollary 1.2 claims this of the transfers (4), for which it fails (erratum E8).
 
     Args:
       mechanism: a Mechanism (no batch).

@@ -49,6 +49,9 @@ def tolerance_of(dtype):
 def certify(mechanism) -> Certificate:
     """Check a mechanism without trusting the solver.
 
+    The budget, participation and monotonicity, Eq. (7), (9) and (10), make it feasible (Lemma 1); the dual bound of the
+    Lagrangian, Eq. (11), makes it optimal.
+
     Args:
       mechanism: a Mechanism, or a batch of them.
 

@@ -13,7 +13,7 @@ from jaxmech.multipliers import uniform_eta
 
 
 def explicit_mechanism(market, weight) -> Mechanism:
-    """The mechanism of uniform endowments without iteration, Corollary 1.1 corrected and solved.
+    """The mechanism of uniform endowments without iteration, Corollary 1.1 corrected (errata E2, E3) and solved.
 
         ψ⁻(a) = a + w (a − l) = η    →    a = (η + w l)/(1 + w),    b = (η + w h)/(1 + w)
 

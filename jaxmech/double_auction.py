@@ -92,6 +92,11 @@ class DoubleAuction:
         group = self.market.trader_groups(z.shape[-1])
         return -self.slope[group] * (price[..., None] + z / self.market.risk_capacity[group])
 
+    def side_payment(self, price, quantity):
+        """What each trader pays beyond p q: his participation fee, whatever he buys; shape of quantity (..., N)."""
+        group = self.market.trader_groups(quantity.shape[-1])
+        return jnp.broadcast_to(self.participation_fee[group], jnp.shape(quantity))
+
     def interim(self) -> Interim:
         """What one trader of each group expects."""
         market, law = self.market, self.market.endowment
@@ -127,6 +132,8 @@ class DoubleAuction:
 
 def double_auction(market, fee="by trader") -> DoubleAuction:
     """The double auction without side payments, in its linear equilibrium, with participation fees.
+
+    With it the paper compares the optimum in Example 1 (footnote 7).
 
     Args:
       market: a Market of at least three traders; batches carry trailing axes, or use `vmap`.

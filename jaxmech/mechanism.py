@@ -43,14 +43,16 @@ class Mechanism:
 
     @jax.jit
     def virtual_type(self, z):
-        """V(z), Eq. (12) corrected (erratum E1); asset units."""
+        """V(z), the virtual value of Lemma 3, corrected (erratum E1); asset units."""
         return virtual_type(z, self.market.endowment, self.eta, self.ends, self.weight)
 
     @jax.jit
     def participation_multiplier(self, z):
-        """Ω(z) in the paper's scale, Eq. (15): rises from 0 at a to α + λ at b.
+        """Ω(z) in the paper's scale, Eq. (15) corrected (erratum E1): rises from 0 at a to α + λ at b.
 
         Ω = (1 + λ) [w F + f·(z − V)]
+
+        Where η lies outside the support, [a, b] reaches that end and Ω jumps there; given is its value on [a, b].
         """
         law, low, high = self.market.endowment, self.ends[0], -self.ends[1]
         clipped = jnp.where(z < low, low, jnp.where(z > high, high, z))
@@ -60,14 +62,14 @@ class Mechanism:
 
     @jax.jit
     def interim_allocation(self, z):
-        """X̄(z) = E[X | Z = z] = (1 − s)(η − V(z)), the expected purchase of type z; asset units."""
+        """X̄(z) = E[X | Z = z] = (1 − s)(η − V(z)), what type z expects to buy; never rises, Eq. (10); asset units."""
         return (1 - self.share) * (self.eta - self.virtual_type(z))
 
     @jax.jit
     def utility_gain(self, z):
         """Expected gain of type z over staying away, Eq. (3) with the binding type at 0; money.
 
-        g(z) = (1/κ) [∫_l^a X̄ − ∫_l^z X̄] ≥ 0
+        g(z) = (1/κ) [∫_l^a X̄ − ∫_l^z X̄] ≥ 0, Eq. (9)
         """
         law, low, high = self.market.endowment, self.ends[0], -self.ends[1]
         below, above = jnp.where(z < low, z, low), jnp.where(z > high, z, high)
@@ -103,7 +105,7 @@ class Mechanism:
           z: endowments, shape (..., N), one column a trader, groups in order.
 
         Returns:
-          Purchases, shape of z; they sum to zero.
+          Purchases, shape of z; they sum to zero, Eq. (1) and (8).
         """
         group = self.market.trader_groups(z.shape[-1])
         by_group = self.virtual_type(jnp.broadcast_to(z[..., None], z.shape + self.eta.shape))

@@ -42,7 +42,7 @@ def arrowhead_solve(residual, probability, risk_capacity, count):
 
 
 def system_residual(eta, mean, risk_capacity, count):
-    """κ_i (M − m_i) − η_i (K − κ_i), shape (G,)."""
+    """κ_i (M − m_i) − η_i (K − κ_i), shape (G,): 0 where Eq. (13) holds."""
     others = total(count * mean) - mean
     return risk_capacity * others - eta * (total(count * risk_capacity) - risk_capacity)
 
@@ -145,6 +145,8 @@ def _iterate(law, risk_capacity, count, weight):
 @jax.custom_jvp
 def solve_multipliers(law, risk_capacity, count, weight):
     """Solve (*) for η and the binding intervals.
+
+    (*) stands for Eq. (14) and (16)–(18), corrected (errata E1–E3).
 
     Args:
       law: endowment law with fields of shape (G,).

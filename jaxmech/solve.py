@@ -14,7 +14,7 @@ from jaxmech.multipliers import solve_multipliers
 
 
 def solve(market, alpha) -> Mechanism:
-    """The mechanism that maximises αR + (1 − α)A subject to budget balance R ≥ 0 (Theorem 1).
+    """The mechanism that maximises αR + (1 − α)A subject to budget balance R ≥ 0: Eq. (6), Theorem 1.
 
     Args:
       market: a Market; batches carry trailing axes, or use `vmap`.

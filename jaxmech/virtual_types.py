@@ -26,7 +26,10 @@ class Branch(NamedTuple):
 
 
 def branch(left_tail, ends, weight):
-    """ψ⁻(a) = a + w F/f and, mirrored, ψ⁺(b) = b − w (1 − F)/f, with what else is known at a and b."""
+    """ψ⁻(a) = a + w F/f and, mirrored, ψ⁺(b) = b − w (1 − F)/f, Eq. (17) and (18) corrected (erratum E1).
+
+    With what else is known at a and b.
+    """
     tail = left_tail(ends)
     return Branch(
         value=ends + weight * tail.ratio,
@@ -40,7 +43,7 @@ def branch(left_tail, ends, weight):
 
 
 def expected_virtual_type(eta, ends, at_ends, law, weight):
-    """m = E V and the probability p of the binding interval, Eq. (14) and (16) corrected (errata E2, E3).
+    """m = E V and the probability p of the binding interval, Eq. (14) and (16) corrected (errata E1–E3).
 
         m = c + (η − c) p − B⁻ + B⁺,    B⁻ = E[(c − V); Z < a] = (1 − w) G(a) + (c − a) F(a),  B⁺ mirrored,
 
@@ -56,11 +59,12 @@ def expected_virtual_type(eta, ends, at_ends, law, weight):
 
 
 def virtual_type(z, law, eta, ends, weight):
-    """Virtual type V(z), Eq. (12)–(13), corrected (erratum E1).
+    """Virtual type V(z) of Lemma 3, corrected (erratum E1).
 
         V = clip(η, z − w (1 − F)/f, z + w F/f)
 
-    Below the binding interval [a, b] the trader expects to buy, above it to sell; on it V = η.
+    Below the binding interval [a, b] the trader expects to buy, above it to sell; on it V = η, Eq. (13).
+    Eq. (12) allocates by it.
 
     Args:
       z: endowment, units of the asset, shape (..., G), inside the support.
@@ -79,3 +83,39 @@ def virtual_type(z, law, eta, ends, weight):
     selling = z - weight * law.survival_ratio(jnp.where(sells, z, high))
     capped = jnp.where(buys & (buying < eta), buying, eta)
     return jnp.where(sells & (selling > capped), selling, capped)
+
+
+def inverse_virtual_type(virtual, law, eta, ends, weight):
+    """The type z with V(z) = virtual; the nearest end of the support outside the range of V, a on the flat part.
+
+    Exact also where the binding interval sits at an end of the support (no Condition 1). Derivatives of first order.
+    """
+    below = _inverse_branch(law, jnp.where(virtual < eta, virtual, eta), ends[0], weight)
+    above = -_inverse_branch(law.reflected(), -jnp.where(virtual > eta, virtual, eta), ends[1], weight)
+    return jnp.where(virtual > eta, above, below)
+
+
+def _inverse_branch(law, target, end, weight):
+    """z in [lower, end] with ψ⁻(z) = target, by bracketed Newton; one differentiable step from the root found."""
+    frozen = jax.lax.stop_gradient((law, target, end, weight))
+
+    def step(state):
+        z, low, high, _, count = state
+        here = branch(tail, z, frozen[3])
+        low, high = jnp.where(here.value < frozen[1], z, low), jnp.where(here.value < frozen[1], high, z)
+        newton = z - (here.value - frozen[1]) / here.slope
+        new = jnp.where((newton > low) & (newton < high), newton, 0.5 * (low + high))
+        return new, low, high, jnp.abs(new - z), count + 1
+
+    def unfinished(state):
+        z, *_, move, count = state
+        return (count < 60) & jnp.any(move > resolution * (jnp.abs(z) + frozen[0].width))
+
+    tail, shape = frozen[0].prepare(), jnp.broadcast_shapes(jnp.shape(target), jnp.shape(end))
+    low, high = (jnp.broadcast_to(bound, shape) for bound in (frozen[0].lower, frozen[2]))
+    resolution = 4 * jnp.finfo(low.dtype).eps
+    start = 0.5 * (low + high), low, high, jnp.full(shape, jnp.inf, low.dtype), 0
+    root = jax.lax.while_loop(unfinished, step, start)[0]
+    at_root = branch(law.prepare(), root, weight)
+    moved = root - (at_root.value - target) / jax.lax.stop_gradient(at_root.slope)
+    return jnp.where(moved < law.lower, law.lower, jnp.where(moved > end, end, moved))

@@ -34,6 +34,8 @@ ORDER = (
     "double_auction",
     "closed_forms",
     "cara",
+    "columns",
+    "side_payments",
     "certificate",
     "sweep.design",
     "sweep.engine",

@@ -58,6 +58,10 @@ class SideBySide(Law):
     def squared_ratio_integral(self, z):
         return self._each("squared_ratio_integral", z)
 
+    def sample(self, key, shape=()):
+        keys = jax.random.split(key, len(self.laws))
+        return self._join([law.sample(key, shape) for law, key in zip(self.laws, keys, strict=True)])
+
     def prepare(self):
         functions = [law.prepare() for law in self.laws]
 

@@ -1,0 +1,40 @@
+"""Groups unfolded to one column a trader, for what depends on everybody's endowment."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.endowments import SideBySide
+from jaxmech.market import Market, MarketError
+from jaxmech.mechanism import Mechanism
+
+
+def traders_of(market) -> np.ndarray:
+    """Group of each of the N traders, in order. MarketError under jit, where counts are not known."""
+    if isinstance(market.count, jax.core.Tracer):
+        raise MarketError("count is traced: unfold a market into its traders outside jit, or close over its counts")
+    return np.repeat(np.arange(market.groups), np.asarray(market.count).astype(int))
+
+
+def unfolded_market(market) -> Market:
+    """The same market with one group a trader."""
+    group, laws = traders_of(market), []
+    for law, start, groups in market.laws():
+        own = group[(group >= start) & (group < start + groups)] - start
+        laws.append(jax.tree.map(lambda leaf, own=own: leaf[own], law))
+    names = tuple(f"{market.names[g]}_{k}" for k, g in enumerate(group, 1)) if market.names else ()
+    law = laws[0] if len(laws) == 1 else SideBySide(tuple(laws))
+    return Market(law, market.risk_capacity[group], jnp.ones_like(market.risk_capacity[group]), names)
+
+
+def unfolded(mechanism) -> Mechanism:
+    """The same mechanism with one group a trader."""
+    group = traders_of(mechanism.market)
+    return replace(
+        mechanism,
+        market=unfolded_market(mechanism.market),
+        eta=mechanism.eta[group],
+        ends=mechanism.ends[:, group],
+    )

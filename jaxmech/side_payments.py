@@ -1,0 +1,182 @@
+"""Theorem 2: the double auction with side payments that implements a mechanism (theory §8).
+
+At a price p, in money per unit, trader i asks for q_i(p) = −V_i(Z_i) − κ_i p/ρ and pays p q + S_i(p, q) with
+
+    S_i = (c_i/2) q² − T_i(l) + τ_i,    l = −q − κ_i p/ρ,    T_i'(l) = (1 − s_i)/κ_i · (ρ l − V_i⁻¹(l)),  T_i(η_i) = 0,
+    c_i = (ρ − 1)/κ_i − ρ/(K − κ_i),    τ_i = ρ s_i² Σ_{j≠i} v_j / (2κ_i(1 − s_i)).
+
+ρ is the price's scale: the market clears at p = −ρ ΣV/K. ρ = 1 makes p the marginal value of the asset ("natural");
+there S is a rebate of the trader's own price impact, q²/(2(K − κ)), a tax by virtual type that vanishes under the first
+best, and an access fee. ρ = K is the paper's unit, p = −ΣV (erratum E5), and gives its c_i. Both implement the same
+allocation at the same expected payments; what is paid in one auction differs.
+
+Along the residual demand of the others l falls by K/(K − κ) for each unit bought, and the trader's marginal utility is
+(V⁻¹(l) − z)/κ whatever the price: asking for l = V(z) is optimal price by price, whatever the others' endowments are.
+"""
+
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+
+from jaxmech.columns import traders_of, unfolded
+from jaxmech.groups import total
+from jaxmech.market import MarketError
+from jaxmech.mechanism import Mechanism
+from jaxmech.outcomes import absorbed_variance
+from jaxmech.virtual_types import inverse_virtual_type
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class SidePayments:
+    """Demands, clearing price and side payments of Theorem 2, one column a trader. Made by `side_payments`.
+
+    Prices have shape (...), endowments and quantities (..., N). Money is in the unit of holding costs.
+    """
+
+    design: Mechanism  # the mechanism implemented, one column a group
+    columns: Mechanism  # the same, one column a trader
+    price_scale: jax.Array  # ρ
+    participation_fee: jax.Array  # τ, (N,): money per trader, part of the side payment
+
+    @property
+    def market(self):
+        """The market the payments are designed for, one group a trader."""
+        return self.columns.market
+
+    @property
+    def curvature(self):
+        """c, (N,): money per unit bought squared."""
+        kappa, others = self._kappa, self._capacity - self._kappa
+        return (self.price_scale - 1) / kappa - self.price_scale / others
+
+    @property
+    def price_impact(self):
+        """ρ/(K − κ), (N,): how much buying one unit more raises the trader's price in equilibrium."""
+        return self.price_scale / (self._capacity - self._kappa)
+
+    @jax.jit
+    def offer(self, z):
+        """V(z), what type z offers at price 0; types outside the support offer one for one beyond its ends."""
+        law = self.market.endowment
+        inside = jnp.where(z < law.lower, law.lower, jnp.where(z > law.upper, law.upper, z))
+        return self.columns.virtual_type(inside) + (z - inside)
+
+    @jax.jit
+    def demand(self, z, price):
+        """q(p) = −V(z) − κp/ρ, Eq. (20); asset units, shape of z."""
+        return -self.offer(z) - self._kappa / self.price_scale * price[..., None]
+
+    @jax.jit
+    def clearing_price(self, z):
+        """p = −ρ ΣV/K; in the paper's unit −ΣV (erratum E5). Shape (...)."""
+        return -self.price_scale / self._capacity * jnp.sum(self.offer(z), axis=-1)
+
+    @jax.jit
+    def side_payment(self, price, quantity):
+        """S(p, q), Theorem 2: money paid beyond p q, whether or not anybody would ask for q at p; shape of quantity."""
+        offered = -quantity - self._kappa / self.price_scale * price[..., None]
+        return 0.5 * self.curvature * quantity**2 - self.tax(offered) + self.participation_fee
+
+    @jax.jit
+    def tax(self, offered):
+        """T(l), in money, with T(η) = 0 and a kink there; asset units in, shape (..., N).
+
+        On the range of V, T(V(z)) = (1 − s)/κ · [(V − η)((V + η)/2 − z) + (ρ − 1)(V² − η²)/2] + g(z), g the gain (3).
+        Beyond it V⁻¹ goes on with slope 1, so that demands there do not pay.
+        """
+        eta, scale = self.columns.eta, self.price_scale
+        inside, z = self._inverse(offered)
+        beyond = offered - inside
+        on_range = (inside - eta) * (0.5 * (inside + eta) - z) + 0.5 * (scale - 1) * (inside**2 - eta**2)
+        off_range = beyond * (0.5 * scale * (offered + inside) - 0.5 * beyond - z)
+        return self._factor * (on_range + off_range) + self.columns.utility_gain(z)
+
+    @jax.jit
+    def marginal_tax(self, offered):
+        """T'(l) = (1 − s)/κ · (ρ l − V⁻¹(l)); at the kink the slope on the left."""
+        inside, z = self._inverse(offered)
+        return self._factor * (self.price_scale * offered - (z + offered - inside))
+
+    def spread(self):
+        """Jump of T' at η, (N,): money per unit, the model's bid–ask spread, (1 − s)(b − a)/κ."""
+        interval = self.columns.binding_interval
+        return self._factor * (interval[:, 1] - interval[:, 0])
+
+    @jax.jit
+    def utility_gain(self, z, price, quantity):
+        """Gain over staying away when type z buys `quantity` at `price` and pays for it; money, shape of z."""
+        held = -(quantity * (z + 0.5 * quantity)) / self._kappa
+        return held - price[..., None] * quantity - self.side_payment(price, quantity)
+
+    @jax.jit
+    def interim_transfer(self, z):
+        """Expected payment of type z, for the asset and by the side payment; equals Eq. (4). From the schedule itself
+        and two moments of the others' offers: q is linear in them and S quadratic in q."""
+        moments = self.columns.interim()
+        offered, share = self.offer(z), self.columns.share
+        absorbed = absorbed_variance(moments.variance, share, self.market.count)
+        expected = -(1 - share) * offered + share * (total(self.market.count * moments.mean) - moments.mean)
+        square = expected**2 + absorbed
+        for_asset = -self.price_scale / self._kappa * (square + offered * expected)
+        return for_asset + 0.5 * self.curvature * square - self.tax(offered) + self.participation_fee
+
+    def by_group(self) -> "SidePayments":
+        """The same schedules with one column a group instead of a trader."""
+        first = [
+            int(k) for k in jnp.searchsorted(jnp.asarray(traders_of(self.design.market)), jnp.arange(self._groups))
+        ]
+        return replace(self, columns=self.design, participation_fee=self.participation_fee[jnp.asarray(first)])
+
+    def _inverse(self, offered):
+        """The offer moved into the range of V, and the type that makes it."""
+        law, at = self.market.endowment, self.columns
+        low, high = at.virtual_type(law.lower), at.virtual_type(law.upper)
+        inside = jnp.where(offered < low, low, jnp.where(offered > high, high, offered))
+        return inside, inverse_virtual_type(inside, law, at.eta, at.ends, at.weight)
+
+    @property
+    def _groups(self):
+        return self.design.market.groups
+
+    @property
+    def _kappa(self):
+        return self.market.risk_capacity
+
+    @property
+    def _capacity(self):
+        return self.market.total_risk_capacity
+
+    @property
+    def _factor(self):
+        return (1 - self.columns.share) / self._kappa
+
+
+def side_payments(mechanism, price_unit="natural") -> SidePayments:
+    """The double auction with side payments that implements a mechanism, Theorem 2.
+
+    Args:
+      mechanism: a Mechanism (no batch); its counts must be known, so close over them inside jit.
+      price_unit: "natural", where the price is the marginal value of the asset, or "paper", where it is K times that.
+
+    Returns:
+      SidePayments, one column a trader, groups in order.
+
+    Raises:
+      MarketError: an unknown unit, something else than a mechanism, or traced counts.
+    """
+    if not isinstance(mechanism, Mechanism):
+        raise MarketError(f"mechanism is {type(mechanism).__name__}; make one with solve(market, alpha)")
+    if price_unit not in ("natural", "paper"):
+        raise MarketError(f"price_unit is {price_unit!r}; choose 'natural' or 'paper'")
+    columns = unfolded(mechanism)
+    return _side_payments(mechanism, columns, traders_of(mechanism.market), price_unit == "paper")
+
+
+def _side_payments(mechanism, columns, group, in_paper_unit):
+    market, share = mechanism.market, mechanism.share
+    scale = market.total_risk_capacity if in_paper_unit else jnp.ones_like(market.total_risk_capacity)
+    absorbed = absorbed_variance(mechanism.interim().variance, share, market.count)
+    fee = scale * absorbed / (2 * market.risk_capacity * (1 - share))
+    return SidePayments(mechanism, columns, scale, fee[group])
