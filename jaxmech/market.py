@@ -102,9 +102,9 @@ class Market:
     def trader_groups(self, traders):
         """Group of each of the N traders, in order; ValueError when the market has another number of traders."""
         count = self.count
-        if not isinstance(count, jax.core.Tracer) and traders != int(np.sum(count)):
+        if not isinstance(count, jax.core.Tracer) and traders != int(np.sum(np.asarray(count))):
             raise ValueError(
-                f"z has {traders} columns, but the market has {int(np.sum(count))} traders, one column each"
+                f"z has {traders} columns, but the market has {int(np.sum(np.asarray(count)))} traders, one column each"
             )
         return jnp.repeat(jnp.arange(self.groups), count.astype(int), total_repeat_length=traders)
 

@@ -86,11 +86,14 @@ class SidePayments:
         On the range of V, T(V(z)) = (1 − s)/κ · [(V − η)((V + η)/2 − z) + (ρ − 1)(V² − η²)/2] + g(z), g the gain (3).
         Beyond it V⁻¹ goes on with slope 1, so that demands there do not pay.
         """
-        eta, scale = self.columns.eta, self.price_scale
         inside, z = self._inverse(offered)
-        beyond = offered - inside
+        return self._tax(inside, z, offered - inside)
+
+    def _tax(self, inside, z, beyond):
+        """T at inside + beyond: `inside` = V(z) in the range of V, `beyond` the rest of the offer."""
+        eta, scale = self.columns.eta, self.price_scale
         on_range = (inside - eta) * (0.5 * (inside + eta) - z) + 0.5 * (scale - 1) * (inside**2 - eta**2)
-        off_range = beyond * (0.5 * scale * (offered + inside) - 0.5 * beyond - z)
+        off_range = beyond * (scale * (inside + 0.5 * beyond) - 0.5 * beyond - z)
         return self._factor * (on_range + off_range) + self.columns.utility_gain(z)
 
     @jax.jit
@@ -105,22 +108,48 @@ class SidePayments:
         return self._factor * (interval[:, 1] - interval[:, 0])
 
     @jax.jit
-    def utility_gain(self, z, price, quantity):
+    def ex_post_gain(self, z, price, quantity):
         """Gain over staying away when type z buys `quantity` at `price` and pays for it; money, shape of z."""
-        held = -(quantity * (z + 0.5 * quantity)) / self._kappa
-        return held - price[..., None] * quantity - self.side_payment(price, quantity)
+        held = quantity * (z + 0.5 * quantity) / self._kappa
+        return -held - price[..., None] * quantity - self.side_payment(price, quantity)
+
+    def expected(self, z, mean, variance):
+        """What type z expects when the others' offers have these moments: purchase, its square, and payment.
+
+        From the schedule itself: the purchase is linear in the others' offers and S is quadratic in the purchase.
+
+        Args:
+          z: endowments, shape (..., N).
+          mean, variance: of one trader's offer, shape (N,).
+
+        Returns:
+          E X, E X² and E[pX + S], each of the shape of z.
+        """
+        law, share, count = self.market.endowment, self.columns.share, self.market.count
+        inside = jnp.where(z < law.lower, law.lower, jnp.where(z > law.upper, law.upper, z))
+        virtual, beyond = self.columns.virtual_type(inside), z - inside
+        offered = virtual + beyond
+        bought = -(1 - share) * offered + share * (total(count * mean) - mean)
+        square = bought**2 + absorbed_variance(variance, share, count)
+        for_asset = -self.price_scale / self._kappa * (square + offered * bought)
+        tax = self._tax(virtual, inside, beyond)
+        return bought, square, for_asset + 0.5 * self.curvature * square - tax + self.participation_fee
 
     @jax.jit
     def interim_transfer(self, z):
-        """Expected payment of type z, for the asset and by the side payment; equals Eq. (4). From the schedule itself
-        and two moments of the others' offers: q is linear in them and S quadratic in q."""
+        """Expected payment of type z, for the asset and by the side payment; equals Eq. (4). Money, shape of z."""
         moments = self.columns.interim()
-        offered, share = self.offer(z), self.columns.share
-        absorbed = absorbed_variance(moments.variance, share, self.market.count)
-        expected = -(1 - share) * offered + share * (total(self.market.count * moments.mean) - moments.mean)
-        square = expected**2 + absorbed
-        for_asset = -self.price_scale / self._kappa * (square + offered * expected)
-        return for_asset + 0.5 * self.curvature * square - self.tax(offered) + self.participation_fee
+        return self.expected(z, moments.mean, moments.variance)[2]
+
+    @jax.jit
+    def utility_gain(self, z):
+        """Expected gain of type z over staying away, all payments made; money, shape of z."""
+        moments = self.columns.interim()
+        return self.gain_of(z, *self.expected(z, moments.mean, moments.variance))
+
+    def gain_of(self, z, bought, square, paid):
+        """Expected gain of type z from a purchase with these moments at this expected payment."""
+        return -(z * bought + 0.5 * square) / self._kappa - paid
 
     def by_group(self) -> "SidePayments":
         """The same schedules with one column a group instead of a trader."""

@@ -1,0 +1,154 @@
+"""Does anybody gain by deviating? A search over types, prices and quantities that trusts no formula of the schedule.
+
+If a trader's rivals ask for quantities linear in the price, he can reach, at each of their endowments, any point (p, q)
+of one residual demand line, and a demand schedule picks one point of each line. So the best point of every line is
+worth at least as much as any demand schedule, and if truth is the best point of all of them no schedule beats it.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.columns import unfolded_market
+from jaxmech.first_best import first_best_surplus
+from jaxmech.market import MarketError
+
+_HALVINGS = 45
+_PROTOCOL = ("market", "demand", "clearing_price", "side_payment", "utility_gain")
+
+
+class Audit(NamedTuple):
+    """The most that anybody gains by deviating. Money in the unit of holding costs."""
+
+    deviation_gain: jax.Array  # largest gain of a deviation at a price, over all audited traders; 0 in equilibrium
+    participation_slack: jax.Array  # least expected gain of any type from participating; below 0 some type stays away
+    surplus: jax.Array  # first-best surplus of the market, the unit to judge both by
+    trader: jax.Array  # who gains most by deviating, counted from 0
+    endowment: jax.Array  # his type,
+    price: jax.Array  # the price that truth would have made,
+    quantity: jax.Array  # what he should ask for instead
+
+    @property
+    def ok(self):
+        """Nobody gains more than 1e-9 of the surplus by deviating, or loses more than that by participating."""
+        return (self.deviation_gain <= 1e-9 * self.surplus) & (self.participation_slack >= -1e-9 * self.surplus)
+
+
+def audit(rule, types=33, prices=17, quantities=65, traders=None) -> Audit:
+    """Search for gainful deviations from the demands of a rule, at every price and type.
+
+    Args:
+      rule: SidePayments, DoubleAuction, SimpleSchedule, or anything with their `market`, `demand`, `clearing_price`,
+        `side_payment` and `utility_gain`. Demands must be linear in the price, types may enter in any way.
+      types, prices, quantities: points of the grids; the best quantity is refined to rounding.
+      traders: which traders to audit; by default one of each distinct kind.
+
+    Returns:
+      Audit.
+
+    Raises:
+      MarketError: the rule lacks part of the protocol.
+    """
+    _check(rule)
+    market = unfolded_market(rule.market)
+    chosen = distinct_traders(market) if traders is None else list(traders)
+    opaque = jax.tree_util.all_leaves([rule])  # not a pytree: compiled for this one rule
+    search = partial(_search, rule) if opaque else partial(_compiled_search, rule)
+    return search(market, jnp.asarray(chosen), types, prices, quantities)
+
+
+def _search(rule, market, chosen, types, prices, quantities):
+    worst = jax.lax.map(lambda i: _largest_gain(rule, market, i, types, prices, quantities), chosen)
+    place = jnp.argmax(worst[0])
+    gain, endowment, price, quantity = (part[place] for part in worst)
+    law = rule.market.endowment
+    grid = law.lower + jnp.linspace(0, 1, 16 * types + 1)[:, None] * law.width
+    slack = jnp.min(rule.utility_gain(grid))
+    surplus = first_best_surplus(market.endowment, market.risk_capacity, market.count)
+    return Audit(gain, slack, surplus, chosen[place], endowment, price, quantity)
+
+
+_compiled_search = jax.jit(_search, static_argnums=(3, 4, 5))
+
+
+def best_reply(rule, trader, endowment, price, risk_capacity=None, quantities=65):
+    """The best point of a trader's residual demand line, when all others ask for what the rule says.
+
+    Args:
+      rule: as for `audit`.
+      trader: his column.
+      endowment: his type, shape (...).
+      price: where his line meets the demand of that type under the rule, shape (...).
+      risk_capacity: his own, if it is not what the rule thinks; then this is how he would really trade.
+      quantities: points of the first search.
+
+    Returns:
+      (quantity, gain over what the rule has him ask for), each of shape (...).
+    """
+    _check(rule)
+    market = unfolded_market(rule.market)
+    kappa = market.risk_capacity[trader] if risk_capacity is None else risk_capacity
+    reply = jnp.vectorize(lambda z, p: _best_reply(rule, market, trader, z, p, kappa, quantities))
+    return reply(jnp.asarray(endowment), jnp.asarray(price))
+
+
+def distinct_traders(market):
+    """The first trader of each kind: same law, same risk capacity."""
+    law = market.endowment
+    probes = law.lower + jnp.asarray([0.25, 0.5, 0.75])[:, None] * law.width
+    marks = jnp.concatenate([jnp.stack([law.lower, law.upper, market.risk_capacity]), law.cdf(probes)])
+    _, first = np.unique(np.asarray(marks).round(12), axis=1, return_index=True)
+    return sorted(int(k) for k in first)
+
+
+def _largest_gain(rule, market, trader, types, prices, quantities):
+    law = market.endowment
+    ends = jnp.sort(jnp.stack([rule.clearing_price(law.lower), rule.clearing_price(law.upper)]))
+    price = ends[0] + jnp.linspace(0, 1, prices) * (ends[1] - ends[0])
+    z = law.lower[trader] + jnp.linspace(0, 1, types) * law.width[trader]
+    z, price = (grid.ravel() for grid in jnp.meshgrid(z, price, indexing="ij"))
+    kappa = market.risk_capacity[trader]
+    search = jax.vmap(lambda z, p: _best_reply(rule, market, trader, z, p, kappa, quantities))
+    quantity, gain = search(z, price)
+    place = jnp.argmax(gain)
+    return gain[place], z[place], price[place], quantity[place]
+
+
+def _best_reply(rule, market, trader, z, price, kappa, quantities):
+    """Best quantity on one line, by a grid and then ternary search around its best point; and the gain over truth."""
+    middle = market.endowment.mean
+    types = middle.at[trader].set(z)
+    demanded, slopes = jax.jvp(lambda p: rule.demand(types, p), (price,), (jnp.ones_like(price),))
+    truth, impact = demanded[trader], -1 / (jnp.sum(slopes) - slopes[trader])
+
+    def utility(quantity):
+        new_price = price + impact * (quantity - truth)
+        charged = rule.side_payment(new_price, jnp.zeros_like(middle).at[trader].set(quantity))[trader]
+        return -quantity * (z + 0.5 * quantity) / kappa - new_price * quantity - charged
+
+    reach = 1.5 * jnp.max(market.endowment.width)
+    grid = truth + jnp.linspace(-reach, reach, quantities)
+    place = jnp.argmax(jax.vmap(utility)(grid))
+    step = 2 * reach / (quantities - 1)
+
+    def shrink(bounds, _):
+        low, high = bounds
+        left, right = low + (high - low) / 3, high - (high - low) / 3
+        better = utility(left) < utility(right)
+        return (jnp.where(better, left, low), jnp.where(better, high, right)), None
+
+    (low, high), _ = jax.lax.scan(shrink, (grid[place] - step, grid[place] + step), None, length=_HALVINGS)
+    best = 0.5 * (low + high)
+    gain = utility(best) - utility(truth)
+    return jnp.where(gain > 0, best, truth), jnp.maximum(gain, 0.0)
+
+
+def _check(rule):
+    for name in _PROTOCOL:
+        if not hasattr(rule, name):
+            raise MarketError(
+                f"rule is {type(rule).__name__} without .{name}; give side_payments(mechanism) or the like"
+            )

@@ -1,0 +1,102 @@
+"""Side payments designed for one market and used in another (theory §8).
+
+The best reply to a schedule does not depend on how the others' endowments are distributed. So when the laws of a market
+are not those the schedule was designed for, everybody still offers V(Z) as designed; revenue, efficiency and who gains
+change. Only a wrong risk capacity changes behaviour: see `audit.best_reply`.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.first_best import first_best_efficiency, first_best_surplus
+from jaxmech.groups import total
+from jaxmech.market import MarketError, checked_market
+from jaxmech.side_payments import SidePayments
+
+_NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(48))
+_TYPES = 513
+
+
+class Robustness(NamedTuple):
+    """What a schedule achieves in a market it was not designed for. Money in the unit of holding costs."""
+
+    revenue: jax.Array  # R
+    efficiency: jax.Array  # A
+    first_best_efficiency: jax.Array  # A of the first best in the true market
+    first_best_surplus: jax.Array  # its gain over no trade
+    revenue_by_group: jax.Array  # (G,), all traders of the group together
+    efficiency_by_group: jax.Array  # (G,), likewise
+    utility_gain_by_group: jax.Array  # (G,), likewise, everybody participating
+    least_gain: jax.Array  # (G,), of one type; below 0 that type loses by participating
+    losing_share: jax.Array  # (G,), probability that a trader's type loses by participating
+
+
+def robustness(side_payments, true_market) -> Robustness:
+    """Outcomes of a schedule in a market with other endowments, everybody participating and replying optimally.
+
+    By integration over each trader's type; differentiable in the laws of the true market.
+
+    Args:
+      side_payments: SidePayments, designed for a market of the same groups.
+      true_market: a Market with the same groups, counts and risk capacities; endowments may differ, supports too.
+
+    Returns:
+      Robustness. With the market of the design itself these are the outcomes of its mechanism.
+
+    Raises:
+      MarketError: not a schedule, or groups, counts or risk capacities differ (outside jit).
+    """
+    if not isinstance(side_payments, SidePayments):
+        raise MarketError(f"side_payments is {type(side_payments).__name__}; make one with side_payments(mechanism)")
+    designed = side_payments.design.market
+    for name in ("count", "risk_capacity"):
+        theirs, ours = getattr(checked_market(true_market), name), getattr(designed, name)
+        if jnp.shape(theirs) != jnp.shape(ours):
+            raise MarketError(f"true_market has {jnp.shape(theirs)[0]} groups, the schedule {jnp.shape(ours)[0]}")
+        if not isinstance(theirs, jax.core.Tracer) and not np.allclose(theirs, ours, rtol=1e-12):
+            raise MarketError(f"{name} of true_market is {theirs}, the schedule's {ours}; only endowments may differ")
+    return _robustness(side_payments.by_group(), true_market.endowment)
+
+
+@jax.jit
+def _robustness(rule, law):
+    market = rule.market
+    z, chance = _types(rule, law)
+    offered = rule.offer(z)
+    mean = jnp.sum(chance * offered, axis=0)
+    variance = jnp.sum(chance * (offered - mean) ** 2, axis=0)
+    bought, square, paid = rule.expected(z, mean, variance)
+    gain = rule.gain_of(z, bought, square, paid)
+    count, kappa = market.count, market.risk_capacity
+    held = -jnp.sum(chance * (z**2 + 2 * z * bought + square), axis=0) / (2 * kappa)
+    revenue = count * jnp.sum(chance * paid, axis=0)
+    grid = law.lower + jnp.linspace(0, 1, _TYPES)[:, None] * law.width
+    gains = rule.gain_of(grid, *rule.expected(grid, mean, variance))
+    loses = gains < -1e-10 * first_best_surplus(law, kappa, count)
+    between = jnp.diff(law.cdf(grid), axis=0)
+    return Robustness(
+        revenue=total(revenue),
+        efficiency=total(count * held),
+        first_best_efficiency=first_best_efficiency(law, kappa, count),
+        first_best_surplus=first_best_surplus(law, kappa, count),
+        revenue_by_group=revenue,
+        efficiency_by_group=count * held,
+        utility_gain_by_group=count * jnp.sum(chance * gain, axis=0),
+        least_gain=jnp.min(gains, axis=0),
+        losing_share=jnp.sum(between * 0.5 * (loses[1:] * 1.0 + loses[:-1]), axis=0),
+    )
+
+
+def _types(rule, law):
+    """Types and their probabilities, (pieces × nodes, G): Gauss–Legendre between the kinks of the schedule."""
+    designed, (low, high) = rule.market.endowment, (rule.columns.ends[0], -rule.columns.ends[1])
+    kinks = [law.lower, designed.lower, low, high, designed.upper, law.upper]
+    edges = [jnp.where(k < law.lower, law.lower, jnp.where(k > law.upper, law.upper, k)) for k in kinks]
+    nodes, weights = _NODES[:, None], _WEIGHTS[:, None]
+    pieces = [(start + nodes * (end - start), weights * (end - start)) for start, end in pairwise(edges)]
+    z, widths = (jnp.concatenate(part) for part in zip(*pieces, strict=True))
+    return z, widths * law.pdf(z)
