@@ -29,6 +29,14 @@ def main(arguments=None) -> int:
     compare.add_argument("--alpha", type=float, required=True, help="weight on revenue, 0 to 1")
     compare.add_argument("--json", action="store_true", help="print JSON instead of text")
     compare.set_defaults(run=_compare)
+    fees = commands.add_parser("fees", help="the fees that implement the optimum, as an exchange would print them")
+    fees.add_argument("market", help="TOML file of the market")
+    fees.add_argument("--alpha", type=float, required=True, help="weight on revenue, 0 to 1")
+    fees.add_argument("--price-unit", choices=("natural", "paper"), default="natural", help="unit of the price")
+    fees.add_argument("--sizes", type=int, default=4, help="sizes on either side of zero")
+    fees.add_argument("--out", type=Path, help="folder for fees.csv, fees.json and figures")
+    fees.add_argument("--json", action="store_true", help="print JSON instead of text")
+    fees.set_defaults(run=_fees)
     sweep = commands.add_parser("sweep", help="solve a market over a design of parameters")
     sweep.add_argument("spec", help="TOML file of the sweep")
     sweep.add_argument("--out", required=True, type=Path, help="folder for data, summary and figures")
@@ -62,6 +70,28 @@ def _compare(options):
 
     rows = comparison(Market.from_toml(options.market), options.alpha)
     print(json.dumps(rows, indent=2, ensure_ascii=False) if options.json else comparison_text(rows))
+    return 0
+
+
+def _fees(options):
+    from jaxmech.fees import fee_csv, fee_sheet, fee_text
+    from jaxmech.side_payments import side_payments
+    from jaxmech.solve import solve
+
+    if options.sizes < 1:
+        raise MarketError(f"--sizes is {options.sizes}; give a whole number ≥ 1")
+    rule = side_payments(solve(Market.from_toml(options.market), options.alpha), options.price_unit)
+    sheet = fee_sheet(rule, options.sizes)
+    print(json.dumps(sheet, indent=2) if options.json else fee_text(sheet))
+    if options.out:
+        from jaxmech.plots import fee_figures
+
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "fees.csv").write_text(fee_csv(sheet))
+        (options.out / "fees.json").write_text(json.dumps(sheet, indent=2) + "\n")
+        print(
+            "\n".join(["", "wrote", *(f"  {path}" for path in fee_figures(rule, sheet, options.out))]), file=sys.stderr
+        )
     return 0
 
 

@@ -1,5 +1,7 @@
 """Figures of a sweep over α and up to two more parameters. Needs the extra `plot`."""
 
+from itertools import pairwise
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -121,3 +123,59 @@ def _sensitivity(data, others):
         axes.axhline(0, color="black", lw=0.5)
     panels[0].legend(fontsize=8)
     return figure
+
+
+def fee_figures(rule, sheet, folder) -> list:
+    """Side payments against quantity at the sheet's three prices, a panel a group; and the tax with its kink.
+
+    Args:
+      rule: SidePayments.
+      sheet: its `fee_sheet`.
+      folder: where fees.png, fees.pdf, kink.png and kink.pdf go.
+
+    Returns:
+      Paths of the PNG files.
+    """
+    by_group, paths = rule.by_group(), []
+    with plt.rc_context(_STYLE):
+        for name, draw, corner in (("fees", _payments, "upper center"), ("kink", _kink, "upper right")):
+            columns = min(2, len(sheet["groups"]))
+            rows = -(-len(sheet["groups"]) // columns)
+            figure, panels = plt.subplots(rows, columns, figsize=(3.6 * columns, 2.9 * rows), squeeze=False)
+            for place, (axes, group) in enumerate(zip(panels.flat, sheet["groups"], strict=False)):
+                draw(axes, by_group, sheet, group, place)
+                axes.set_title(group["name"].replace("_", " "), fontsize=9)
+            for axes in panels.flat[len(sheet["groups"]) :]:
+                axes.set_visible(False)
+            panels.flat[0].legend(fontsize=8, loc=corner)
+            for suffix in ("png", "pdf"):
+                figure.savefig(folder / f"{name}.{suffix}")
+            paths.append(folder / f"{name}.png")
+            plt.close(figure)
+    return paths
+
+
+def _payments(axes, rule, sheet, group, place):
+    quantities = np.linspace(group["sizes"][0], group["sizes"][-1], 401)
+    columns = np.zeros((quantities.size, rule.market.groups))
+    columns[:, place] = quantities
+    for price, shade, dash in zip(sheet["prices"], ("#6f93dd", "#1f4fb4", "black"), ("--", "-", "-."), strict=True):
+        paid = rule.side_payment(np.full(quantities.size, price), columns)[:, place]
+        axes.plot(quantities, paid, color=shade, ls=dash, label=f"at price {price:.3g}")
+    axes.axhline(0, color="black", lw=0.5)
+    axes.set_xlabel("quantity bought (asset units)")
+    axes.set_ylabel("side payment (money)")
+
+
+def _kink(axes, rule, sheet, group, place):
+    law, eta = rule.market.endowment, float(rule.columns.eta[place])
+    ends = sorted([float(law.lower[place]), float(law.upper[place]), eta])
+    for start, end in pairwise(ends):
+        offers = np.linspace(start, end, 201)[1:-1]
+        columns = np.zeros((offers.size, rule.market.groups))
+        columns[:, place] = offers
+        axes.plot(offers, rule.marginal_tax(columns)[:, place], color="#1f4fb4")
+    axes.axvline(eta, color="grey", lw=0.8, ls=":", label="η, who expects no trade")
+    axes.axhline(0, color="black", lw=0.5)
+    axes.set_xlabel("offer l = −q − κp (asset units)")
+    axes.set_ylabel("marginal tax T′ (money per unit)")
