@@ -10,6 +10,7 @@ from jaxmech.groups import mirrored
 from jaxmech.market import MarketError, checked_market
 from jaxmech.mechanism import Mechanism
 from jaxmech.multipliers import uniform_eta
+from jaxmech.solve import weight_of
 
 
 def explicit_mechanism(market, weight) -> Mechanism:
@@ -26,17 +27,16 @@ def explicit_mechanism(market, weight) -> Mechanism:
       linear, and `solve_at_weight` is right.
 
     Raises:
-      MarketError: a law is not Uniform.
+      MarketError: a law is not Uniform, or the weight is outside [0, 1].
     """
     if not isinstance(checked_market(market).endowment, Uniform):
         raise MarketError("endowment: Corollary 1.1 needs Uniform laws in every group; use solve or solve_at_weight")
-    return _explicit_mechanism(market, jnp.asarray(weight, market.risk_capacity.dtype))
+    return _explicit_mechanism(market, weight_of(market, weight, "weight"))
 
 
 @jax.jit
 def _explicit_mechanism(market, weight):
     law = market.endowment
-    weight = jnp.broadcast_to(weight, market.risk_capacity.shape[1:])
     eta = uniform_eta(law.mean, market.risk_capacity, market.count, weight)
     sides = law.both_sides()
     ends = (mirrored(eta, eta) + weight * sides.lower) / (1 + weight)
@@ -64,8 +64,8 @@ def example_1(traders, weight, half_width=1.0, risk_capacity=0.5, mean=0.0) -> E
         [a, b] = μ ∓ h w/(1 + w)          R = (N − 1) h²/(3κ) · w/(1 + w)²          no trade: (w/(1 + w))^N
         A = −Nμ²/(2κ) − N h²/(6κ) [1 − (1 − 1/N) (1 + 2w)/(1 + w)²]
 
-    The double auction unloads c = (N − 2)/(N − 1) of what first best does, so that (1 + 2w)/(1 + w)² becomes 2c − c²
-    in A; the frontier has the same A at w = 1/(N − 2).
+    The bracket is x² + (1 − x²)/N with x = w/(1 + w). The double auction unloads (N − 2)/(N − 1) of what the first best
+    does, x = 1/(N − 1) instead, so the frontier has the same A at w = 1/(N − 2).
 
     Args:
       traders: N ≥ 2; what concerns the double auction is NaN below 3.
@@ -79,19 +79,20 @@ def example_1(traders, weight, half_width=1.0, risk_capacity=0.5, mean=0.0) -> E
     n = n * jnp.ones((), jnp.result_type(float))
     edge, unit = h * w / (1 + w), h**2 / (3 * kappa)
 
-    def efficiency(saved):
-        return -n * (mu**2 / (2 * kappa) + unit / 2 * (1 - (1 - 1 / n) * saved))
+    def efficiency(left):
+        """A when a trader keeps √left of what the first best takes off him: no difference of nearly equal numbers."""
+        return -n * (mu**2 / (2 * kappa) + unit / 2 * (left + (1 - left) / n))
 
-    unloaded = jnp.where(n > 2, n - 2, jnp.nan) / (n - 1)
-    saved = 2 * unloaded - unloaded**2
+    kept = 1 / (n - 1)
+    unloaded = jnp.where(n > 2, n - 2, jnp.nan) * kept
     return Example1(
         binding_interval=jnp.stack([mu - edge, mu + edge], axis=-1),
         revenue=(n - 1) * unit * w / (1 + w) ** 2,
-        efficiency=efficiency((1 + 2 * w) / (1 + w) ** 2),
+        efficiency=efficiency((w / (1 + w)) ** 2),
         no_trade_probability=(w / (1 + w)) ** n,
-        first_best_efficiency=efficiency(1.0),
-        double_auction_revenue=unit * (n - 1) / (2 * n) * saved,
-        double_auction_efficiency=efficiency(saved),
-        double_auction_weight=(1 - unloaded) / unloaded,
+        first_best_efficiency=efficiency(0.0),
+        double_auction_revenue=0.5 * unit * unloaded,
+        double_auction_efficiency=efficiency(jnp.where(n > 2, kept**2, jnp.nan)),
+        double_auction_weight=kept / unloaded,
         revenue_at_double_auction_efficiency=unit * unloaded,
     )

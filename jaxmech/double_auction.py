@@ -154,13 +154,26 @@ def double_auction(market, fee="by trader") -> DoubleAuction:
         )
     if isinstance(fee, str) and fee not in ("by trader", "common", "none"):
         raise MarketError(f"fee is {fee!r}; choose 'by trader', 'common', 'none' or an amount")
-    return _double_auction(market, fee) if isinstance(fee, str) else _with_amount(market, fee)
+    return _double_auction(market, fee) if isinstance(fee, str) else _with_amount(market, _amount(market, fee))
+
+
+def _amount(market, fee):
+    """The fee as an array; MarketError unless it is a finite number or one for each group."""
+    try:
+        amount = jnp.asarray(fee, market.risk_capacity.dtype)
+    except (TypeError, ValueError):
+        raise MarketError(f"fee is {fee!r}; choose 'by trader', 'common', 'none' or an amount") from None
+    if amount.shape not in ((), (market.groups,), market.risk_capacity.shape):
+        raise MarketError(f"fee has shape {amount.shape}; give one amount or one for each of {market.groups} groups")
+    if not isinstance(amount, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(amount))):
+        raise MarketError(f"fee is {fee}; give a finite amount of money")
+    return amount
 
 
 @jax.jit
 def _with_amount(market, fee):
-    fee = jnp.broadcast_to(jnp.asarray(fee, market.risk_capacity.dtype), market.risk_capacity.shape)
-    return replace(_without_fee(market), participation_fee=fee)
+    fee = jnp.reshape(fee, fee.shape + (1,) * (market.risk_capacity.ndim - fee.ndim)) if fee.ndim else fee
+    return replace(_without_fee(market), participation_fee=jnp.broadcast_to(fee, market.risk_capacity.shape))
 
 
 @partial(jax.jit, static_argnames="fee")
@@ -179,7 +192,7 @@ def _without_fee(market):
     shares, _ = _slope_shares(aggregate, market.risk_capacity)
     error = jnp.abs(total(market.count * shares) - 1)
     nothing = jnp.zeros_like(shares)
-    return DoubleAuction(market, aggregate * shares, nothing, jnp.where(error >= 0, error, jnp.inf))
+    return DoubleAuction(market, aggregate * shares, nothing, jnp.where(jnp.isnan(error), jnp.inf, error))
 
 
 def _slope_shares(aggregate, risk_capacity):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmech.groups import total
+from jaxmech.market import checked_market
 
 
 def neutral_type(law, risk_capacity, count):
@@ -23,7 +24,8 @@ def first_best_revenue(law, risk_capacity, count):
     mean, capacity = law.mean, total(count * risk_capacity)
     share, others = risk_capacity / capacity, capacity - risk_capacity
     imbalance = mean - share * total(count * mean)
-    rounding = 32 * jnp.finfo(mean.dtype).eps * (jnp.abs(mean) + share * total(count * jnp.abs(mean)))
+    reach = jnp.abs(law.lower) + jnp.abs(law.upper)  # what a computed mean is rounded relative to
+    rounding = 32 * jnp.finfo(mean.dtype).eps * (reach + share * total(count * reach))
     imbalance = jnp.where(jnp.abs(imbalance) > rounding, imbalance, 0.0)
     neutral = neutral_type(law, risk_capacity, count)
     outside = jnp.where(
@@ -50,7 +52,6 @@ def first_best_surplus(law, risk_capacity, count):
     return 0.5 * total(count * (spread + risk_capacity * (law.mean / risk_capacity - price) ** 2))
 
 
-@jax.jit
 def minimum_subsidy(market):
     """Money that the first best needs beyond the largest participation fees: max(0, −R), Proposition 1 with its size.
 
@@ -59,8 +60,11 @@ def minimum_subsidy(market):
 
     Returns:
       Scalar or of the batch's shape, in units of holding cost; 0 where the first best pays for itself.
+
+    Raises:
+      MarketError: market is not a Market.
     """
-    revenue = first_best_revenue(market.endowment, market.risk_capacity, market.count)
+    revenue = _first_best_revenue_of(checked_market(market))
     return jnp.where(revenue < 0, -revenue, 0.0)
 
 
@@ -73,5 +77,13 @@ def first_best_is_attainable(market):
 
     Returns:
       Boolean, scalar or of the batch's shape.
+
+    Raises:
+      MarketError: market is not a Market.
     """
-    return first_best_revenue(market.endowment, market.risk_capacity, market.count) >= 0
+    return _first_best_revenue_of(checked_market(market)) >= 0
+
+
+@jax.jit
+def _first_best_revenue_of(market):
+    return first_best_revenue(market.endowment, market.risk_capacity, market.count)

@@ -52,12 +52,13 @@ class Mechanism:
 
         Ω = (1 + λ) [w F + f·(z − V)]
 
-        Where η lies outside the support, [a, b] reaches that end and Ω jumps there; given is its value on [a, b].
+        Where V does not reach its end of the support smoothly (no Condition 1), Ω jumps there to α + λ, or from 0.
         """
         law, low, high = self.market.endowment, self.ends[0], -self.ends[1]
         clipped = jnp.where(z < low, low, jnp.where(z > high, high, z))
         inner = self.weight * law.cdf(clipped) + law.pdf(clipped) * (clipped - self.eta)
-        omega = jnp.where(z < low, 0.0, jnp.where(z > high, self.weight, inner))
+        inner = jnp.where(inner < 0, 0.0, jnp.where(inner > self.weight, self.weight, inner))
+        omega = jnp.where(z < low, 0.0, jnp.where((z > high) | (z >= law.upper), self.weight, inner))
         return (1 + self.budget_multiplier) * omega
 
     @jax.jit

@@ -139,7 +139,7 @@ def _iterate(law, risk_capacity, count, weight):
     infinity = jnp.full(shape, jnp.inf, eta.dtype)
     start = eta, ends, jnp.zeros_like(ends), infinity, infinity, jnp.full(shape, True), jnp.zeros(shape, int)
     eta, ends, _, _, error, _, steps = lax.while_loop(unfinished, step, start)
-    return eta, ends, jnp.where(error >= 0, error, jnp.inf), steps
+    return eta, ends, jnp.where(jnp.isnan(error), jnp.inf, error), steps
 
 
 @jax.custom_jvp

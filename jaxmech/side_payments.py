@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmech.columns import traders_of, unfolded
 from jaxmech.groups import total
@@ -137,7 +138,10 @@ class SidePayments:
 
     @jax.jit
     def interim_transfer(self, z):
-        """Expected payment of type z, for the asset and by the side payment; equals Eq. (4). Money, shape of z."""
+        """Expected payment of type z, for the asset and by the side payment; money, shape of z.
+
+        It is that of Eq. (4).
+        """
         moments = self.columns.interim()
         return self.expected(z, moments.mean, moments.variance)[2]
 
@@ -153,21 +157,17 @@ class SidePayments:
 
     def by_group(self) -> "SidePayments":
         """The same schedules with one column a group instead of a trader."""
-        first = [
-            int(k) for k in jnp.searchsorted(jnp.asarray(traders_of(self.design.market)), jnp.arange(self._groups))
-        ]
-        return replace(self, columns=self.design, participation_fee=self.participation_fee[jnp.asarray(first)])
+        first = np.searchsorted(traders_of(self.design.market), np.arange(self.design.market.groups))
+        return replace(self, columns=self.design, participation_fee=self.participation_fee[first])
 
     def _inverse(self, offered):
         """The offer moved into the range of V, and the type that makes it."""
         law, at = self.market.endowment, self.columns
         low, high = at.virtual_type(law.lower), at.virtual_type(law.upper)
         inside = jnp.where(offered < low, low, jnp.where(offered > high, high, offered))
-        return inside, inverse_virtual_type(inside, law, at.eta, at.ends, at.weight)
-
-    @property
-    def _groups(self):
-        return self.design.market.groups
+        z = inverse_virtual_type(inside, law, at.eta, at.ends, at.weight)
+        # V may be flat up to an end of the support, where its inverse is not unique: go on from that end.
+        return inside, jnp.where(offered < low, law.lower, jnp.where(offered > high, law.upper, z))
 
     @property
     def _kappa(self):

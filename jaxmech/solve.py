@@ -26,7 +26,7 @@ def solve(market, alpha) -> Mechanism:
     Raises:
       MarketError: market is not a Market, or alpha is outside [0, 1] or not finite (outside jit only).
     """
-    weight = _weight(market, alpha, "alpha")
+    weight = weight_of(market, alpha, "alpha")
     return _solve(market, weight)
 
 
@@ -46,8 +46,8 @@ def solve_at_weight(market, weight, alpha=None) -> Mechanism:
       weight: w in [0, 1].
       alpha: the α it stands for; w itself if not given.
     """
-    weight = _weight(market, weight, "weight")
-    alpha = weight if alpha is None else _weight(market, alpha, "alpha")
+    weight = weight_of(market, weight, "weight")
+    alpha = weight if alpha is None else weight_of(market, alpha, "alpha")
     return _solve_at_weight(market, weight, alpha)
 
 
@@ -84,7 +84,8 @@ def _first_best(market):
     return Mechanism(market, nothing, nothing, eta, mirrored(binding, binding), nothing, nothing.astype(int))
 
 
-def _weight(market, value, name):
+def weight_of(market, value, name):
+    """A weight in [0, 1] as an array of the batch's shape; MarketError, outside jit, when it is not one."""
     checked_market(market)
     if not isinstance(value, Tracer):
         array = np.asarray(value, float)

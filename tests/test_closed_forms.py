@@ -39,52 +39,8 @@ def close(value, exact, tolerance=1e-12):
     np.testing.assert_allclose(value, exact, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("traders", [2, 3, 5, 100])
-@pytest.mark.parametrize(("half_width", "risk_capacity"), [(1.0, 0.5), (0.3, 2.0), (7.0, 0.01)])
-@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
-def test_symmetric_uniform_closed_forms(traders, half_width, risk_capacity, weight):
-    n, h, kappa, w = traders, half_width, risk_capacity, weight
-    mechanism = jm.solve_at_weight(symmetric(n, h, kappa), w)
-    outcome = jm.outcomes(mechanism)
-    unit = n * h**2 / kappa
-    close(mechanism.binding_interval[0] / h, [-w / (1 + w), w / (1 + w)])
-    close(outcome.revenue / unit, (n - 1) / (3 * n) * w / (1 + w) ** 2)
-    close(outcome.efficiency / unit, -(1 - (1 - 1 / n) * (1 + 2 * w) / (1 + w) ** 2) / 6)
-    close(outcome.no_trade_probability, (w / (1 + w)) ** n)
-
-
-@pytest.mark.parametrize("mean", [-3.0, 0.7, 50.0])
-def test_moving_all_endowments_moves_the_interval_and_leaves_revenue(mean):
-    h, w, n, kappa = 0.8, 0.6, 4, 0.5
-    mechanism = jm.solve_at_weight(symmetric(n, h, kappa, mean), w)
-    close(mechanism.binding_interval[0] - mean, [-h * w / (1 + w), h * w / (1 + w)], 1e-11)
-    close(jm.outcomes(mechanism).revenue, (n - 1) * h**2 / (3 * kappa) * w / (1 + w) ** 2, 1e-11)
-
-
 def test_symmetric_first_best_breaks_even_exactly():
     assert float(jm.budget_weight(symmetric(5, 1.0, 0.5, 0.3))) == 0.0
-
-
-@pytest.mark.parametrize("traders", [2, 5, 40])
-def test_example_1_asymptotes(traders):
-    outcome = jm.outcomes(jm.solve(symmetric(traders), 1.0))
-    close(outcome.revenue, (traders - 1) / 6)
-    close(outcome.efficiency, -(traders + 3) / 12)
-
-
-@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
-def test_example_1_interval_and_participation_multiplier(alpha):
-    mechanism = jm.solve(symmetric(5), alpha)
-    edge = alpha / (1 + alpha)
-    z = jnp.linspace(-edge, edge, 7)[:, None]
-    close(mechanism.binding_interval[0], [-edge, edge])
-    close(mechanism.participation_multiplier(z), (1 + alpha) / 2 * z + alpha / 2)
-
-
-def test_frontier_earns_twice_the_double_auction_revenue_at_its_efficiency():
-    outcome = jm.outcomes(jm.solve_at_weight(symmetric(5), 1 / 3))
-    close(outcome.efficiency, -5 / 12)
-    close(outcome.revenue, 2 * 0.25)
 
 
 def test_lopsided_uniform_market_at_budget_weight():
@@ -114,31 +70,6 @@ def test_truncated_normal_and_beta_market_at_revenue_optimum():
     close(outcome.efficiency, -0.164073782256952, 1e-14)
     intervals = [[-0.272458108058, 0.425397727508], [-0.294504023700, 0.532965183260]]
     close(mechanism.binding_interval, intervals, 1e-12)
-
-
-def explicit_uniform_eta(market, w):
-    """Corollary 1.1 corrected and solved: η_i = κ_i (M(1+w) − μ_i)/((1+w)K − κ_i), M from Σ m_i = M."""
-    mean, kappa, count = (np.asarray(x) for x in (market.endowment.mean, market.risk_capacity, market.count))
-    diagonal = (1 + w) * np.sum(count * kappa) - kappa
-    at_zero, slope = -kappa * mean / diagonal, kappa * (1 + w) / diagonal
-    total = np.sum(count * (mean + w * at_zero)) / (1 + w - w * np.sum(count * slope))
-    return at_zero + slope * total
-
-
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("w", [0.0, 0.4, 1.0])
-def test_uniform_markets_solve_the_linear_system_of_corollary_1_1(seed, w):
-    random = np.random.default_rng(seed)
-    kappa = random.uniform(0.8, 1.2, 5)
-    lower = -random.uniform(0.8, 1.2, 5)
-    market = jm.Market.of(jm.Traders(jm.Uniform(lower, random.uniform(0.8, 1.2, 5)), kappa, random.integers(1, 4, 5)))
-    mechanism = jm.solve_at_weight(market, w)
-    eta = explicit_uniform_eta(market, w)
-    law = market.endowment
-    ends = np.stack([(eta + w * law.lower) / (1 + w), (eta + w * law.upper) / (1 + w)], axis=1)
-    assert np.all((ends[:, 0] > law.lower) & (ends[:, 1] < law.upper)), "the linear system needs interior intervals"
-    close(mechanism.eta, eta)
-    close(mechanism.binding_interval, ends)
 
 
 def first_best_revenue(market):

@@ -336,3 +336,62 @@ def test_first_best_breaks_even_iff_means_are_proportional_under_condition_1(mea
     assert np.all(jm.condition_1(market))
     assert printed_first_best_breaks_even(market) == right_first_best_breaks_even(market) == breaks_even
     assert (float(jm.budget_weight(market)) == 0.0) == breaks_even
+
+
+# E7: the risk aversion behind the holding cost (end of §7).
+
+
+def certainty_equivalent(position, risk_aversion):
+    """−(1/γ) log E exp(−γ z ε) of z units of a standard Gaussian payoff, by Gauss–Hermite quadrature."""
+    payoffs, weights = np.polynomial.hermite_e.hermegauss(60)
+    expected = np.exp(-risk_aversion * position[:, None] * payoffs) @ weights / np.sqrt(2 * np.pi)
+    return -np.log(expected) / risk_aversion
+
+
+def printed_risk_aversion(kappa):
+    return 1 / (2 * kappa)
+
+
+def right_risk_aversion(kappa):
+    return 1 / kappa
+
+
+@pytest.mark.parametrize("kappa", [0.5, 1.3])
+def test_risk_aversion_of_the_models_holding_cost_is_one_over_kappa(kappa):
+    """§7 prints the CARA coefficient 1/(2κ); right is 1/κ: holding z costs γz²/2, and the model says z²/(2κ)."""
+    z = np.linspace(-1.5, 1.5, 7)
+    cost = z**2 / (2 * kappa)
+    np.testing.assert_allclose(certainty_equivalent(z, right_risk_aversion(kappa)), -cost, rtol=0, atol=ROUNDING)
+    np.testing.assert_allclose(certainty_equivalent(z, printed_risk_aversion(kappa)), -cost / 2, rtol=0, atol=ROUNDING)
+
+
+# E8: Corollary 1.2 under CARA utility.
+
+
+def printed_cara_transfers(mechanism, types):
+    """The right-hand side of (4)."""
+    return mechanism.interim_transfer(jnp.linspace(-1, 1, types)[:, None])[:, 0]
+
+
+def right_cara_transfers(mechanism, types):
+    return jm.cara_schedule(mechanism, types).transfer[:, 0]
+
+
+def cara_utilities(mechanism, transfers):
+    """−κ log E exp((z + X(report))²/(2κ²)) − T(report) of every type and report, Example 1."""
+    z = jnp.linspace(-1, 1, len(transfers))[:, None]
+    return np.asarray(jm.cara_certainty_equivalent(mechanism, z[:, None], z[None])[..., 0] - transfers)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0])
+def test_cara_transfers_are_not_those_of_eq_4(alpha):
+    """Corollary 1.2 prints that (4), being deterministic, implements (12) under CARA too. Before trade the purchase is
+    random, and E exp((z + X)²/(2κ²)) is not linear in E X²: right are transfers from the gain ∫ −E*[X]/κ."""
+    mechanism = jm.solve(example_1(), alpha)
+    costs = np.linspace(-1, 1, 49) ** 2
+    printed = cara_utilities(mechanism, printed_cara_transfers(mechanism, 49))
+    right = cara_utilities(mechanism, right_cara_transfers(mechanism, 49))
+    assert np.max(printed.max(axis=1) - np.diag(printed)) > 2e-3, "some type misreports"
+    assert np.min(np.diag(printed) + costs) < -0.02, "some type stays away"
+    assert np.max(right.max(axis=1) - np.diag(right)) < ROUNDING
+    assert 0 <= np.min(np.diag(right) + costs) < 1e-3, "nobody stays away; the least type lies between two of these"
