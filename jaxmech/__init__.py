@@ -13,7 +13,7 @@ from jaxmech.first_best import first_best_is_attainable, minimum_subsidy
 from jaxmech.market import Market, MarketError, Traders
 from jaxmech.mechanism import Mechanism
 from jaxmech.outcomes import Outcomes, outcomes
-from jaxmech.robustness import Robustness, robustness
+from jaxmech.robustness import MisjudgedCapacity, Robustness, misjudged_capacity, robustness
 from jaxmech.schedule_search import simple_schedule
 from jaxmech.side_payments import SidePayments, side_payments
 from jaxmech.simple_schedule import SimpleSchedule
@@ -32,6 +32,7 @@ __all__ = [
     "Market",
     "MarketError",
     "Mechanism",
+    "MisjudgedCapacity",
     "Outcomes",
     "Range",
     "Robustness",
@@ -55,6 +56,7 @@ __all__ = [
     "first_best",
     "first_best_is_attainable",
     "minimum_subsidy",
+    "misjudged_capacity",
     "outcomes",
     "robustness",
     "side_payments",

@@ -91,7 +91,7 @@ def best_reply(rule, trader, endowment, price, risk_capacity=None, quantities=65
     _check(rule)
     market = unfolded_market(rule.market)
     kappa = market.risk_capacity[trader] if risk_capacity is None else risk_capacity
-    reply = jnp.vectorize(lambda z, p: _best_reply(rule, market, trader, z, p, kappa, quantities))
+    reply = jnp.vectorize(lambda z, p: best_point(rule, market, trader, z, p, kappa, quantities))
     return reply(jnp.asarray(endowment), jnp.asarray(price))
 
 
@@ -111,13 +111,13 @@ def _largest_gain(rule, market, trader, types, prices, quantities):
     z = law.lower[trader] + jnp.linspace(0, 1, types) * law.width[trader]
     z, price = (grid.ravel() for grid in jnp.meshgrid(z, price, indexing="ij"))
     kappa = market.risk_capacity[trader]
-    search = jax.vmap(lambda z, p: _best_reply(rule, market, trader, z, p, kappa, quantities))
+    search = jax.vmap(lambda z, p: best_point(rule, market, trader, z, p, kappa, quantities))
     quantity, gain = search(z, price)
     place = jnp.argmax(gain)
     return gain[place], z[place], price[place], quantity[place]
 
 
-def _best_reply(rule, market, trader, z, price, kappa, quantities):
+def best_point(rule, market, trader, z, price, kappa, quantities):
     """Best quantity on one line, by a grid and then ternary search around its best point; and the gain over truth."""
     middle = market.endowment.mean
     types = middle.at[trader].set(z)

@@ -2,9 +2,10 @@
 
 The best reply to a schedule does not depend on how the others' endowments are distributed. So when the laws of a market
 are not those the schedule was designed for, everybody still offers V(Z) as designed; revenue, efficiency and who gains
-change. Only a wrong risk capacity changes behaviour: see `audit.best_reply`.
+change. A wrong risk capacity does change behaviour: `misjudged_capacity` has one trader reply to it.
 """
 
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmech.audit import best_point
 from jaxmech.first_best import first_best_efficiency, first_best_surplus
 from jaxmech.groups import total
 from jaxmech.market import MarketError, checked_market
@@ -88,6 +90,63 @@ def _robustness(rule, law):
         utility_gain_by_group=count * jnp.sum(chance * gain, axis=0),
         least_gain=jnp.min(gains, axis=0),
         losing_share=jnp.sum(between * 0.5 * (loses[1:] * 1.0 + loses[:-1]), axis=0),
+    )
+
+
+class MisjudgedCapacity(NamedTuple):
+    """What one trader's misjudged risk capacity does, from simulated auctions. Money in the unit of holding costs."""
+
+    revenue: jax.Array
+    revenue_change: jax.Array  # over the same auctions had he been what the schedule takes him for
+    revenue_change_error: jax.Array  # standard error
+    efficiency: jax.Array  # with his true holding costs
+    reply_gain: jax.Array  # what he gains, on average, by replying to his true capacity
+    utility_gain: jax.Array  # his average gain over staying away
+
+
+def misjudged_capacity(side_payments, trader, risk_capacity, key, auctions=2000) -> MisjudgedCapacity:
+    """One trader has another risk capacity than the schedule supposes, and trades accordingly.
+
+    He picks, at each price, the best point of his residual demand (`best_reply`). The others do not know and ask for
+    what the schedule has them ask for: that, and not a new equilibrium, is what is computed. (His reply is not linear
+    in the price, so no linear equilibrium exists among traders who know.)
+
+    Args:
+      side_payments: SidePayments.
+      trader: his column.
+      risk_capacity: his true κ > 0.
+      key: JAX random key.
+      auctions: number of draws of everybody's endowments.
+    """
+    if not 0 <= trader < side_payments.market.groups:
+        raise MarketError(f"trader is {trader}; the schedule has columns 0 to {side_payments.market.groups - 1}")
+    if not risk_capacity > 0:
+        raise MarketError(f"risk_capacity is {risk_capacity}; it must be > 0")
+    return _misjudged(side_payments, trader, jnp.asarray(risk_capacity, float), key, auctions)
+
+
+@partial(jax.jit, static_argnums=(1, 4))
+def _misjudged(rule, trader, risk_capacity, key, auctions):
+    market = rule.market
+    z = market.endowment.sample(key, (auctions,))
+    price = rule.clearing_price(z)
+    bought = rule.demand(z, price)
+    promised = jnp.sum(rule.side_payment(price, bought), axis=-1)
+    reply = jax.vmap(lambda z, p: best_point(rule, market, trader, z, p, risk_capacity, 65))
+    quantity, reply_gain = reply(z[:, trader], price)
+    price = price + rule.price_impact[trader] * (quantity - bought[:, trader])
+    bought = rule.demand(z, price).at[:, trader].set(quantity)
+    paid = rule.side_payment(price, bought)
+    revenue = jnp.sum(paid, axis=-1)
+    kappa = market.risk_capacity.at[trader].set(risk_capacity)
+    own = -quantity * (z[:, trader] + 0.5 * quantity) / risk_capacity - price * quantity - paid[:, trader]
+    return MisjudgedCapacity(
+        revenue=jnp.mean(revenue),
+        revenue_change=jnp.mean(revenue - promised),
+        revenue_change_error=jnp.std(revenue - promised) / auctions**0.5,
+        efficiency=jnp.mean(-jnp.sum((z + bought) ** 2 / (2 * kappa), axis=-1)),
+        reply_gain=jnp.mean(reply_gain),
+        utility_gain=jnp.mean(own),
     )
 
 
