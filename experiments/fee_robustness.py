@@ -66,7 +66,7 @@ def true_market(kind, error):
 
 
 def rows():
-    """One row an error and price unit: what is achieved and what the best redesign would achieve, in % of the surplus."""
+    """One row an error and price unit: what is achieved, and what the best redesign would achieve, in % of surplus."""
     mechanism = jm.solve(MARKET, ALPHA)
     surplus = float(jm.outcomes(mechanism).first_best_surplus)
     for unit in ("natural", "paper"):
