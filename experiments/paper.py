@@ -158,11 +158,12 @@ def draw(name, title, unit, market, counts, images):
     """The four figures of one market; names of their PNG files."""
     limits = {"limits": ((1 / 6, "1/6"), (1 / 3, "1/3"))} if name == "example_1" else {}
     limit = {"limit": (1 / 12, "1/12")} if name == "example_1" else {}
+    growth = figures.by_number_of_traders(market, counts)
     drawn = {
         "interim_allocation": figures.interim_allocations(market, title, unit),
         "frontier": figures.frontier_figure(market, title),
-        "revenue_by_traders": figures.revenue_by_traders(market, counts, title, **limits),
-        "holding_cost_by_traders": figures.holding_cost_by_traders(market, counts, title, **limit),
+        "revenue_by_traders": figures.revenue_by_traders(growth, title, **limits),
+        "holding_cost_by_traders": figures.holding_cost_by_traders(growth, title, **limit),
     }
     return [figures.save(figure, images, f"paper_{name}_{what}") for what, figure in drawn.items()]
 

@@ -133,9 +133,9 @@ def by_number_of_traders(market, counts):
     return traders, *(jm.outcomes(design) for design in designs)
 
 
-def revenue_by_traders(market, counts, title, limits=()):
-    """Figure 3: revenue per trader and in total."""
-    traders, optimal, _, auction = by_number_of_traders(market, counts)
+def revenue_by_traders(growth, title, limits=()):
+    """Figure 3: revenue per trader and in total; `growth` from by_number_of_traders."""
+    traders, optimal, _, auction = growth
     with plt.rc_context(_STYLE):
         figure, (per_trader, altogether) = plt.subplots(1, 2, figsize=(7.0, 2.9))
         altogether.set_yscale("log")
@@ -157,9 +157,9 @@ def revenue_by_traders(market, counts, title, limits=()):
     return figure
 
 
-def holding_cost_by_traders(market, counts, title, limit=None):
+def holding_cost_by_traders(growth, title, limit=None):
     """Figure 4: expected holding cost per trader after trade."""
-    traders, optimal, best, auction = by_number_of_traders(market, counts)
+    traders, optimal, best, auction = growth
     with plt.rc_context(_STYLE):
         figure, axes = plt.subplots(figsize=(4.6, 3.2))
         axes.plot(traders, -optimal.efficiency / traders, marker="o", ms=3, label="optimal, α = 1", **OPTIMAL)

@@ -1,15 +1,23 @@
-"""The README's example runs as printed."""
+"""The examples of the README and of the guides run as printed."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-README = Path(__file__).parent.parent / "README.md"
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLE = r"<!-- run -->\n```python\n(.*?)```\n```text\n(.*?)```"
 
 
-def test_the_readme_example_prints_what_it_says():
-    example = r"<!-- run -->\n```python\n(.*?)```\n```text\n(.*?)```"
-    code, printed = re.search(example, README.read_text(), re.S).groups()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == printed
+@pytest.mark.parametrize("page", ["README.md", "docs/fees.md"])
+def test_examples_print_what_the_page_says(page):
+    """The blocks of one page run in order in one interpreter."""
+    blocks = re.findall(EXAMPLE, (ROOT / page).read_text(), re.S)
+    assert blocks
+    mark = "=== next block ==="
+    code = f"print({mark!r})\n".join(code for code, _ in blocks)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split(mark + "\n") == [printed for _, printed in blocks]
