@@ -17,6 +17,7 @@ from jaxmech.robustness import MisjudgedCapacity, Robustness, misjudged_capacity
 from jaxmech.schedule_search import simple_schedule
 from jaxmech.side_payments import SidePayments, side_payments
 from jaxmech.simple_schedule import SimpleSchedule
+from jaxmech.simulation import Simulation, simulate
 from jaxmech.solve import first_best, solve, solve_at_weight
 from jaxmech.sweep import Range, sweep
 
@@ -38,6 +39,7 @@ __all__ = [
     "Robustness",
     "SidePayments",
     "SimpleSchedule",
+    "Simulation",
     "Traders",
     "TruncatedNormal",
     "Uniform",
@@ -61,6 +63,7 @@ __all__ = [
     "robustness",
     "side_payments",
     "simple_schedule",
+    "simulate",
     "solve",
     "solve_at_weight",
     "sweep",

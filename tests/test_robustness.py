@@ -107,3 +107,24 @@ def test_other_traders_or_capacities_are_refused():
         jm.robustness(rule(), jm.Market.of(jm.Traders(jm.Uniform(0, 1), 1.0, 5)))
     with pytest.raises(jm.MarketError, match="side_payments is Mechanism"):
         jm.robustness(jm.solve(market(), 0.5), market())
+
+
+def test_a_trader_who_is_what_the_schedule_takes_him_for_changes_nothing():
+    schedule = rule()
+    same = jm.misjudged_capacity(schedule, 0, float(schedule.market.risk_capacity[0]), jax.random.key(0), auctions=50)
+    close(same.revenue_change, 0)
+    close(same.reply_gain, 0)
+
+
+def test_a_misjudged_trader_gains_by_his_reply_and_one_with_less_capacity_pays_more():
+    schedule, kappa = rule(), float(rule().market.risk_capacity[0])
+    less, more = (jm.misjudged_capacity(schedule, 0, f * kappa, jax.random.key(0), auctions=50) for f in (0.6, 1.6))
+    assert less.reply_gain > 0 and more.reply_gain > 0
+    assert less.revenue_change > 0 > more.revenue_change
+
+
+def test_misjudged_traders_and_capacities_must_exist():
+    with pytest.raises(jm.MarketError, match="trader is 5; the schedule has columns 0 to 4"):
+        jm.misjudged_capacity(rule(), 5, 1.0, jax.random.key(0))
+    with pytest.raises(jm.MarketError, match="risk_capacity is -1"):
+        jm.misjudged_capacity(rule(), 0, -1, jax.random.key(0))

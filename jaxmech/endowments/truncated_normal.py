@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.scipy.special import erfcx
 
 from jaxmech.endowments.contract import Law, LeftTail
+from jaxmech.endowments.draws import truncated_normal_sample
 
 _ROOT_HALF_PI = math.sqrt(math.pi / 2)
 _SERIES_TERMS = 10
@@ -49,7 +49,7 @@ class TruncatedNormal(Law):
     def _around_peak(self):
         """P, the point of the support nearest to the mode, and the moments R_k on its left and on its right."""
         lower, upper = self._standard(self.lower), self._standard(self.upper)
-        peak = lax.stop_gradient(jnp.clip(0.0, lower, upper))
+        peak = jax.lax.stop_gradient(jnp.clip(0.0, lower, upper))
         left = bounded_moments(peak, peak - lower, peak, signed_mills(lower))
         right = bounded_moments(-peak, upper - peak, -peak, signed_mills(-upper))
         return peak, left, right
@@ -80,7 +80,7 @@ class TruncatedNormal(Law):
 
         def left_tail(z):
             at = self._standard(z)
-            near = lax.stop_gradient(jnp.clip(0.0, lower, at))
+            near = jax.lax.stop_gradient(jnp.clip(0.0, lower, at))
             zeroth, first, second = bounded_moments(at, (z - self.lower) / self.scale, near, mills)
             height = jnp.exp(_log_decay(peak, near)) / mass
             ratio = zeroth / _positive(jnp.exp(_log_decay(near, at)))
@@ -97,9 +97,11 @@ class TruncatedNormal(Law):
     def squared_ratio_integral(self, z):
         at, lower = self._standard(z), self._standard(self.lower)
         peak, left, right = self._around_peak()
-        near = lax.stop_gradient(jnp.clip(0.0, lower, at))
+        near = jax.lax.stop_gradient(jnp.clip(0.0, lower, at))
         height = jnp.exp(_log_decay(peak, near)) / (left[0] + right[0])
         return self.scale**2 * height * _squared_mills_integral(at, lower, near)
+
+    sample = truncated_normal_sample
 
     def reflected(self):
         return TruncatedNormal(-self.loc, self.scale, -self.upper, -self.lower)
@@ -115,7 +117,7 @@ def _mills(x):
 
 def signed_mills(lower):
     """±M(|λ|): what the lower end contributes to R_0; its derivative is accounted for in `bounded_moments`."""
-    return lax.stop_gradient(jnp.where(lower > 0, 1.0, -1.0) * _mills(jnp.abs(lower)))
+    return jax.lax.stop_gradient(jnp.where(lower > 0, 1.0, -1.0) * _mills(jnp.abs(lower)))
 
 
 def _log_decay(near, at):

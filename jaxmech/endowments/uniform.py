@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmech.endowments.contract import Law, LeftTail
+from jaxmech.endowments.draws import uniform_draws
 
 
 @jax.tree_util.register_dataclass
@@ -37,6 +38,9 @@ class Uniform(Law):
     def squared_ratio_integral(self, z):
         reach = z - self.lower
         return reach**3 / (3 * self.width)
+
+    def sample(self, key, shape=()):
+        return self.lower + self.width * uniform_draws(self, key, shape)
 
     def reflected(self):
         return Uniform(-self.upper, -self.lower)
