@@ -52,7 +52,7 @@ class Mechanism:
 
         Ω = (1 + λ) [w F + f·(z − V)]
 
-        Where V does not reach its end of the support smoothly (no Condition 1), Ω jumps there to α + λ, or from 0.
+        Where η lies outside the support, Ω jumps at that end of it: to α + λ, or from 0.
         """
         law, low, high = self.market.endowment, self.ends[0], -self.ends[1]
         clipped = jnp.where(z < low, low, jnp.where(z > high, high, z))

@@ -49,7 +49,7 @@ _GRID = tuple(product((0.25, 0.6, 1.2), (-1.0, 0.0, 0.6, 1.8)))  # (x, y): far f
 
 
 def simple_schedule(market, alpha, kind="by group") -> SimpleSchedule:
-    """The simple schedules that maximise αR + (1 − α)A subject to R ≥ 0, Eq. (6) among double auctions whose side
+    """The simple schedules that maximise αR + (1 − α)A subject to R ≥ 0, among double auctions whose side
     payments have a spread, a slope and an access fee (theory §8).
 
     Kinds:
