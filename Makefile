@@ -13,7 +13,7 @@ paper: $(VENV)/ready  ## every figure and number of the paper, beside ours
 
 test: $(VENV)/ready  ## lint and the whole suite
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: $(VENV)/ready  ## speed against peers, one process
 	$(BIN)/python benchmarks/multipliers.py

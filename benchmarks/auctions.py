@@ -1,0 +1,116 @@
+"""How many auctions are simulated in a second? On the CPU, in float64.
+
+    python benchmarks/auctions.py [--quick] [--json PATH]
+
+Side payments of the optimum at α = ½ with 2 to 500 traders in up to five groups, one law at a time, and other rules and
+demands with five traders. Compile time is kept apart; figures are medians over runs with different keys. A revenue off
+by more than five standard errors ends the run with exit status 1.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxmech as jm
+from jaxmech.tabulated import tabulated
+
+LAWS = {
+    "uniform": jm.Uniform(-1.0, 1.0),
+    "truncated normal": jm.TruncatedNormal(0.1, 0.5, -1.0, 1.0),
+    "beta": jm.Beta(2.0, 3.0, -1.0, 1.0),
+}
+ALLOWED = 5  # standard errors
+
+
+class Size(NamedTuple):
+    """How much is measured."""
+
+    traders: tuple
+    endowments: int  # drawn in one run: auctions times traders
+    rounds: int
+
+
+FULL = Size((2, 5, 20, 100, 500), 2_000_000, 5)
+QUICK = Size((5,), 50_000, 2)
+
+
+class WrongAnswer(Exception):
+    """A speed without a right answer is no result."""
+
+
+def market_of(law, traders):
+    """Up to five groups of different risk capacities, traders spread evenly over them."""
+    groups = min(traders, 5)
+    return jm.Market.of(jm.Traders(law, jnp.linspace(0.5, 1.0, groups), traders // groups))
+
+
+def measured(name, rule, exact, auctions, rounds, **options):
+    """One row: auctions per second, once compiled; the first run also makes the tables of the laws."""
+    started = time.perf_counter()
+    jm.simulate(rule, jax.random.key(0), auctions, **options)
+    first, seconds = time.perf_counter() - started, []
+    for seed in range(1, rounds + 1):
+        started = time.perf_counter()
+        got = jm.simulate(rule, jax.random.key(seed), auctions, **options)  # its results are on the host: nothing waits
+        seconds.append(time.perf_counter() - started)
+        off = abs(got.revenue - exact) / (got.revenue_error + 1e-12 * abs(exact))
+        if not off <= ALLOWED:
+            raise WrongAnswer(f"{name}: revenue {got.revenue:.6g} is {off:.1f} standard errors from {exact:.6g}")
+    again = float(np.median(seconds))
+    return {"name": name, "auctions_per_second": auctions / again, "auctions": auctions, "first_call": first - again}
+
+
+def rows(size):
+    """All rows, one by one."""
+    for law_name, law in LAWS.items():
+        for traders in size.traders:
+            mechanism = jm.solve(market_of(law, traders), 0.5)
+            rule, exact = tabulated(jm.side_payments(mechanism)), float(jm.outcomes(mechanism).revenue)
+            name = f"side payments, {law_name}, N = {traders}"
+            yield measured(name, rule, exact, size.endowments // traders, size.rounds)
+    auctions, market = size.endowments // 5, market_of(LAWS["uniform"], 5)
+    mechanism = jm.solve(market, 0.5)
+    rule, exact = tabulated(jm.side_payments(mechanism)), float(jm.outcomes(mechanism).revenue)
+    name = "side payments, uniform, N = 5, price searched"
+    yield measured(name, rule, exact, auctions // 10, size.rounds, demand=rule.demand)
+    auction = jm.double_auction(market)
+    exact = float(jm.outcomes(auction).revenue)
+    yield measured("double auction, uniform, N = 5", auction, exact, auctions, size.rounds)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few auctions: a check that it runs, not a measurement")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    options = parser.parse_args(arguments)
+    jax.config.update("jax_enable_x64", True)
+    where = {"device": jax.devices()[0].device_kind, "cpus": os.cpu_count(), "machine": platform.machine()}
+    where |= {"python": platform.python_version(), "jax": jax.__version__, "jaxmech": jm.__version__}
+    print(", ".join(f"{name} {value}" for name, value in where.items()))
+    done = []
+    try:
+        for row in rows(QUICK if options.quick else FULL):
+            speed, first = row["auctions_per_second"], row["first_call"]
+            print(f"{row['name']:<48} {speed:>12,.0f} auctions/s   first call {first:5.1f} s more", flush=True)
+            done.append(row)
+    except WrongAnswer as error:
+        print(f"wrong answer: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        options.json.write_text(json.dumps({"where": where, "rows": done}, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
