@@ -5,7 +5,6 @@ of one residual demand line, and a demand schedule picks one point of each line.
 worth at least as much as any demand schedule, and if truth is the best point of all of them no schedule beats it.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -50,14 +49,29 @@ def audit(rule, types=33, prices=17, quantities=65, traders=None) -> Audit:
       Audit.
 
     Raises:
-      MarketError: the rule lacks part of the protocol.
+      MarketError: the rule lacks part of the protocol, a grid is too small, or there is no such trader.
     """
     _check(rule)
+    for name, number, least in (("types", types, 2), ("prices", prices, 2), ("quantities", quantities, 3)):
+        if number != int(number) or number < least:
+            raise MarketError(f"{name} is {number}; give a whole number ≥ {least}")
     market = unfolded_market(rule.market)
     chosen = distinct_traders(market) if traders is None else list(traders)
-    opaque = jax.tree_util.all_leaves([rule])  # not a pytree: compiled for this one rule
-    search = partial(_search, rule) if opaque else partial(_compiled_search, rule)
-    return search(market, jnp.asarray(chosen), types, prices, quantities)
+    for trader in chosen:
+        check_trader(trader, market)
+    search = _search if _is_opaque(rule) else _compiled_search
+    return search(rule, market, jnp.asarray(chosen), types, prices, quantities)
+
+
+def check_trader(trader, market):
+    """MarketError unless the market, one group a trader, has such a column."""
+    if not 0 <= trader < market.groups:
+        raise MarketError(f"trader is {trader}; the rule has columns 0 to {market.groups - 1}")
+
+
+def _is_opaque(rule):
+    """Whether the rule is no pytree, so that a search has to be compiled for it alone."""
+    return jax.tree_util.all_leaves([rule])
 
 
 def _search(rule, market, chosen, types, prices, quantities):
@@ -71,7 +85,7 @@ def _search(rule, market, chosen, types, prices, quantities):
     return Audit(gain, slack, surplus, chosen[place], endowment, price, quantity)
 
 
-_compiled_search = jax.jit(_search, static_argnums=(3, 4, 5))
+_compiled_search = jax.jit(_search, static_argnames=("types", "prices", "quantities"))
 
 
 def best_reply(rule, trader, endowment, price, risk_capacity=None, quantities=65):
@@ -87,12 +101,23 @@ def best_reply(rule, trader, endowment, price, risk_capacity=None, quantities=65
 
     Returns:
       (quantity, gain over what the rule has him ask for), each of shape (...).
+
+    Raises:
+      MarketError: the rule lacks part of the protocol, or there is no such trader.
     """
     _check(rule)
     market = unfolded_market(rule.market)
-    kappa = market.risk_capacity[trader] if risk_capacity is None else risk_capacity
-    reply = jnp.vectorize(lambda z, p: best_point(rule, market, trader, z, p, kappa, quantities))
-    return reply(jnp.asarray(endowment), jnp.asarray(price))
+    check_trader(trader, market)
+    kappa = market.risk_capacity[trader] if risk_capacity is None else jnp.asarray(risk_capacity, float)
+    reply = _replies if _is_opaque(rule) else _compiled_replies
+    return reply(rule, market, trader, jnp.asarray(endowment, float), jnp.asarray(price, float), kappa, quantities)
+
+
+def _replies(rule, market, trader, endowment, price, kappa, quantities):
+    return jnp.vectorize(lambda z, p: best_point(rule, market, trader, z, p, kappa, quantities))(endowment, price)
+
+
+_compiled_replies = jax.jit(_replies, static_argnames="quantities")
 
 
 def distinct_traders(market):

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.audit import best_point
+from jaxmech.audit import best_point, check_trader
 from jaxmech.first_best import first_best_efficiency, first_best_surplus
 from jaxmech.groups import total
 from jaxmech.market import MarketError, checked_market
@@ -118,14 +118,13 @@ def misjudged_capacity(side_payments, trader, risk_capacity, key, auctions=2000)
       key: JAX random key.
       auctions: number of draws of everybody's endowments.
     """
-    if not 0 <= trader < side_payments.market.groups:
-        raise MarketError(f"trader is {trader}; the schedule has columns 0 to {side_payments.market.groups - 1}")
+    check_trader(trader, side_payments.market)
     if not risk_capacity > 0:
         raise MarketError(f"risk_capacity is {risk_capacity}; it must be > 0")
     return _misjudged(side_payments, trader, jnp.asarray(risk_capacity, float), key, auctions)
 
 
-@partial(jax.jit, static_argnums=(1, 4))
+@partial(jax.jit, static_argnames="auctions")
 def _misjudged(rule, trader, risk_capacity, key, auctions):
     market = rule.market
     z = market.endowment.sample(key, (auctions,))

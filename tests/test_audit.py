@@ -106,3 +106,12 @@ def test_what_is_not_a_rule_is_refused():
     with pytest.raises(jm.MarketError, match=r"rule is Mechanism without \.demand"):
         jm.audit(jm.solve(market(), 0.5))
     assert np.isfinite(float(jm.audit(rule(), **FEW).surplus))
+
+
+def test_traders_and_grids_that_cannot_be_are_refused():
+    with pytest.raises(jm.MarketError, match="trader is 7; the rule has columns 0 to 4"):
+        jm.audit(rule(), traders=[7])
+    with pytest.raises(jm.MarketError, match="trader is -1"):
+        jm.best_reply(rule(), -1, 0.5, 0.1)
+    with pytest.raises(jm.MarketError, match="quantities is 1; give a whole number ≥ 3"):
+        jm.audit(rule(), quantities=1)

@@ -124,7 +124,7 @@ def test_a_misjudged_trader_gains_by_his_reply_and_one_with_less_capacity_pays_m
 
 
 def test_misjudged_traders_and_capacities_must_exist():
-    with pytest.raises(jm.MarketError, match="trader is 5; the schedule has columns 0 to 4"):
+    with pytest.raises(jm.MarketError, match="trader is 5; the rule has columns 0 to 4"):
         jm.misjudged_capacity(rule(), 5, 1.0, jax.random.key(0))
     with pytest.raises(jm.MarketError, match="risk_capacity is -1"):
         jm.misjudged_capacity(rule(), 0, -1, jax.random.key(0))
