@@ -19,24 +19,12 @@ def main(arguments=None) -> int:
     jax.config.update("jax_enable_x64", True)
     parser = argparse.ArgumentParser(prog="jaxmech", description="Optimal trading mechanisms for an exchange.")
     commands = parser.add_subparsers(dest="command", required=True)
-    solve = commands.add_parser("solve", help="solve one market and print its optimal mechanism")
-    solve.add_argument("market", help="TOML file of the market")
-    solve.add_argument("--alpha", type=float, required=True, help="weight on revenue, 0 to 1")
-    solve.add_argument("--json", action="store_true", help="print JSON instead of text")
-    solve.set_defaults(run=_solve)
-    compare = commands.add_parser("compare", help="the optimum beside the first best and the double auction")
-    compare.add_argument("market", help="TOML file of the market")
-    compare.add_argument("--alpha", type=float, required=True, help="weight on revenue, 0 to 1")
-    compare.add_argument("--json", action="store_true", help="print JSON instead of text")
-    compare.set_defaults(run=_compare)
-    fees = commands.add_parser("fees", help="the fees that implement the optimum, as an exchange would print them")
-    fees.add_argument("market", help="TOML file of the market")
-    fees.add_argument("--alpha", type=float, required=True, help="weight on revenue, 0 to 1")
+    _on_a_market(commands, "solve", _solve, "solve one market and print its optimal mechanism")
+    _on_a_market(commands, "compare", _compare, "the optimum beside the first best and the double auction")
+    fees = _on_a_market(commands, "fees", _fees, "the fees that implement the optimum, as an exchange would print them")
     fees.add_argument("--price-unit", choices=("natural", "paper"), default="natural", help="unit of the price")
     fees.add_argument("--sizes", type=int, default=4, help="sizes on either side of zero")
     fees.add_argument("--out", type=Path, help="folder for fees.csv, fees.json and figures")
-    fees.add_argument("--json", action="store_true", help="print JSON instead of text")
-    fees.set_defaults(run=_fees)
     sweep = commands.add_parser("sweep", help="solve a market over a design of parameters")
     sweep.add_argument("spec", help="TOML file of the sweep")
     sweep.add_argument("--out", required=True, type=Path, help="folder for data, summary and figures")
@@ -54,6 +42,16 @@ def main(arguments=None) -> int:
     except KeyboardInterrupt:
         print("jaxmech: interrupted", file=sys.stderr)
         return 130
+
+
+def _on_a_market(commands, name, run, purpose):
+    """The parser of a command on one market at one α."""
+    command = commands.add_parser(name, help=purpose)
+    command.add_argument("market", help="TOML file of the market")
+    command.add_argument("--alpha", type=float, required=True, help="weight on revenue, 0 to 1")
+    command.add_argument("--json", action="store_true", help="print JSON instead of text")
+    command.set_defaults(run=run)
+    return command
 
 
 def _solve(options):

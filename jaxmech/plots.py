@@ -34,13 +34,15 @@ def sweep_figures(dataset, folder) -> list:
             figures["budget"] = _budget(good, others)
         if any(name.startswith("d_revenue_d_") for name in dataset.data_vars):
             figures["sensitivity"] = _sensitivity(good, others)
-        paths = []
-        for name, figure in figures.items():
-            for suffix in ("png", "pdf"):
-                figure.savefig(folder / f"{name}.{suffix}")
-            paths.append(folder / f"{name}.png")
-            plt.close(figure)
-    return paths
+        return [_written(figure, folder, name) for name, figure in figures.items()]
+
+
+def _written(figure, folder, name):
+    """Path of the PNG, a PDF beside it."""
+    for suffix in ("png", "pdf"):
+        figure.savefig(folder / f"{name}.{suffix}")
+    plt.close(figure)
+    return folder / f"{name}.png"
 
 
 def _middle(dataset, names):
@@ -148,10 +150,7 @@ def fee_figures(rule, sheet, folder) -> list:
             for axes in panels.flat[len(sheet["groups"]) :]:
                 axes.set_visible(False)
             panels.flat[0].legend(fontsize=8, loc=corner)
-            for suffix in ("png", "pdf"):
-                figure.savefig(folder / f"{name}.{suffix}")
-            paths.append(folder / f"{name}.png")
-            plt.close(figure)
+            paths.append(_written(figure, folder, name))
     return paths
 
 

@@ -9,6 +9,19 @@ from jaxmech.endowments import SideBySide
 # Groups of each family: (uniform, truncated normal, beta).
 STRUCTURES = ((2, 0, 0), (1, 1, 0), (0, 1, 1), (1, 0, 1), (0, 5, 0), (3, 3, 2), (12, 10, 8), (40, 40, 20))
 
+# Two groups of three traders, as a market's file.
+DEALERS_AND_FUND = """
+[[traders]]
+name = "dealer"
+count = 2
+risk_capacity = 0.7
+endowment = { law = "uniform", lower = -1.0, upper = 1.3 }
+[[traders]]
+name = "fund"
+risk_capacity = 1.1
+endowment = { law = "uniform", lower = -0.4, upper = 0.9 }
+"""
+
 
 def random_markets(structure, batch, seed):
     """A batch of markets with the given groups of each family."""

@@ -9,18 +9,8 @@ import xarray as xr
 
 import jaxmech as jm
 from jaxmech.cli import main
+from markets import DEALERS_AND_FUND as MARKET
 
-MARKET = """
-[[traders]]
-name = "dealer"
-count = 2
-risk_capacity = 0.7
-endowment = { law = "uniform", lower = -1.0, upper = 1.3 }
-[[traders]]
-name = "fund"
-risk_capacity = 1.1
-endowment = { law = "uniform", lower = -0.4, upper = 0.9 }
-"""
 SPEC = """
 market = "market.toml"
 alpha = { from = 0.0, to = 1.0, count = 5 }

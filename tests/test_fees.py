@@ -11,18 +11,7 @@ import pytest
 import jaxmech as jm
 from jaxmech.cli import main
 from jaxmech.fees import fee_csv, fee_text
-
-MARKET = """
-[[traders]]
-name = "dealer"
-count = 2
-risk_capacity = 0.7
-endowment = { law = "uniform", lower = -1.0, upper = 1.3 }
-[[traders]]
-name = "fund"
-risk_capacity = 1.1
-endowment = { law = "uniform", lower = -0.4, upper = 0.9 }
-"""
+from markets import DEALERS_AND_FUND as MARKET
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,22 @@
+"""Every benchmark runs, and its answers are right; what it measures here means nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("script", "figure"), [("multipliers", "figure"), ("auctions", "auctions_per_second")])
+def test_benchmark_runs_and_accepts_the_answers(script, figure, tmp_path):
+    out = tmp_path / "figures.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{script}.py"), "--quick", "--json", str(out)]
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(row[figure] > 0 for row in json.loads(out.read_text())["rows"])
