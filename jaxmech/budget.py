@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxmech.bracket import narrowed, secant
 from jaxmech.first_best import first_best_revenue, first_best_surplus
 from jaxmech.multipliers import implicit_tangent, solve_multipliers
 from jaxmech.outcomes import revenue
@@ -38,7 +39,7 @@ def solve_within_budget(law, risk_capacity, count, floor):
         weight, bracket, running, steps, _ = state
         solution = solve_multipliers(law, risk_capacity, count, weight)
         earned = revenue(law, risk_capacity, count, weight, solution.eta, solution.ends)
-        bracket = _narrowed(bracket, weight, earned)
+        bracket = narrowed(bracket, weight / (1 + weight) ** 2, earned)
         new = _weight_of(_next(bracket, steps))
         enough = (steps == 0) & (~(at_first_best < 0) | (earned >= 0))
         settled = (jnp.abs(new - weight) <= tolerance * weight) & (jnp.abs(earned) <= 1e-10 * surplus)
@@ -70,33 +71,12 @@ def _weight_of(u):
     return 2 * u / (1 - 2 * u + root)
 
 
-def _narrowed(bracket, weight, earned):
-    """The bracket (u low, R low, u high, R high, side last moved) once R(weight) is known.
-
-    Anderson and Björck: when one end moves twice running, the value kept at the other is scaled down.
-    """
-    low, short, high, over, side = bracket
-    u = weight / (1 + weight) ** 2
-    below = earned < 0
-    now = jnp.where(below, -1.0, 1.0)
-    scale = 1 - earned / jnp.where(below, short, over)
-    scale = jnp.where(now == side, jnp.where(scale > 0, scale, 0.5), 1.0)
-    return (
-        jnp.where(below, u, low),
-        jnp.where(below, earned, short * scale),
-        jnp.where(below, high, u),
-        jnp.where(below, over * scale, earned),
-        now,
-    )
-
-
 def _next(bracket, steps):
     """Where to look next: the secant's root. Late odd steps halve the bracket in log u instead, for densities so small
     somewhere that R leaps over many decades of u."""
-    low, short, high, over, _ = bracket
-    secant = jnp.clip(low - short * (high - low) / (over - short), low, high)
+    low, _, high, *_ = bracket
     halved = jnp.sqrt(jnp.maximum(low, jnp.finfo(low.dtype).tiny ** 0.2)) * jnp.sqrt(high)
-    return jnp.where((steps >= 9) & (steps % 2 == 1), jnp.clip(halved, low, high), secant)
+    return jnp.where((steps >= 9) & (steps % 2 == 1), jnp.clip(halved, low, high), secant(bracket))
 
 
 @solve_within_budget.defjvp

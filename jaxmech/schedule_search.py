@@ -21,6 +21,7 @@ import numpy as np
 import optax
 from jax import lax
 
+from jaxmech.bracket import narrowed, secant
 from jaxmech.first_best import first_best_surplus
 from jaxmech.groups import total
 from jaxmech.market import MarketError, checked_market
@@ -102,10 +103,10 @@ def _search(market, alpha, kind):
         found = replace(found, weight=weight, gradient=gradient)
         good = earned >= jnp.where(steps == 0, -10 * rounding * surplus, 0.0)
         kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), (found, earned), kept)
-        bracket = _narrowed(bracket, weight, earned - aim)
+        bracket = narrowed(bracket, weight, earned - aim)
         closed = (kept[1] <= 2 * aim) | (bracket[2] - bracket[0] <= 10 * rounding)
         done = jnp.where(steps == 0, good, jnp.where(steps == 1, ~good, closed))
-        return _next(bracket, steps), bracket, kept, last, ~done, steps + 1
+        return jnp.where(steps == 0, 1.0, secant(bracket)), bracket, kept, last, ~done, steps + 1
 
     def unfinished(state):
         *_, running, steps = state
@@ -116,27 +117,6 @@ def _search(market, alpha, kind):
     nothing = SimpleSchedule(market, mean, *somewhere, *somewhere, jnp.stack([mean, mean]), infinity, alpha, infinity)
     start = alpha, bracket, (nothing, infinity), somewhere, jnp.asarray(True), 0
     return lax.while_loop(unfinished, step, start)[2][0]
-
-
-def _narrowed(bracket, weight, earned):
-    """(w low, R low, w high, R high, side last moved) once R(weight) is known. Illinois: when one end moves twice
-    running, the value kept at the other is halved."""
-    low, short, high, over, side = bracket
-    below, now = earned < 0, jnp.where(earned < 0, -1.0, 1.0)
-    stays = jnp.where(now == side, 0.5, 1.0)
-    return (
-        jnp.where(below, weight, low),
-        jnp.where(below, earned, short * stays),
-        jnp.where(below, high, weight),
-        jnp.where(below, over * stays, earned),
-        now,
-    )
-
-
-def _next(bracket, steps):
-    low, short, high, over, _ = bracket
-    secant = jnp.clip(low - short * (high - low) / (over - short), low, high)
-    return jnp.where(steps == 0, 1.0, secant)
 
 
 def _best_at(market, mean, weight, kind, last, surplus):

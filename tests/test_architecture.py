@@ -15,6 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up: a module may import only what stands before it.
 ORDER = (
     "groups",
+    "bracket",
     "endowments.contract",
     "endowments.draws",
     "endowments.uniform",
