@@ -9,7 +9,7 @@ Each share b_i/B falls from ½ to 0 as B grows: one B solves the last equation i
 X_i = −g_i Z_i + (b_i/B) Σ g_j Z_j with g = b/κ, so a double auction is a design like the others, with V = gZ.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -20,12 +20,12 @@ from jax import lax
 from jaxmech.groups import total
 from jaxmech.market import Market, MarketError, checked_market
 from jaxmech.outcomes import Interim, absorbed_variance
+from jaxmech.pytrees import pytree
 
 MAX_STEPS = 100
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@pytree
 class DoubleAuction:
     """The linear equilibrium of the double auction, with participation fees. Made by `double_auction`.
 

@@ -5,7 +5,7 @@ itself checks nothing, because JAX rebuilds it with tracers; solvers report trou
 """
 
 import warnings
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +14,11 @@ import numpy as np
 from jaxmech.endowments import FAMILIES, Law, SideBySide
 from jaxmech.endowments.beta import LARGEST_SHAPE
 from jaxmech.groups import total
+from jaxmech.pytrees import pytree
 from jaxmech.tables import MarketError, read_toml, refuse_other_keys
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@pytree
 class Traders:
     """One or several groups of identical traders (arrays = several groups).
 
@@ -35,8 +35,7 @@ class Traders:
     name: str = field(default="", metadata={"static": True})
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@pytree
 class Market:
     """Groups of traders, in order. Build one with `Market.of` or `Market.from_toml`.
 

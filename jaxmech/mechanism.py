@@ -1,20 +1,18 @@
 """An optimal direct mechanism and its functions of type."""
 
-from dataclasses import dataclass
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.market import Market
 from jaxmech.outcomes import Interim, absorbed_variance, interim_moments
+from jaxmech.pytrees import pytree
 from jaxmech.virtual_types import virtual_type
 
 _NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(32))
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@pytree
 class Mechanism:
     """The exchange mechanism that maximises αR + (1 − α)A subject to R ≥ 0 (Theorem 1). Made by `solve`.
 

@@ -14,7 +14,7 @@ Along the residual demand of the others l falls by K/(K − κ) for each unit bo
 (V⁻¹(l) − z)/κ whatever the price: asking for l = V(z) is optimal price by price, whatever the others' endowments are.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -25,11 +25,11 @@ from jaxmech.groups import total
 from jaxmech.market import MarketError
 from jaxmech.mechanism import Mechanism
 from jaxmech.outcomes import absorbed_variance
+from jaxmech.pytrees import pytree
 from jaxmech.virtual_types import inverse_virtual_type
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@pytree
 class SidePayments:
     """Demands, clearing price and side payments of Theorem 2, one column a trader. Made by `side_payments`.
 

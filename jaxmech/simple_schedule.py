@@ -13,7 +13,6 @@ Here T is a kink and a parabola around the group's mean endowment μ, which is p
 Of uniform endowments the optimal rule is of this kind, with δ = w/(1 + w)·(h − l) and σ = w/(1 + w).
 """
 
-from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -22,6 +21,7 @@ import numpy as np
 
 from jaxmech.market import Market, MarketError, checked_market
 from jaxmech.outcomes import Interim, absorbed_variance
+from jaxmech.pytrees import pytree
 from jaxmech.schedule_moments import positive, schedule_moments, solve_neutral_offer
 
 # Fees as functions of the largest that each group accepts, (G, ...).
@@ -32,8 +32,7 @@ FEES = {
 }
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@pytree
 class SimpleSchedule:
     """A double auction with simple side payments. Made by `simple_schedule`, or by `SimpleSchedule.of` from numbers.
 

@@ -5,7 +5,7 @@ flat part of V and the kink of T at η: each has one grid below and one above. A
 between its nodes; where that is not far below what a simulation can see, the exact function is kept.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import partial
 
 import jax
@@ -16,6 +16,7 @@ from jax.scipy.special import gammaln
 from jaxmech.columns import traders_of
 from jaxmech.endowments import Beta, SideBySide
 from jaxmech.endowments.draws import uniform_draws
+from jaxmech.pytrees import pytree
 from jaxmech.side_payments import SidePayments
 from jaxmech.virtual_types import branch
 
@@ -25,8 +26,7 @@ LARGEST_LOGIT = 37.0  # draws are multiples of 2⁻⁵², so no nearer to 0 or 1
 TOLERANCE = 1e-7  # error allowed, as part of the scale; the mean over 10⁹ auctions is off by 3·10⁻⁵
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@pytree
 class Table:
     """One function a column on two grids of equally many cells, both ends included. Made by `hermite_table`.
 
@@ -72,8 +72,7 @@ def hermite_table(start, end, cells, value_and_slope) -> Table:
     )
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@pytree
 class TabulatedSidePayments(SidePayments):
     """Side payments that read V and T from tables of one column a group; all else is theirs. Made by `tabulated`."""
 
@@ -170,8 +169,7 @@ def _tax_table(rule, cells):
     return table, jnp.stack([low, high]), slopes
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@pytree
 class TabulatedBeta:
     """Draws from beta laws, one a trader, by a table of the logit of their quantile against the logit of p."""
 

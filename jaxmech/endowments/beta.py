@@ -5,7 +5,6 @@ TOMS 18, 1992), which gives F/f directly: F/f = x(1−x)·c(x), with c smooth wh
 rounding level for shapes up to 300. JAX's own `betainc` has no derivatives in the shapes.
 """
 
-from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -15,6 +14,7 @@ from jax import lax
 from jax.scipy.special import gammaln
 
 from jaxmech.endowments.contract import Law, LeftTail
+from jaxmech.pytrees import pytree
 
 _TERMS = 32
 LARGEST_SHAPE = 300.0
@@ -24,8 +24,7 @@ _DEPTH = np.sinh(1.5 * _NODES) / np.sinh(1.5)
 _DEPTH_WEIGHTS = _WEIGHTS * 1.5 * np.cosh(1.5 * _NODES) / np.sinh(1.5)
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@pytree
 class Beta(Law):
     """Beta law with shapes a and b on [lower, upper]; its density is ∝ (z − lower)^(a−1) (upper − z)^(b−1).
 

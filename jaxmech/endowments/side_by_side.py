@@ -1,16 +1,16 @@
 """Groups whose laws belong to different families, side by side along the last axis."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.endowments.contract import Law, LeftTail
+from jaxmech.pytrees import pytree
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@pytree
 class SideBySide(Law):
     """Laws of several families as one law of all their groups, in order.
 

@@ -9,7 +9,6 @@ support may lie many standard deviations out, and the scale may be tiny or huge 
 """
 
 import math
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ from jax.scipy.special import erfcx
 
 from jaxmech.endowments.contract import Law, LeftTail
 from jaxmech.endowments.draws import truncated_normal_sample
+from jaxmech.pytrees import pytree
 
 _ROOT_HALF_PI = math.sqrt(math.pi / 2)
 _SERIES_TERMS = 10
@@ -27,8 +27,7 @@ _DEPTH = np.sinh(1.5 * _NODES) / np.sinh(1.5)
 _DEPTH_WEIGHTS = _WEIGHTS * 1.5 * np.cosh(1.5 * _NODES) / np.sinh(1.5)
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@pytree
 class TruncatedNormal(Law):
     """Normal law with mean `loc` and standard deviation `scale` before it is cut to [lower, upper].
 

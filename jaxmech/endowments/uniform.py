@@ -1,16 +1,14 @@
 """Endowments spread evenly over the support."""
 
-from dataclasses import dataclass
-
 import jax
 import jax.numpy as jnp
 
 from jaxmech.endowments.contract import Law, LeftTail
 from jaxmech.endowments.draws import uniform_draws
+from jaxmech.pytrees import pytree
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@pytree
 class Uniform(Law):
     """Uniform law on [lower, upper].
 
