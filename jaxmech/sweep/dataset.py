@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxmech.sweep.design import group_entries
+from jaxmech.parameters import group_entries
 from jaxmech.sweep.engine import STATUS
 from jaxmech.tables import MarketError
 

@@ -1,12 +1,12 @@
 """What is swept: names of parameters, and grids, zipped lists and random designs over them."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.market import Market, MarketError, valid_parameters
+from jaxmech.market import Market, MarketError, checked_market
+from jaxmech.parameters import market_with, named_parameter, valid_market
 
 KINDS = ("grid", "zip", "random")
 
@@ -23,33 +23,6 @@ class Range:
     low: float
     high: float
     log: bool = False
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One swept parameter of a market: which entries of which field are set, or multiplied.
-
-    Names: "<group>.<field>" sets one group's entry, "all.<field>" that of every group that has the field;
-    with ".factor" behind it the market's own value is multiplied. "all.endowment.factor" stretches endowments whole,
-    support included.
-    """
-
-    name: str
-    group: int | None  # None: all groups
-    field: str
-    factor: bool
-
-    def applied(self, entries, values):
-        """`entries` (dict of (G, B) arrays of one family, see `Design.market`) with this parameter at values (B,)."""
-        names = [self.field] if self.field != "endowment" else [n for n in _STRETCHED if n in entries]
-        for name in names:
-            base = entries[name]
-            new = base * values if self.factor else jnp.broadcast_to(values, base.shape)
-            entries = entries | {name: new}
-        return entries
-
-
-_STRETCHED = ("loc", "scale", "lower", "upper")
 
 
 @dataclass(frozen=True)
@@ -97,45 +70,11 @@ class Design:
 
     def market_at(self, values):
         """The batch of markets, groups first, at parameter values (parameters, B). Works on tracers."""
-        size = values.shape[1]
-        groups = [
-            {name: jnp.broadcast_to(entry, (size,)).astype(values.dtype) for name, entry in one.items()}
-            for one in group_entries(self.market)
-        ]
-        for parameter, value in zip(self.parameters, values, strict=True):
-            for place in range(len(groups)) if parameter.group is None else (parameter.group,):
-                if parameter.group is not None or _has(groups[place], parameter.field):
-                    groups[place] = parameter.applied(groups[place], value)
-        laws = []
-        for law, start, length in self.market.laws():
-            rows = groups[start : start + length]
-            laws.append(type(law)(**{f.name: jnp.stack([row[f.name] for row in rows]) for f in fields(law)}))
-        endowment = laws[0] if len(laws) == 1 else type(self.market.endowment)(tuple(laws))
-        capacity, count = (jnp.stack([row[name] for row in groups]) for name in ("risk_capacity", "count"))
-        return Market(endowment, capacity, count, self.market.names)
+        return market_with(self.market, self.parameters, values)
 
     def valid(self, alpha, values):
         """Which points are markets at all: the rules of `Market.of` and α in [0, 1], as data. Host only."""
-        good = (alpha >= 0) & (alpha <= 1)
-        market = jax.tree.map(np.asarray, self.market_at(jnp.asarray(values)))
-        good = good & (np.sum(market.count, axis=0) >= 2)
-        for law, start, length in market.laws():
-            entries = {f.name: getattr(law, f.name) for f in fields(law)}
-            rows = slice(start, start + length)
-            entries |= {"risk_capacity": market.risk_capacity[rows], "count": market.count[rows]}
-            good = good & np.all(valid_parameters(entries), axis=0)
-        return good
-
-
-def group_entries(market) -> list:
-    """One dictionary a group: the fields of its law, its risk capacity and its count."""
-    rows = []
-    for law, start, length in market.laws():
-        for k in range(length):
-            entries = {f.name: getattr(law, f.name)[k] for f in fields(law)}
-            place = start + k
-            rows.append(entries | {"risk_capacity": market.risk_capacity[place], "count": market.count[place]})
-    return rows
+        return (alpha >= 0) & (alpha <= 1) & valid_market(self.market_at(jnp.asarray(values)))
 
 
 def make_design(market, alpha, over=None, kind="grid", points=None, seed=0) -> Design:
@@ -145,11 +84,10 @@ def make_design(market, alpha, over=None, kind="grid", points=None, seed=0) -> D
       MarketError: names what is wrong, before anything is compiled.
     """
     over = dict(over or {})
-    if not isinstance(market, Market):
-        raise MarketError(f"market is {type(market).__name__}; build one with Market.of(Traders(...), ...)")
+    checked_market(market)
     if kind not in KINDS:
         raise MarketError(f"design {kind!r} is unknown; choose one of {', '.join(KINDS)}")
-    parameters = tuple(_parameter(name, market) for name in over)
+    parameters = tuple(named_parameter(name, market) for name in over)
     given = {"alpha": alpha} | over
     if kind == "random":
         columns = _drawn(given, points, seed)
@@ -204,25 +142,3 @@ def _check_alpha(alpha):
     bad = ~((alpha >= 0) & (alpha <= 1))
     if np.any(bad):
         raise MarketError(f"alpha is {alpha[bad][0]:g} in the sweep; it must lie in [0, 1]")
-
-
-def _has(entries, name):
-    return name in entries or name == "endowment"
-
-
-def _parameter(name, market):
-    parts = str(name).split(".")
-    factor = len(parts) == 3 and parts[2] == "factor"
-    known = ["all", *market.names]
-    if len(parts) not in (2, 3) or (len(parts) == 3 and not factor) or parts[0] not in known:
-        raise MarketError(
-            f"{name!r} is not a parameter of this market; write GROUP.FIELD or GROUP.FIELD.factor "
-            f"with GROUP one of {', '.join(known)}"
-        )
-    group = None if parts[0] == "all" else market.names.index(parts[0])
-    entries = group_entries(market)
-    owners = entries if group is None else [entries[group]]
-    if not any(_has(one, parts[1]) for one in owners) or (parts[1] == "endowment" and not factor):
-        available = [*sorted({key for one in owners for key in one}), "endowment.factor"]
-        raise MarketError(f"{name!r}: no such field; {parts[0]} has {', '.join(available)}")
-    return Parameter(str(name), group, parts[1], factor)

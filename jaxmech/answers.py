@@ -1,0 +1,76 @@
+"""All that is asked of a market at an α, as one differentiable function."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxmech.budget import budget_weight
+from jaxmech.outcomes import outcomes
+from jaxmech.solve import solve_at_weight, weight_of
+
+
+class Answers(NamedTuple):
+    """The optimum at an α. Scalars have the batch's shape, arrays by group the group axis in front."""
+
+    objective: jax.Array  # J = αR + (1 − α)A, money
+    revenue: jax.Array  # R, money
+    efficiency: jax.Array  # A, money
+    weight: jax.Array  # w = max(α, w*)
+    budget_weight: jax.Array  # w*
+    budget_multiplier: jax.Array  # λ
+    no_trade_probability: jax.Array
+    revenue_by_group: jax.Array  # (G, ...), money
+    utility_gain_by_group: jax.Array  # (G, ...), money
+    no_expected_trade_probability: jax.Array  # (G, ...)
+    trade_size: jax.Array  # (G, ...), root of E X² of one trader, asset units
+    eta: jax.Array  # η, (G, ...), asset units
+    binding_lower: jax.Array  # a, (G, ...)
+    binding_upper: jax.Array  # b, (G, ...)
+    error: jax.Array  # distance to the solution of the multiplier system, relative; ∞ where it failed
+
+    @property
+    def solved(self):
+        """Whether the numbers are an optimum at all, of the batch's shape."""
+        return (self.error <= jnp.finfo(self.error.dtype).eps ** 0.5) & jnp.isfinite(self.objective)
+
+
+@jax.jit
+def _answers(market, alpha):
+    floor = budget_weight(market)
+    mechanism = solve_at_weight(market, jnp.where(floor > alpha, floor, alpha), alpha)
+    achieved, interim = outcomes(mechanism), mechanism.interim()
+    return Answers(
+        objective=alpha * achieved.revenue + (1 - alpha) * achieved.efficiency,
+        revenue=achieved.revenue,
+        efficiency=achieved.efficiency,
+        weight=mechanism.weight,
+        budget_weight=floor,
+        budget_multiplier=mechanism.budget_multiplier,
+        no_trade_probability=achieved.no_trade_probability,
+        revenue_by_group=achieved.revenue_by_group,
+        utility_gain_by_group=achieved.utility_gain_by_group,
+        no_expected_trade_probability=achieved.no_expected_trade_probability,
+        trade_size=jnp.sqrt(interim.allocation_square),
+        eta=mechanism.eta,
+        binding_lower=mechanism.binding_interval[:, 0],
+        binding_upper=mechanism.binding_interval[:, 1],
+        error=mechanism.error,
+    )
+
+
+def answers(market, alpha) -> Answers:
+    """Everything that `solve` and `outcomes` say of a market at an α, flat: made to be differentiated.
+
+    Args:
+      market: a Market; batches carry trailing axes, or use `vmap`.
+      alpha: weight on revenue, in [0, 1].
+
+    Returns:
+      Answers. Differentiable in the market and in α, any number of times, forwards and backwards. At α = w* derivatives
+      are those from above; `sensitivity` reports both sides.
+
+    Raises:
+      MarketError: market is not a Market, or alpha is outside [0, 1] (outside jit only).
+    """
+    return _answers(market, weight_of(market, alpha, "alpha"))

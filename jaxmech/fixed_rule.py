@@ -1,0 +1,90 @@
+"""Revenue and efficiency while the market moves and the rule stays: the partial derivatives of the Lagrangian (11).
+
+Held fixed are the virtual types V(z) and the participation multipliers Ω(z), both as functions of a trader's endowment;
+what is expected of them, information rents and the shares κ/K move with the market. At the optimum a change of V alone
+leaves wR + (1 − w)A as it is, so there the derivatives of this module and of `outcomes` agree on that sum (envelope
+theorem, theory §12), while they differ on R and on A: that difference is what the change of the mechanism does.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.groups import total
+from jaxmech.outcomes import absorbed_variance
+
+# Double-exponential nodes on (0, 1): densities may behave like any power at the ends of their support. They keep 1e-13
+# away from 0 and 1, so that the distance to an end of the support is more than rounding.
+_PLACES = np.linspace(-2.95, 2.95, 119)
+_NODES = 0.5 * (1 + np.tanh(0.5 * np.pi * np.sinh(_PLACES)))
+_WEIGHTS = 0.25 * np.pi * np.cosh(_PLACES) / np.cosh(0.5 * np.pi * np.sinh(_PLACES)) ** 2 * np.diff(_PLACES)[0]
+
+
+def fixed_rule_outcomes(mechanism, market):
+    """(revenue, efficiency) of a mechanism's V and Ω in a market with the same groups; at its own market its outcomes.
+
+    A type's participation binds with the density of Ω, so expected rents are ∫ (F − Ω/w̄) X̄ dz with w̄ the largest Ω:
+
+        R = −Σ n/κ (E[Z X̄] + ∫ (F − Ω/w̄) X̄ dz + ½ E X²),    X̄ = −(1 − s) V + s (M − m)
+
+    Args:
+      mechanism: held fixed; no derivatives pass through it.
+      market: the market that moves.
+
+    Returns:
+      Two arrays of the batch's shape, money.
+    """
+    fixed = jax.lax.stop_gradient(mechanism)
+    law, capacity, count = market.endowment, market.risk_capacity, market.count
+    share = capacity / market.total_risk_capacity
+    z, widths = _nodes(law, fixed)
+    virtual, chance, bound = fixed.virtual_type(z), _chance(law, z, widths), _binding_share(fixed, z)
+    mean = jnp.sum(chance * virtual, axis=0)
+    variance = jnp.sum(chance * (virtual - mean) ** 2, axis=0)
+    expected = share * (total(count * mean) - mean) - (1 - share) * virtual
+    square = (
+        (1 - share) ** 2 * variance
+        + absorbed_variance(variance, share, count)
+        + (share * total(count * mean) - mean) ** 2
+    )
+    cross = jnp.sum(chance * z * expected, axis=0)
+    rent = jnp.sum(widths * (law.cdf(z) - bound) * expected, axis=0)
+    revenue = -total(count * (cross + rent + 0.5 * square) / capacity)
+    return revenue, -total(count * (law.second_moment + 2 * cross + square) / (2 * capacity))
+
+
+def _binding_share(mechanism, z):
+    """Ω/w̄ at the nodes: from 0 below the binding interval to 1 above it.
+
+    Where everybody buys or everybody sells in expectation it is a step at an end of the support, and moves with it.
+    """
+    law, weight = mechanism.market.endowment, mechanism.weight
+    largest = (1 + mechanism.budget_multiplier) * jnp.where(weight > 0, weight, 1.0)
+    _, middle, _ = jnp.split(z, 3)
+    below = jnp.where(-mechanism.ends[1] <= law.lower, 1.0, 0.0)
+    above = jnp.where(mechanism.ends[0] >= law.upper, 0.0, 1.0)
+    below, above = (jnp.broadcast_to(end, middle.shape) for end in (below, above))
+    return jnp.concatenate([below, mechanism.participation_multiplier(middle) / largest, above])
+
+
+def _nodes(law, mechanism):
+    """Types and widths, (3 · nodes, G, ...): below, on and above the binding interval.
+
+    An end of the binding interval at an end of the support moves with it, and so do the nodes next to it: the density
+    there may have any slope.
+    """
+    old = mechanism.market.endowment
+    low, high = (
+        jnp.where(end <= old.lower, law.lower, jnp.where(end >= old.upper, law.upper, end))
+        for end in (mechanism.ends[0], -mechanism.ends[1])
+    )
+    edges = jnp.stack([law.lower, low, high, law.upper])[:, None]
+    nodes, weights = (jnp.asarray(v, edges.dtype).reshape((-1,) + (1,) * (edges.ndim - 2)) for v in (_NODES, _WEIGHTS))
+    start, width = edges[:-1], edges[1:] - edges[:-1]
+    return tuple(v.reshape((-1, *edges.shape[2:])) for v in (start + nodes * width, weights * width))
+
+
+def _chance(law, z, widths):
+    """Probabilities of the nodes; none for those that rounding puts on an end of the support."""
+    inside = (z > law.lower) & (z < law.upper)
+    return jnp.where(inside, widths * law.pdf(jnp.where(inside, z, 0.5 * (law.lower + law.upper))), 0.0)

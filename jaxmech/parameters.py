@@ -1,0 +1,127 @@
+"""The numbers of a market by name, and markets in which some of them are others.
+
+Names: "<group>.<field>" sets one group's entry, "all.<field>" that of every group that has the field; with ".factor"
+behind it the market's own value is multiplied. "all.endowment.factor" stretches endowments whole, support included.
+"""
+
+from dataclasses import dataclass, fields
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.market import Market, valid_parameters
+from jaxmech.tables import MarketError
+
+LOCATIONS = ("loc", "lower", "upper")  # may be negative or 0: what counts is a change over the support's width
+_STRETCHED = (*LOCATIONS, "scale")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a market: which entries of which field are set, or multiplied. Made by `named_parameter`."""
+
+    name: str
+    group: int | None  # None: all groups
+    field: str
+    factor: bool = False
+
+    def applied(self, entries, values):
+        """`entries` (one group's, arrays of the batch's shape) with this parameter at `values`."""
+        names = [self.field] if self.field != "endowment" else [name for name in _STRETCHED if name in entries]
+        for name in names:
+            base = entries[name]
+            new = base * values if self.factor else jnp.broadcast_to(values, base.shape)
+            entries = entries | {name: new}
+        return entries
+
+
+def named_parameter(name, market) -> Parameter:
+    """The parameter of that name; MarketError, naming those there are, when the market has none such."""
+    parts = str(name).split(".")
+    factor = len(parts) == 3 and parts[2] == "factor"
+    known = ["all", *market.names]
+    if len(parts) not in (2, 3) or (len(parts) == 3 and not factor) or parts[0] not in known:
+        raise MarketError(
+            f"{name!r} is not a parameter of this market; write GROUP.FIELD or GROUP.FIELD.factor "
+            f"with GROUP one of {', '.join(known)}"
+        )
+    group = None if parts[0] == "all" else market.names.index(parts[0])
+    entries = group_entries(market)
+    owners = entries if group is None else [entries[group]]
+    if not any(_has(one, parts[1]) for one in owners) or (parts[1] == "endowment" and not factor):
+        available = [*sorted({key for one in owners for key in one}), "endowment.factor"]
+        raise MarketError(f"{name!r}: no such field; {parts[0]} has {', '.join(available)}")
+    return Parameter(str(name), group, parts[1], factor)
+
+
+def every_parameter(market) -> tuple:
+    """One Parameter for each number of the market, group by group."""
+    named = zip(market.names, group_entries(market), strict=True)
+    return tuple(
+        Parameter(f"{name}.{field}", place, field) for place, (name, row) in enumerate(named) for field in row
+    )
+
+
+def group_entries(market) -> list:
+    """One dictionary a group: its risk capacity, its count and the fields of its law."""
+    rows = []
+    for law, start, length in market.laws():
+        for k in range(length):
+            own = {"risk_capacity": market.risk_capacity[start + k], "count": market.count[start + k]}
+            rows.append(own | {entry.name: getattr(law, entry.name)[k] for entry in fields(law)})
+    return rows
+
+
+def present_values(market, parameters):
+    """What the parameters are now, shape (parameters,): 1 for factors. MarketError for "all" of unequal entries."""
+    entries, values = group_entries(market), []
+    for parameter in parameters:
+        own = [row[parameter.field] for row in entries if parameter.field in row]
+        own = own if parameter.group is None else [entries[parameter.group].get(parameter.field)]
+        if not parameter.factor and any(float(value) != float(own[0]) for value in own):
+            raise MarketError(f"{parameter.name}: the groups differ in it; write {parameter.name}.factor")
+        values.append(1.0 if parameter.factor else own[0])
+    return jnp.asarray(values, market.risk_capacity.dtype)
+
+
+def market_with(market, parameters, values) -> Market:
+    """The market with its parameters at other values; a batch of markets for a batch of values. Works on tracers.
+
+    Args:
+      market: one market.
+      parameters: Parameters; later ones see what earlier ones did.
+      values: shape (parameters, ...).
+    """
+    shape = values.shape[1:]
+    groups = [
+        {name: jnp.broadcast_to(entry, shape).astype(values.dtype) for name, entry in one.items()}
+        for one in group_entries(market)
+    ]
+    for parameter, value in zip(parameters, values, strict=True):
+        for place in range(len(groups)) if parameter.group is None else (parameter.group,):
+            if parameter.group is not None or _has(groups[place], parameter.field):
+                groups[place] = parameter.applied(groups[place], value)
+    laws = []
+    for law, start, length in market.laws():
+        rows = groups[start : start + length]
+        laws.append(type(law)(**{f.name: jnp.stack([row[f.name] for row in rows]) for f in fields(law)}))
+    endowment = laws[0] if len(laws) == 1 else type(market.endowment)(tuple(laws))
+    capacity, count = (jnp.stack([row[name] for row in groups]) for name in ("risk_capacity", "count"))
+    return Market(endowment, capacity, count, market.names)
+
+
+def valid_market(market):
+    """Which lanes of a batch are markets at all: the rules of `Market.of` as data. Host only."""
+    market = jax.tree.map(np.asarray, market)
+    good = np.sum(market.count, axis=0) >= 2
+    for law, start, length in market.laws():
+        rows = slice(start, start + length)
+        entries = {f.name: getattr(law, f.name) for f in fields(law)}
+        entries |= {"risk_capacity": market.risk_capacity[rows], "count": market.count[rows]}
+        good = good & np.all(valid_parameters(entries), axis=0)
+    return good
+
+
+def _has(entries, name):
+    return name in entries or name == "endowment"
