@@ -1,51 +1,69 @@
 """jaxmech: which trading mechanism gets the most revenue and efficiency out of a market of risk-averse traders."""
 
+from jaxmech.answers import Answers, answers
 from jaxmech.audit import Audit, audit, best_reply
 from jaxmech.budget import budget_weight
+from jaxmech.calibration import Calibration, calibrate
 from jaxmech.cara import CaraSchedule, cara_certainty_equivalent, cara_schedule
 from jaxmech.certificate import Certificate, certify
 from jaxmech.closed_forms import Example1, example_1, explicit_mechanism
+from jaxmech.competition import LeastCompetition, least_competition
 from jaxmech.conditions import condition_1, condition_2
 from jaxmech.double_auction import DoubleAuction, double_auction
 from jaxmech.endowments import Beta, TruncatedNormal, Uniform
 from jaxmech.fees import fee_sheet
 from jaxmech.first_best import first_best_is_attainable, minimum_subsidy
+from jaxmech.frontier import Frontier, frontier
+from jaxmech.global_sensitivity import GlobalSensitivity, global_sensitivity
 from jaxmech.market import Market, MarketError, Traders
 from jaxmech.mechanism import Mechanism
 from jaxmech.outcomes import Outcomes, outcomes
+from jaxmech.robust_design import RobustDesign, robust_design
 from jaxmech.robustness import MisjudgedCapacity, Robustness, misjudged_capacity, robustness
 from jaxmech.schedule_search import simple_schedule
+from jaxmech.sensitivity import Sensitivity, sensitivity
 from jaxmech.side_payments import SidePayments, side_payments
 from jaxmech.simple_schedule import SimpleSchedule
 from jaxmech.simulation import Simulation, simulate
 from jaxmech.solve import first_best, solve, solve_at_weight
 from jaxmech.sweep import Range, sweep
+from jaxmech.worst_case import WorstCase, worst_case_law
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Answers",
     "Audit",
     "Beta",
+    "Calibration",
     "CaraSchedule",
     "Certificate",
     "DoubleAuction",
     "Example1",
+    "Frontier",
+    "GlobalSensitivity",
+    "LeastCompetition",
     "Market",
     "MarketError",
     "Mechanism",
     "MisjudgedCapacity",
     "Outcomes",
     "Range",
+    "RobustDesign",
     "Robustness",
+    "Sensitivity",
     "SidePayments",
     "SimpleSchedule",
     "Simulation",
     "Traders",
     "TruncatedNormal",
     "Uniform",
+    "WorstCase",
+    "answers",
     "audit",
     "best_reply",
     "budget_weight",
+    "calibrate",
     "cara_certainty_equivalent",
     "cara_schedule",
     "certify",
@@ -57,14 +75,20 @@ __all__ = [
     "fee_sheet",
     "first_best",
     "first_best_is_attainable",
+    "frontier",
+    "global_sensitivity",
+    "least_competition",
     "minimum_subsidy",
     "misjudged_capacity",
     "outcomes",
+    "robust_design",
     "robustness",
+    "sensitivity",
     "side_payments",
     "simple_schedule",
     "simulate",
     "solve",
     "solve_at_weight",
     "sweep",
+    "worst_case_law",
 ]

@@ -5,6 +5,7 @@ Exit codes: 0 all certified, 1 some answer is not certified, 2 bad input, 130 in
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ def main(arguments=None) -> int:
     import jax
 
     jax.config.update("jax_enable_x64", True)
+    os.environ.setdefault("MPLBACKEND", "Agg")  # figures are written, not shown
     parser = argparse.ArgumentParser(prog="jaxmech", description="Optimal trading mechanisms for an exchange.")
     commands = parser.add_subparsers(dest="command", required=True)
     _on_a_market(commands, "solve", _solve, "solve one market and print its optimal mechanism")
@@ -25,6 +27,18 @@ def main(arguments=None) -> int:
     fees.add_argument("--price-unit", choices=("natural", "paper"), default="natural", help="unit of the price")
     fees.add_argument("--sizes", type=int, default=4, help="sizes on either side of zero")
     fees.add_argument("--out", type=Path, help="folder for fees.csv, fees.json and figures")
+    derive = _on_a_market(commands, "sensitivity", _sensitivity, "exact derivatives of the optimum to every number")
+    derive.add_argument("--second", action="store_true", help="also second derivatives, in the JSON")
+    derive.add_argument("--out", type=Path, help="folder for sensitivity.csv, sensitivity.json and tornado figures")
+    trace = _on_a_market(commands, "frontier", _frontier, "the whole trade-off of revenue and efficiency", alpha=False)
+    trace.add_argument("--tolerance", type=float, default=1e-8, help="error allowed, share of the first-best surplus")
+    trace.add_argument("--band", help="parameter whose change is drawn as a band, such as all.risk_capacity.factor")
+    trace.add_argument("--change", type=float, help="by how much it rises and falls")
+    trace.add_argument("--out", type=Path, help="folder for frontier.json and the figure")
+    fit = commands.add_parser("calibrate", help="parameters at which outcomes match targets, or one is largest")
+    fit.add_argument("spec", help="TOML file of the calibration")
+    fit.add_argument("--json", action="store_true", help="print JSON instead of text")
+    fit.set_defaults(run=_calibrate)
     sweep = commands.add_parser("sweep", help="solve a market over a design of parameters")
     sweep.add_argument("spec", help="TOML file of the sweep")
     sweep.add_argument("--out", required=True, type=Path, help="folder for data, summary and figures")
@@ -44,11 +58,12 @@ def main(arguments=None) -> int:
         return 130
 
 
-def _on_a_market(commands, name, run, purpose):
-    """The parser of a command on one market at one α."""
+def _on_a_market(commands, name, run, purpose, alpha=True):
+    """The parser of a command on one market, at one α unless told otherwise."""
     command = commands.add_parser(name, help=purpose)
     command.add_argument("market", help="TOML file of the market")
-    command.add_argument("--alpha", type=float, required=True, help="weight on revenue, 0 to 1")
+    if alpha:
+        command.add_argument("--alpha", type=float, required=True, help="weight on revenue, 0 to 1")
     command.add_argument("--json", action="store_true", help="print JSON instead of text")
     command.set_defaults(run=run)
     return command
@@ -87,10 +102,61 @@ def _fees(options):
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "fees.csv").write_text(fee_csv(sheet))
         (options.out / "fees.json").write_text(json.dumps(sheet, indent=2) + "\n")
-        print(
-            "\n".join(["", "wrote", *(f"  {path}" for path in fee_figures(rule, sheet, options.out))]), file=sys.stderr
-        )
+        _say_written(fee_figures(rule, sheet, options.out))
     return 0
+
+
+def _sensitivity(options):
+    from jaxmech.derivative_report import sensitivity_report
+    from jaxmech.sensitivity import STATUS, sensitivity
+
+    found = sensitivity(Market.from_toml(options.market), options.alpha, options.second)
+    text = json.dumps(sensitivity_report(found), indent=1)
+    print(text if options.json else found)
+    if options.out:
+        from jaxmech.plots import written
+
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "sensitivity.json").write_text(text + "\n")
+        found.to_dataframe().to_csv(options.out / "sensitivity.csv", index=False)
+        names = ("revenue", "efficiency")
+        _say_written([written(found.tornado(name), options.out, f"tornado_{name}") for name in names])
+    return 1 if (found.status == STATUS.index("failed")).any() else 0
+
+
+def _frontier(options):
+    from jaxmech.derivative_report import frontier_designs, frontier_report, frontier_text
+    from jaxmech.frontier import frontier
+
+    market = Market.from_toml(options.market)
+    traced = frontier(market, options.tolerance)
+    designs = frontier_designs(market)
+    if options.out:  # before the text: a misspelt band writes nothing
+        figure = traced.figure(designs, options.band, options.change)
+    report = frontier_report(traced, designs)
+    print(json.dumps(report, indent=1) if options.json else frontier_text(report))
+    if options.out:
+        from jaxmech.plots import written
+
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "frontier.json").write_text(json.dumps(report, indent=1) + "\n")
+        _say_written([written(figure, options.out, "frontier")])
+    return 0 if report["ok"] else 1
+
+
+def _calibrate(options):
+    from jaxmech.calibration import calibrate
+    from jaxmech.calibration_report import calibration_report, calibration_text
+    from jaxmech.calibration_spec import read_calibration
+
+    market, free, settings = read_calibration(options.spec)
+    found = calibrate(market, free, **settings)
+    print(json.dumps(calibration_report(found), indent=1) if options.json else calibration_text(found))
+    return 0 if found.reached else 1
+
+
+def _say_written(paths):
+    print("\n".join(["", "wrote", *(f"  {path}" for path in paths)]), file=sys.stderr)
 
 
 def _sweep(options):
@@ -111,7 +177,7 @@ def _sweep(options):
     (options.out / "summary.txt").write_text(text + "\n")
     print(json.dumps(summary, indent=2) if options.json else text)
     written = [data, options.out / "summary.txt", *([] if options.no_figures else _figures(dataset, options.out))]
-    print("\n".join(["", "wrote", *(f"  {path}" for path in written)]), file=sys.stderr)
+    _say_written(written)
     if interrupted:
         return 130
     failed = summary["points"] - summary["status"]["ok"]

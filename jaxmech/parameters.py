@@ -58,9 +58,7 @@ def named_parameter(name, market) -> Parameter:
 def every_parameter(market) -> tuple:
     """One Parameter for each number of the market, group by group."""
     named = zip(market.names, group_entries(market), strict=True)
-    return tuple(
-        Parameter(f"{name}.{field}", place, field) for place, (name, row) in enumerate(named) for field in row
-    )
+    return tuple(Parameter(f"{name}.{field}", place, field) for place, (name, row) in enumerate(named) for field in row)
 
 
 def group_entries(market) -> list:

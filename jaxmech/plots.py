@@ -2,15 +2,12 @@
 
 from itertools import pairwise
 
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 _MARKS = [m * 10.0**k for k in range(-6, 7) for m in (1, 2, 5)]
-_STYLE = {
+STYLE = {
     "figure.dpi": 160,
     "font.size": 9,
     "axes.spines.top": False,
@@ -28,16 +25,16 @@ def sweep_figures(dataset, folder) -> list:
         return []
     good = dataset.where(dataset.status == 0)
     others = [name for name in good.revenue.dims if name != "alpha"]
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figures = {"frontier": _frontier(good, others)}
         if others:
             figures["budget"] = _budget(good, others)
         if any(name.startswith("d_revenue_d_") for name in dataset.data_vars):
             figures["sensitivity"] = _sensitivity(good, others)
-        return [_written(figure, folder, name) for name, figure in figures.items()]
+        return [written(figure, folder, name) for name, figure in figures.items()]
 
 
-def _written(figure, folder, name):
+def written(figure, folder, name):
     """Path of the PNG, a PDF beside it."""
     for suffix in ("png", "pdf"):
         figure.savefig(folder / f"{name}.{suffix}")
@@ -139,7 +136,7 @@ def fee_figures(rule, sheet, folder) -> list:
       Paths of the PNG files.
     """
     by_group, paths = rule.by_group(), []
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         for name, draw, corner in (("fees", _payments, "upper center"), ("kink", _kink, "upper right")):
             columns = min(2, len(sheet["groups"]))
             rows = -(-len(sheet["groups"]) // columns)
@@ -150,7 +147,7 @@ def fee_figures(rule, sheet, folder) -> list:
             for axes in panels.flat[len(sheet["groups"]) :]:
                 axes.set_visible(False)
             panels.flat[0].legend(fontsize=8, loc=corner)
-            paths.append(_written(figure, folder, name))
+            paths.append(written(figure, folder, name))
     return paths
 
 

@@ -43,9 +43,9 @@ def read_spec(path) -> tuple[Design, dict]:
     _check_kinds(table, path)
     kind = table.get("design", "grid")
     random = kind == "random"
-    over = {name: _values(name, value, random, path) for name, value in table.get("over", {}).items()}
+    over = {name: spec_values(name, value, random, path) for name, value in table.get("over", {}).items()}
     market = Market.from_toml(path.parent / table["market"])
-    alpha = _values("alpha", table["alpha"], random, path)
+    alpha = spec_values("alpha", table["alpha"], random, path)
     plan = make_design(market, alpha, over, kind, table.get("points"), table.get("seed", 0))
     return plan, {"derivatives": bool(table.get("derivatives", False)), "size": table.get("batch")}
 
@@ -57,7 +57,7 @@ def _check_kinds(table, path):
             raise MarketError(f"{path}: {name} is {table[name]!r}; give {wanted}")
 
 
-def _values(name, value, random, path):
+def spec_values(name, value, random, path):
     if not isinstance(value, dict):
         return value
     required = {"from", "to"} if random else {"from", "to", "count"}

@@ -1,0 +1,93 @@
+"""Sensitivities and frontiers as plain numbers and in words, for the command."""
+
+import numpy as np
+
+from jaxmech.double_auction import double_auction
+from jaxmech.first_best import first_best_efficiency, first_best_surplus
+from jaxmech.outcomes import outcomes
+from jaxmech.sensitivity import MAIN, STATUS
+
+_SHOWN = 9  # rows of a frontier on the screen
+
+
+def sensitivity_report(found) -> dict:
+    """A Sensitivity as JSON takes it: None where there is no number."""
+    tables = {name: _numbers(getattr(found, name)) for name in ("derivative", "left", "right", "elasticity")}
+    rows = {name: dict(zip(found.outcomes, table, strict=True)) for name, table in tables.items()}
+    report = {
+        "alpha": found.alpha,
+        "parameters": found.parameters,
+        "at": _numbers(found.at),
+        "unit": _numbers(found.unit),
+        "outcomes": dict(zip(found.outcomes, _numbers(found.value), strict=True)),
+        **rows,
+        "status": {name: [STATUS[k] for k in row] for name, row in zip(found.outcomes, found.status, strict=True)},
+        "direct": dict(zip(MAIN, _numbers(found.direct), strict=True)),
+        "through_mechanism": dict(zip(MAIN, _numbers(found.through_mechanism), strict=True)),
+    }
+    return report | ({} if found.second is None else {"second": dict(zip(MAIN, _numbers(found.second), strict=True))})
+
+
+def frontier_designs(market) -> dict:
+    """Outcomes to set beside a frontier: the double auction with the largest fees that everybody accepts."""
+    if float(np.sum(market.count)) < 3:  # it has no equilibrium with two traders
+        return {}
+    return {"double auction with fees": outcomes(double_auction(market))}
+
+
+def frontier_report(traced, designs) -> dict:
+    """A traced frontier and the gaps of other designs to it, as JSON takes it."""
+    at = traced.market.endowment, traced.market.risk_capacity, traced.market.count
+    names = ("alpha", "weight", "revenue", "efficiency")
+    gaps = {}
+    for name, design in designs.items():
+        gap = traced.gap(design)
+        gaps[name] = {
+            "revenue": float(design.revenue),
+            "efficiency": float(design.efficiency),
+            "gap_in_revenue": _numbers(gap.revenue),
+            "gap_in_efficiency": _numbers(gap.efficiency),
+        }
+    return {
+        **{name: _numbers(getattr(traced, name)) for name in names},
+        "first_best_efficiency": float(first_best_efficiency(*at)),
+        "first_best_surplus": float(first_best_surplus(*at)),
+        "error": _numbers(traced.error),
+        "solves": int(traced.solves),
+        "designs": gaps,
+        "ok": bool(np.isfinite(traced.error)),
+    }
+
+
+def frontier_text(report) -> str:
+    """A frontier on one screen, in shares of the first-best gains from trade."""
+    surplus, best = report["first_best_surplus"], report["first_best_efficiency"]
+    points = len(report["weight"])
+    found = "traced" if report["ok"] else "NOT TRACED TO THE END"
+    error = f", error below {report['error']:.1e} of them" if report["ok"] else ""
+    lines = [
+        f"Frontier {found}: {points} points, {report['solves']} solves{error}",
+        f"  first-best gains from trade {surplus:.8g}; budget binds below α = {report['weight'][0]:.4g}",
+        "",
+        f"  {'α':>10}{'revenue':>16}{'efficiency lost':>18}{'price of 1 more efficiency':>30}",
+    ]
+    for k in np.unique(np.linspace(0, points - 1, _SHOWN).astype(int)):
+        weight, revenue = report["weight"][k], report["revenue"][k]
+        lost = (best - report["efficiency"][k]) / surplus
+        price = f"{(1 - weight) / weight:.4g} of revenue" if weight > 0 else "∞"
+        lines.append(f"  {report['alpha'][k]:>10.5f}{revenue / surplus:>16.4%}{lost:>18.4%}{price:>30}")
+    for name, design in report["designs"].items():
+        lines += ["", f"  {name}: revenue {design['revenue'] / surplus:.4%}"]
+        if design["gap_in_revenue"] is not None:
+            lines.append(f"    at its efficiency the frontier earns {design['gap_in_revenue'] / surplus:.4%} more")
+        if design["gap_in_efficiency"] is not None:
+            lines.append(
+                f"    at its revenue the frontier keeps {design['gap_in_efficiency'] / surplus:.4%} more efficiency"
+            )
+    return "\n".join(lines)
+
+
+def _numbers(values):
+    """Nested lists of floats, None for NaN and ∞."""
+    values = np.asarray(values, float)
+    return np.where(np.isfinite(values), values, None).tolist()

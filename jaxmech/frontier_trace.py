@@ -1,0 +1,148 @@
+"""Tracing a frontier: predictor and corrector along arc length, with every piece of the curve checked halfway.
+
+The frontier is one convex function of the weight, H(w) = max wR + (1 − w)A, with H' = R − A; see `frontier`. An error
+δH of the curve counts as δH/w and δH/(1 − w), the larger, w and 1 − w being at least STEEP, over the surplus.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxmech.budget import budget_weight
+from jaxmech.first_best import first_best_surplus
+from jaxmech.outcomes import outcomes
+from jaxmech.solve import solve_at_weight
+
+STEEP = 1e-3  # nearer to an end the frontier is all but vertical or flat
+_FIRST_STEP = 0.1  # of arc length, in units of the surplus
+_SLOWEST = 0.01  # least arc length per unit of w: where nothing changes steps are large, but end
+_SHORTEST = 1e-13  # step in w
+
+
+def quintic(left, right, weight):
+    """H and H' at a weight between two points, each (w, R, A, H'')."""
+    start, width = left[0], right[0] - left[0]
+    t = (weight - start) / jnp.where(width > 0, width, 1.0)
+    values = [w * earned + (1 - w) * kept for w, earned, kept, _ in (left, right)]
+    slopes = [width * (earned - kept) for _, earned, kept, _ in (left, right)]
+    # Where a density all but vanishes H'' is astronomical at one end: beyond any use, and less is as right.
+    most = 5 * jnp.abs(slopes[1] - slopes[0])
+    bends = [jnp.minimum(width**2 * bend, most) for *_, bend in (left, right)]
+    rise = values[1] - values[0] - slopes[0] - 0.5 * bends[0]  # what t³, t⁴, t⁵ add at t = 1
+    steep, bent = slopes[1] - slopes[0] - bends[0], bends[1] - bends[0]  # and to the first two derivatives
+    cubic = 10 * rise - 4 * steep + 0.5 * bent
+    quartic, fifth = -15 * rise + 7 * steep - bent, 6 * rise - 3 * steep + 0.5 * bent
+    value = values[0] + t * (slopes[0] + t * (0.5 * bends[0] + t * (cubic + t * (quartic + t * fifth))))
+    slope = slopes[0] + t * (bends[0] + t * (3 * cubic + t * (4 * quartic + 5 * t * fifth)))
+    return value, slope / jnp.where(width > 0, width, 1.0)
+
+
+def solved(market, weight):
+    """(R, A, H'') at a weight, and the error of the solve."""
+
+    def achieved(weight):
+        mechanism = solve_at_weight(market, weight)
+        result = outcomes(mechanism)
+        return (result.revenue, result.efficiency), mechanism.error
+
+    (earned, kept), (earned_slope, kept_slope), error = jax.jvp(
+        achieved, (weight,), (jnp.ones_like(weight),), has_aux=True
+    )
+    return (earned, kept, earned_slope - kept_slope), error
+
+
+class Step(NamedTuple):
+    """Two more points of every frontier, halfway and whole, as they were found; fields (B,)."""
+
+    middle: tuple  # (w, R, A, H'')
+    end: tuple  # (w, R, A, H'')
+    missed: jax.Array  # error of the curve without the middle point, there; see the module
+    lost: jax.Array  # whether a solve failed
+
+
+def _tried(market, twice, here, reach):
+    """The curve from the points `here` to those `reach` further on, checked halfway."""
+    weight, room = here[0], 1 - here[0]
+    end = jnp.where(reach > 0.8 * room, 1.0, weight + reach)
+    middle = 0.5 * (weight + end)
+    found, error = solved(twice, jnp.concatenate([middle, end]))
+    half, whole = zip(*(jnp.split(part, 2) for part in found), strict=True)
+    half, whole = (middle, *half), (end, *whole)
+    off = jnp.abs(quintic(here, whole, middle)[0] - middle * half[1] - (1 - middle) * half[2])
+    missed = off / (_surplus(market) * jnp.maximum(jnp.minimum(middle, 1 - middle), STEEP))
+    lost = ~((jnp.max(error.reshape(2, -1), axis=0) <= _trusted(error)) & jnp.isfinite(missed))
+    return Step(half, whole, missed, lost)
+
+
+def _surplus(market):
+    return first_best_surplus(market.endowment, market.risk_capacity, market.count)
+
+
+def _trusted(error):
+    return jnp.finfo(error.dtype).eps ** 0.5
+
+
+def _speed(point, surplus):
+    """Arc length per unit of w, in units of the surplus: |(dA, dR)| = H'' |(w, 1 − w)| dw."""
+    weight, _, _, bend = point
+    return jnp.maximum(bend * jnp.hypot(weight, 1 - weight) / surplus, _SLOWEST)
+
+
+@partial(jax.jit, static_argnames="points")
+def trace(market, tolerance, points):
+    """Points of the frontiers of a batch of markets, from w* to 1.
+
+    Args:
+      market: a batch, fields (G, B).
+      tolerance: largest error, in units of the surplus.
+      points: most points of one frontier.
+
+    Returns:
+      ([w, R, A, H''], number, error, solves): arrays (points, B), the last point repeated behind it, and three (B,).
+    """
+    surplus = _surplus(market)
+    lane, twice = jnp.arange(surplus.size), jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf], axis=-1), market)
+
+    def step(state):
+        nodes, place, reach, worst, solves, running = state
+        here = [part[place, lane] for part in nodes]
+        middle, end, missed, lost = _tried(market, twice, here, reach)
+        width = end[0] - here[0]
+        good = running & (missed <= tolerance) & ~lost
+        accepted = good & (place + 2 < points)
+        stuck = running & (lost | (good & ~accepted) | (width <= _SHORTEST))
+        rows = jnp.where(accepted, jnp.stack([place + 1, place + 2]), points)  # beyond the last one: dropped
+        new = [jnp.stack(pair) for pair in zip(middle, end, strict=True)]
+        nodes = [part.at[rows, lane].set(value, mode="drop") for part, value in zip(nodes, new, strict=True)]
+        growth = jnp.clip(0.9 * (tolerance / jnp.where(missed > 0, missed, 1e-30)) ** (1 / 6), 0.2, 3.0)
+        chord = jnp.hypot(end[1] - here[1], end[2] - here[2]) / surplus
+        onward = jnp.minimum(growth * chord / _speed(end, surplus), 4 * width)
+        return (
+            nodes,
+            jnp.where(accepted, place + 2, place),
+            # Back by at least as much as the last step to 1 may have been stretched.
+            jnp.where(accepted, onward, jnp.minimum(growth, 0.7) * width),
+            jnp.where(accepted, jnp.maximum(worst, missed), jnp.where(stuck, jnp.inf, worst)),
+            solves + 2 * running,
+            running & ~stuck & ~(accepted & (end[0] >= 1)),
+        )
+
+    def unfinished(state):
+        *_, solves, running = state
+        return jnp.any(running & (solves < 4 * points))
+
+    weight = budget_weight(market)
+    found, error = solved(market, weight)
+    first = (weight, *found)
+    worst = jnp.where((error <= _trusted(error)) & jnp.isfinite(found[0]), 0.0, jnp.inf)
+    nodes = [jnp.broadcast_to(part, (points, part.size)) for part in first]
+    reach = (1 - weight) * jnp.clip(_FIRST_STEP / _speed(first, surplus), 1e-3, 1.0)
+    nothing = jnp.zeros(lane.shape, int)
+    start = nodes, nothing, reach, worst, nothing + 1, (worst == 0) & (weight < 1)
+    nodes, place, _, worst, solves, running = lax.while_loop(unfinished, step, start)
+    behind = jnp.arange(points)[:, None] > place
+    nodes = [jnp.where(behind, part[place, lane], part) for part in nodes]
+    return nodes, place + 1, jnp.where(running, jnp.inf, worst), solves
