@@ -8,9 +8,7 @@ by more than five standard errors ends the run with exit status 1.
 """
 
 import argparse
-import json
 import os
-import platform
 import sys
 import time
 from pathlib import Path
@@ -21,6 +19,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax
 import jax.numpy as jnp
 import numpy as np
+from harness import Row, report, require
 
 import jaxmech as jm
 from jaxmech.tabulated import tabulated
@@ -45,10 +44,6 @@ FULL = Size((2, 5, 20, 100, 500), 2_000_000, 5)
 QUICK = Size((5,), 50_000, 2)
 
 
-class WrongAnswer(Exception):
-    """A speed without a right answer is no result."""
-
-
 def market_of(law, traders):
     """Up to five groups of different risk capacities, traders spread evenly over them."""
     groups = min(traders, 5)
@@ -65,10 +60,9 @@ def measured(name, rule, exact, auctions, rounds, **options):
         got = jm.simulate(rule, jax.random.key(seed), auctions, **options)  # its results are on the host: nothing waits
         seconds.append(time.perf_counter() - started)
         off = abs(got.revenue - exact) / (got.revenue_error + 1e-12 * abs(exact))
-        if not off <= ALLOWED:
-            raise WrongAnswer(f"{name}: revenue {got.revenue:.6g} is {off:.1f} standard errors from {exact:.6g}")
+        require(off <= ALLOWED, f"{name}: revenue {got.revenue:.6g} is {off:.1f} standard errors from {exact:.6g}")
     again = float(np.median(seconds))
-    return {"name": name, "auctions_per_second": auctions / again, "auctions": auctions, "first_call": first - again}
+    return Row(name, auctions / again, "auctions/s", note=f"{auctions:,} a run, first call {first - again:.1f} s more")
 
 
 def rows(size):
@@ -95,21 +89,7 @@ def main(arguments=None):
     parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args(arguments)
     jax.config.update("jax_enable_x64", True)
-    where = {"device": jax.devices()[0].device_kind, "cpus": os.cpu_count(), "machine": platform.machine()}
-    where |= {"python": platform.python_version(), "jax": jax.__version__, "jaxmech": jm.__version__}
-    print(", ".join(f"{name} {value}" for name, value in where.items()))
-    done = []
-    try:
-        for row in rows(QUICK if options.quick else FULL):
-            speed, first = row["auctions_per_second"], row["first_call"]
-            print(f"{row['name']:<48} {speed:>12,.0f} auctions/s   first call {first:5.1f} s more", flush=True)
-            done.append(row)
-    except WrongAnswer as error:
-        print(f"wrong answer: {error}", file=sys.stderr)
-        return 1
-    if options.json:
-        options.json.write_text(json.dumps({"where": where, "rows": done}, indent=1) + "\n")
-    return 0
+    return report(rows(QUICK if options.quick else FULL), options.json)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,9 @@ figures are medians of interleaved runs, ratios are medians over those runs. Wro
 """
 
 import argparse
-import json
 import os
-import platform
 import subprocess
 import sys
-import time
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import paper_system
+from harness import Row, interleaved, report, require, seconds
 from jax.scipy.special import erf
 
 import jaxmech as jm
@@ -45,37 +43,6 @@ class Size(NamedTuple):
 
 FULL = Size(20_000, CHUNKS, 200, 1_000_000, 9)
 QUICK = Size(500, (500,), 5, 2_000, 2)
-
-
-class Row(NamedTuple):
-    """One line of the report; `goal` None where the figure is only for orientation."""
-
-    name: str
-    figure: float
-    unit: str
-    goal: float | None = None
-    at_least: bool = False
-    note: str = ""
-
-    @property
-    def reached(self):
-        if self.goal is None:
-            return None
-        return self.figure >= self.goal if self.at_least else self.figure <= self.goal
-
-    def text(self):
-        goal = "" if self.goal is None else f"goal {'≥' if self.at_least else '≤'} {self.goal:g}"
-        verdict = {None: "", True: "reached", False: "NOT reached"}[self.reached]
-        return f"{self.name:<62} {self.figure:>10.4g} {self.unit:<10} {goal:<11} {verdict:<12} {self.note}".rstrip()
-
-
-class WrongAnswer(Exception):
-    """A speed without a right answer is no result."""
-
-
-def require(holds, what):
-    if not holds:
-        raise WrongAnswer(what)
 
 
 # Markets and what is asked of them
@@ -156,19 +123,6 @@ def dense_newton(size):
 
 
 # Time
-
-
-def seconds(call):
-    begin = time.perf_counter()
-    jax.block_until_ready(call())
-    return time.perf_counter() - begin
-
-
-def interleaved(calls, rounds):
-    """Seconds of each call in each round, (rounds, calls), after one call of each for compilation."""
-    for call in calls:
-        jax.block_until_ready(call())
-    return np.array([[seconds(call) for call in calls] for _ in range(rounds)])
 
 
 def fastest(calls, rounds):
@@ -336,20 +290,7 @@ def main(arguments=None):
         print(first_call_seconds())
         return 0
     size = QUICK if options.quick else FULL
-    where = {"device": jax.devices()[0].device_kind, "cpus": os.cpu_count(), "machine": platform.machine()}
-    where |= {"jax": jax.__version__, "jaxmech": jm.__version__, "markets": size.markets, "traders": TRADERS}
-    print(", ".join(f"{name} {value}" for name, value in where.items()))
-    done = []
-    try:
-        for row in rows(size):
-            print(row.text(), flush=True)
-            done.append({**row._asdict(), "reached": row.reached})
-    except WrongAnswer as error:
-        print(f"wrong answer: {error}", file=sys.stderr)
-        return 1
-    if options.json:
-        options.json.write_text(json.dumps({"where": where, "rows": done}, indent=1, default=float) + "\n")
-    return 0
+    return report(rows(size), options.json, markets=size.markets, traders=TRADERS)
 
 
 if __name__ == "__main__":

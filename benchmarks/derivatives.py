@@ -1,0 +1,88 @@
+"""What do all first derivatives of the optimum cost? Reverse mode against finite differences, on the CPU, in float64.
+
+    python benchmarks/derivatives.py [--quick] [--json PATH]
+
+Five distinct truncated-normal traders with 17 parameters: five means, scales and risk capacities, and one support. The
+value is the objective of the whole optimum at α, w* included. Compile time is kept apart; figures are medians of
+interleaved runs. Derivatives that differ from central differences by 1e-6 end the run with exit status 1.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from harness import Row, interleaved, report, require
+
+import jaxmech as jm
+
+TRADERS, STEP = 5, 1e-5
+
+
+def parameters(markets, seed=0):
+    """loc, scale and κ of five traders and the support they share, (17, markets); α, (markets,)."""
+    rng = np.random.default_rng(seed)
+    ranges = [(-0.5, 0.5)] * TRADERS + [(0.3, 1.0)] * TRADERS + [(0.3, 3.0)] * TRADERS + [(-1.5, -0.8), (0.8, 1.5)]
+    return jnp.asarray([rng.uniform(*ends, markets) for ends in ranges]), jnp.asarray(rng.uniform(0.2, 1, markets))
+
+
+@jax.jit
+def value(numbers, alpha):
+    """J = αR + (1 − α)A of every market."""
+    loc, scale, capacity = (numbers[k * TRADERS : (k + 1) * TRADERS] for k in range(3))
+    lower, upper = (jnp.broadcast_to(end, loc.shape) for end in numbers[-2:])
+    market = jm.Market(jm.TruncatedNormal(loc, scale, lower, upper), capacity, jnp.ones_like(loc))
+    result = jm.outcomes(jm.solve(market, alpha))
+    return alpha * result.revenue + (1 - alpha) * result.efficiency
+
+
+@jax.jit
+def value_and_derivatives(numbers, alpha):
+    """The value and its derivatives to all 17 parameters: lanes are independent, so ones pull all of them back."""
+    found, pull = jax.vjp(lambda numbers: value(numbers, alpha), numbers)
+    return found, pull(jnp.ones_like(found))[0]
+
+
+@jax.jit
+def central_differences(numbers, alpha):
+    """The same derivatives by 34 values, one after the other, as a user without derivatives would."""
+
+    def one(way):
+        return (value(numbers + STEP * way, alpha) - value(numbers - STEP * way, alpha)) / (2 * STEP)
+
+    return jax.lax.map(one, jnp.eye(len(numbers))[:, :, None])
+
+
+def rows(markets, rounds):
+    numbers, alpha = parameters(markets)
+    _, exact = value_and_derivatives(numbers, alpha)
+    rough = central_differences(numbers, alpha)
+    off = float(jnp.max(jnp.abs(exact - rough) / (1 + jnp.abs(rough))))
+    require(off <= 1e-6, f"derivatives differ from differences by {off:.1e}")
+    calls = [lambda f=f: f(numbers, alpha) for f in (value, value_and_derivatives, central_differences)]
+    times = interleaved(calls, rounds)
+    plain, reverse, differences = 1e6 * np.median(times, axis=0) / markets
+    yield Row("objective of the optimum, one market", plain, "µs")
+    yield Row("with its 17 derivatives, reverse mode", reverse, "µs")
+    yield Row("ratio", float(np.median(times[:, 1] / times[:, 0])), "×", 3)
+    yield Row("by 34 central differences", differences, "µs", note=f"{off:.0e} from the derivatives at most")
+    yield Row("central differences / reverse mode", float(np.median(times[:, 2] / times[:, 1])), "×")
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few markets: a check that it runs, not a measurement")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    options = parser.parse_args(arguments)
+    jax.config.update("jax_enable_x64", True)
+    markets, rounds = (64, 2) if options.quick else (2000, 9)
+    return report(rows(markets, rounds), options.json, markets=markets, traders=TRADERS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
