@@ -129,9 +129,10 @@ def _frontier(options):
     from jaxmech.frontier import frontier
 
     market = Market.from_toml(options.market)
-    traced = frontier(market, options.tolerance)
-    designs = frontier_designs(market)
-    if options.out:  # before the text: a misspelt band writes nothing
+    if options.band and not options.out:
+        raise MarketError(f"--band {options.band}: needs --out FOLDER for the figure it is drawn in")
+    traced, designs = frontier(market, options.tolerance), frontier_designs(market)
+    if options.out:  # before anything is printed or written: the band may be misspelt
         figure = traced.figure(designs, options.band, options.change)
     report = frontier_report(traced, designs)
     print(json.dumps(report, indent=1) if options.json else frontier_text(report))

@@ -85,6 +85,7 @@ def _nodes(law, mechanism):
 
 
 def _chance(law, z, widths):
-    """Probabilities of the nodes; none for those that rounding puts on an end of the support."""
+    """Probabilities of the nodes, one in all; none for those that rounding puts on an end of the support."""
     inside = (z > law.lower) & (z < law.upper)
-    return jnp.where(inside, widths * law.pdf(jnp.where(inside, z, 0.5 * (law.lower + law.upper))), 0.0)
+    found = jnp.where(inside, widths * law.pdf(jnp.where(inside, z, 0.5 * (law.lower + law.upper))), 0.0)
+    return found / jnp.sum(found, axis=0)

@@ -147,7 +147,7 @@ def sensitivity(market, alpha, second=False) -> Sensitivity:
         alpha=alpha,
         outcomes=outcome_names(market),
         parameters=("alpha", *(parameter.name for parameter in parameters)),
-        value=values[:, 0],
+        value=np.where(split[2][0][0], values[:, 0], np.nan),
         at=at,
         scale=scale,
         unit=unit,
@@ -218,7 +218,7 @@ def _status(values, sides, solved, case, scale, unit, step):
     steepness, large = np.abs(left) + np.abs(right), scale[:, None]
     other = np.any((case[1] != case[2]) | (case[0] != case[1]), axis=0)
     kink = other & (np.abs(right - left) > _SAME * steepness + 1e-7 * large / unit)
-    leap = np.abs(values[2] - values[1]) > 10 * np.diag(step) * steepness + 1e-3 * np.abs(values[0]) + 1e-9 * large
+    leap = np.ptp(values, axis=0) > 10 * np.diag(step) * steepness + 1e-3 * np.abs(values[0]) + 1e-9 * large
     failed = ~(solved[0] & solved[1] & solved[2]) | ~np.isfinite(sides[0])
     return np.where(failed, 4, np.where(leap, 3, np.where(kink, 1, 0)))
 

@@ -29,7 +29,9 @@ def tornado_figure(sensitivity, outcome, largest):
         axes.axvline(0, color="black", lw=0.6)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(f"change of {outcome.replace('_', ' ')} (of {sensitivity.value[row]:.4g})")
-        axes.set_title(f"at α = {sensitivity.alpha:g}; 1% of α is 0.01, of loc, lower and upper the support's width", fontsize=8)
+        axes.set_title(
+            f"at α = {sensitivity.alpha:g}; 1% of α is 0.01, of loc, lower and upper the support's width", fontsize=8
+        )
         axes.legend(fontsize=8, loc="lower right")
     return figure
 
