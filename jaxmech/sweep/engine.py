@@ -14,6 +14,7 @@ import numpy as np
 from jaxmech.budget import budget_weight
 from jaxmech.certificate import certify
 from jaxmech.outcomes import outcomes
+from jaxmech.parameters import market_with
 from jaxmech.solve import solve_at_weight
 
 STATUS = {"not_computed": -1, "ok": 0, "certificate_failed": 1, "invalid_parameters": 2}
@@ -25,16 +26,18 @@ def batch_size(points):
     return min(largest, max(64, 1 << (points - 1).bit_length()))
 
 
-def point_results(design, derivatives, alpha, weight_floor, values):
+@partial(jax.jit, static_argnames=("parameters", "derivatives"))
+def point_results(market, parameters, derivatives, alpha, weight_floor, values):
     """Every output at a batch of points, as a flat dictionary; group arrays are (G, B).
 
     Args:
-      design: the sweep's Design (static).
+      market: the market that the sweep starts from.
+      parameters: what is swept (static).
       derivatives: whether to add derivatives of revenue and efficiency (static).
       alpha, weight_floor: α and w*, shape (B,).
       values: parameter values, shape (parameters, B).
     """
-    market = design.market_at(values)
+    market = market_with(market, parameters, values)
     weight = jnp.maximum(alpha, weight_floor)
     mechanism = solve_at_weight(market, weight, alpha)
     achieved, certificate = outcomes(mechanism), certify(mechanism)
@@ -53,6 +56,12 @@ def point_results(design, derivatives, alpha, weight_floor, values):
     if derivatives:
         results |= _derivatives(market, alpha, weight, weight_floor)
     return results
+
+
+@partial(jax.jit, static_argnames="parameters")
+def _weight_floors(market, parameters, values):
+    """w* of every market."""
+    return budget_weight(market_with(market, parameters, values))
 
 
 def _derivatives(market, alpha, weight, weight_floor):
@@ -111,8 +120,8 @@ def run(design, derivatives=False, size=None, progress=None):
     """
     size = size or batch_size(design.points)
     market_size = min(size, batch_size(design.markets))
-    floors = jax.jit(lambda values: budget_weight(design.market_at(values)))
-    evaluate = jax.jit(partial(point_results, design, derivatives))
+    floors = partial(_weight_floors, design.market, design.parameters)
+    evaluate = partial(point_results, design.market, design.parameters, derivatives)
     weights, results = np.full(design.markets, np.nan), _empty_results(design, evaluate, size)
     with _bar(design.points, progress) as bar:
         try:

@@ -20,7 +20,7 @@ OVER = {"fund.risk_capacity": [0.3, 1.0, 3.0], "all.count.factor": [1.0, 2.0]}
 
 def filled(design):
     """Arrays as the engine makes them, full of random numbers: labels need no solver."""
-    evaluate = partial(engine.point_results, design, True)
+    evaluate = partial(engine.point_results, design.market, design.parameters, True)
     results = engine._empty_results(design, evaluate, 64)
     generator = np.random.default_rng(6)
     for value in results.values():

@@ -97,7 +97,7 @@ def fake_evaluate(monkeypatch, interrupt_at):
     """Replace the compiled evaluation of batches, so that nothing is compiled, by one that Ctrl-C hits."""
     calls = []
 
-    def point_results(design, derivatives, alpha, floor, values):
+    def point_results(market, parameters, derivatives, alpha, floor, values):
         return {"revenue": 2 * alpha, "certificate_ok": alpha >= 0, "steps": jnp.ones_like(alpha)}
 
     def store(*arguments):
@@ -108,7 +108,7 @@ def fake_evaluate(monkeypatch, interrupt_at):
 
     original = engine._store
     monkeypatch.setattr(engine, "point_results", point_results)
-    monkeypatch.setattr(engine, "budget_weight", lambda market: 0 * market.risk_capacity[0])
+    monkeypatch.setattr(engine, "_weight_floors", lambda market, parameters, values: np.zeros(values.shape[1]))
     monkeypatch.setattr(engine, "_store", store)
 
 
@@ -136,3 +136,11 @@ def test_a_sweep_without_a_single_market_returns_without_solving(monkeypatch):
     results, interrupted = run(make_design(MARKET, [0.1, 0.2], {"fund.risk_capacity": [0.0, -1.0]}), progress=False)
     assert not interrupted
     assert results["status"].tolist() == [INVALID] * 4
+
+
+def test_a_sweep_compiles_once_whatever_the_values():
+    over = {"fund.risk_capacity": [0.7, 1.3]}
+    jm.sweep(MARKET, [0.2, 0.4], over, progress=False)
+    compiled = engine.point_results._cache_size()
+    jm.sweep(MARKET, [0.3, 0.6], {"fund.risk_capacity": [0.9, 1.9]}, progress=False)
+    assert engine.point_results._cache_size() == compiled
