@@ -15,8 +15,11 @@ test: $(VENV)/ready  ## lint and the whole suite
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-bench: $(VENV)/ready  ## speed against peers, one process
+bench: $(VENV)/ready  ## speed against peers, one process a question
 	$(BIN)/python benchmarks/multipliers.py
+	$(BIN)/python benchmarks/derivatives.py
+	$(BIN)/python benchmarks/frontiers.py
+	$(BIN)/python benchmarks/auctions.py
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -31,9 +31,7 @@ class RobustDesign(NamedTuple):
     """A schedule designed for the worst law. Money in the unit of holding costs."""
 
     design: Mechanism  # optimal in the market that the exchange designs for; `side_payments(design)` is the schedule
-    moves: (
-        np.ndarray
-    )  # of that market's laws, (2, G), as in `worst_case.moved`; 0 where nothing beats the nominal design
+    moves: np.ndarray  # of that market's laws, (2, G), as in `worst_case.moved`; 0: nothing beats the nominal design
     worst: WorstCase  # the worst law for it
     nominal: Mechanism  # the optimum of the market given
     nominal_worst: WorstCase  # the worst law for that
