@@ -13,7 +13,8 @@ from jaxmech.double_auction import DoubleAuction, double_auction
 from jaxmech.endowments import Beta, TruncatedNormal, Uniform
 from jaxmech.fees import fee_sheet
 from jaxmech.first_best import first_best_is_attainable, minimum_subsidy
-from jaxmech.frontier import Frontier, frontier
+from jaxmech.frontier import frontier
+from jaxmech.frontier_curve import Frontier
 from jaxmech.global_sensitivity import GlobalSensitivity, global_sensitivity
 from jaxmech.market import Market, MarketError, Traders
 from jaxmech.mechanism import Mechanism

@@ -18,6 +18,7 @@ _SAME = 1e-4  # of the range: solutions nearer to each other than that are one
 _EXACT = 1e-6  # of its scale: a target without standard error is reached when missed by no more
 _ERRORS = 2.0  # standard errors: one with standard error is reached when missed by no more
 _FLAT = 1e-6  # slope in t, of the objective's scale, at which a maximum is one
+_ROUNDING = 1e-9  # of a target's size, over the whole range of a parameter: slopes below that are none
 _CHANGE = 0.01  # of the range: how large a change that leaves the targets unchanged is shown
 
 
@@ -107,7 +108,8 @@ def _result(problem, begin, end, losses, lanes):
     t, found, slopes = end[:, best], found[:, best], slopes[..., best]
     names, fitted = problem.names, bool(problem.targets.size)
     missed = found - problem.targets if fitted else np.zeros(0)
-    seen = identification(slopes / problem.scales[:, None]) if fitted else None
+    sizes = np.abs(problem.targets) / problem.scales if fitted else np.ones(1)
+    seen = identification(slopes / problem.scales[:, None], _ROUNDING * max(1.0, np.max(sizes))) if fitted else None
     # By how much a place moves a value: what was found in t is told in values.
     slope = problem.bounds.slopes(t[:, None])[:, 0]
     unseen = [_CHANGE * slope * row / np.max(np.abs(row)) for row in seen.unseen] if fitted else []

@@ -18,7 +18,7 @@ from jaxmech.answers import answers
 from jaxmech.first_best import first_best_surplus
 from jaxmech.market import checked_market
 from jaxmech.named_outcomes import named_outcome, outcome_rows
-from jaxmech.parameters import LOCATIONS, market_with, named_parameter, present_values, valid_market
+from jaxmech.parameters import LOCATIONS, market_with, named_parameter, present_values, refuse_overlaps, valid_market
 from jaxmech.solve import weight_of
 from jaxmech.tables import MarketError
 
@@ -166,6 +166,7 @@ def calibration_problem(market, free, targets, alpha, maximise) -> Problem:
     if (targets is None) == (maximise is None):
         raise MarketError("targets and maximise: give exactly one of them")
     parameters = tuple(ALPHA if name == ALPHA else named_parameter(name, market) for name in free)
+    refuse_overlaps([parameter for parameter in parameters if parameter != ALPHA])
     rows = [_bound(name, parameter, free[name]) for name, parameter in zip(free, parameters, strict=True)]
     bounds = Bounds(*(np.array(column) for column in zip(*rows, strict=True)))
     names, none = tuple(free), np.zeros(0)
@@ -224,4 +225,4 @@ def _target(name, target):
 
 
 def _is_number(value):
-    return np.ndim(value) == 0 and not isinstance(value, bool | str) and value is not None and math.isfinite(value)
+    return np.ndim(value) == 0 and not isinstance(value, bool | str | complex | None) and math.isfinite(value)

@@ -49,6 +49,9 @@ def main(arguments=None) -> int:
     sweep.set_defaults(run=_sweep)
     options = parser.parse_args(arguments)
     try:
+        out = getattr(options, "out", None)
+        if out is not None and out.exists() and not out.is_dir():
+            raise MarketError(f"--out {out}: is a file; give a folder")
         return options.run(options)
     except MarketError as error:
         print(f"jaxmech: {error}", file=sys.stderr)
@@ -194,8 +197,6 @@ def _figures(dataset, folder):
 def _claim_folder(options, spec):
     """Make the output folder; refuse one that holds another spec's results, unless told to overwrite."""
     folder, mark = options.out, options.out / "spec.sha256"
-    if folder.exists() and not folder.is_dir():
-        raise MarketError(f"--out {folder}: is a file; give a folder")
     if mark.is_file() and mark.read_text().strip() != spec and not options.overwrite:
         raise MarketError(f"--out {folder}: holds results of another spec; choose another folder or add --overwrite")
     if folder.is_dir() and not mark.is_file() and any(folder.iterdir()) and not options.overwrite:

@@ -1,5 +1,6 @@
 """How many traders it takes."""
 
+from numbers import Real
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -21,15 +22,17 @@ class LeastCompetition(NamedTuple):
     group: str
     outcome: str
     target: float
+    most: int  # the largest number tried
     count: int | None  # None where no number up to the largest allowed reaches the target
-    value: float  # of the outcome at that number; the largest seen where none reaches it
+    value: float  # of the outcome at that number; the largest on the grid where none reaches it
     value_below: float  # with one trader less; NaN where there cannot be fewer
     monotone: bool  # whether the outcome never turns on the grid; if it does, every whole number was tried
 
     def __str__(self):
         if self.count is None:
             return (
-                f"{self.outcome} does not reach {self.target:g} for any count of {self.group}: {self.value:.9g} at most"
+                f"{self.outcome} does not reach {self.target:g} with up to {self.most} of {self.group}: "
+                f"{self.value:.9g} at most"
             )
         fewer = "there cannot be fewer" if np.isnan(self.value_below) else f"{self.value_below:.9g} with one less"
         return f"{self.outcome} = {self.value:.9g} with {self.count} of {self.group}; {fewer}"
@@ -60,7 +63,7 @@ def least_competition(market, alpha, group, outcome, target, most=10_000) -> Lea
     if group not in market.names:
         raise MarketError(f"group {group!r} is not in this market; choose one of {', '.join(market.names)}")
     row, alpha = named_outcome(outcome, market).row, float(weight_of(market, alpha, "alpha"))
-    if isinstance(target, bool | str) or np.ndim(target) != 0 or not np.isfinite(target):
+    if isinstance(target, bool) or not isinstance(target, Real) or not np.isfinite(target):
         raise MarketError(f"target is {target!r}; give a number")
     others = float(np.sum(np.asarray(market.count))) - float(market.count[market.names.index(group)])
     fewest = 1 if others >= 1 else 2
@@ -80,10 +83,10 @@ def least_competition(market, alpha, group, outcome, target, most=10_000) -> Lea
     monotone = _never_turns(at_grid)
     count = _closed_in_on(values, grid, at_grid, target) if monotone else _first(values, fewest, most, target)
     if count is None:
-        return LeastCompetition(group, outcome, float(target), None, float(np.nanmax(at_grid)), np.nan, monotone)
+        return LeastCompetition(group, outcome, float(target), most, None, float(np.nanmax(at_grid)), np.nan, monotone)
     below, value = values([max(count - 1, fewest), count])
     below = below if count > fewest else np.nan
-    return LeastCompetition(group, outcome, float(target), count, float(value), float(below), monotone)
+    return LeastCompetition(group, outcome, float(target), most, count, float(value), float(below), monotone)
 
 
 def _spread(numbers):

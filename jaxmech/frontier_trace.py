@@ -1,7 +1,9 @@
 """Tracing a frontier: predictor and corrector along arc length, with every piece of the curve checked halfway.
 
-The frontier is one convex function of the weight, H(w) = max wR + (1 − w)A, with H' = R − A; see `frontier`. An error
-δH of the curve counts as δH/w and δH/(1 − w), the larger, w and 1 − w being at least STEEP, over the surplus.
+The frontier is one convex function of the weight, H(w) = max wR + (1 − w)A, with H' = R − A (`frontier_curve`). An
+error δH of the curve is one of δH/w in revenue at a given efficiency, and of δH/(1 − w) in efficiency at a given
+revenue; the larger one counts, over the surplus. Weights nearer to 0 or 1 than STEEP count as that far away: one of the
+two is vertical to rounding there, within about 1e-6 of the most efficient point.
 """
 
 from functools import partial
@@ -113,7 +115,7 @@ def trace(market, tolerance, points):
         width = end[0] - here[0]
         good = running & (missed <= tolerance) & ~lost
         accepted = good & (place + 2 < points)
-        stuck = running & (lost | (good & ~accepted) | (width <= _SHORTEST))
+        stuck = running & (lost | (good & ~accepted) | ((width <= _SHORTEST) & (end[0] < 1)))
         rows = jnp.where(accepted, jnp.stack([place + 1, place + 2]), points)  # beyond the last one: dropped
         new = [jnp.stack(pair) for pair in zip(middle, end, strict=True)]
         nodes = [part.at[rows, lane].set(value, mode="drop") for part, value in zip(nodes, new, strict=True)]
@@ -125,7 +127,7 @@ def trace(market, tolerance, points):
             jnp.where(accepted, place + 2, place),
             # Back by at least as much as the last step to 1 may have been stretched.
             jnp.where(accepted, onward, jnp.minimum(growth, 0.7) * width),
-            jnp.where(accepted, jnp.maximum(worst, missed), jnp.where(stuck, jnp.inf, worst)),
+            jnp.where(stuck, jnp.inf, jnp.where(accepted, jnp.maximum(worst, missed), worst)),
             solves + 2 * running,
             running & ~stuck & ~(accepted & (end[0] >= 1)),
         )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxmech.market import checked_market
-from jaxmech.parameters import named_parameter
+from jaxmech.parameters import named_parameter, refuse_overlaps
 from jaxmech.sweep import STATUS, Range, make_design, run
 from jaxmech.tables import MarketError
 
@@ -203,9 +203,8 @@ def _check_ranges(market, over):
     checked_market(market)
     if not isinstance(over, dict) or not over:
         raise MarketError(f"over is {over!r}; give a dictionary of Ranges, such as {{'alpha': Range(0.2, 0.8)}}")
+    refuse_overlaps([named_parameter(name, market) for name in over if name != "alpha"])
     for name, one in over.items():
-        if name != "alpha":
-            named_parameter(name, market)
         if not isinstance(one, Range):
             raise MarketError(f"{name} is {one!r}; give a Range(low, high)")
         where = f"Range of {name} is [{one.low}, {one.high}]"
@@ -221,6 +220,8 @@ def _check_ranges(market, over):
 
 
 def _checked_outcomes(outcomes):
+    if not isinstance(outcomes, str | tuple | list):
+        raise MarketError(f"outcomes is {outcomes!r}; give names among {', '.join(OUTCOMES)}")
     names = (outcomes,) if isinstance(outcomes, str) else tuple(outcomes)
     for name in names:
         if name not in OUTCOMES:
@@ -231,7 +232,7 @@ def _checked_outcomes(outcomes):
 
 
 def _check_draws(method, points, seed, second_order):
-    if method not in LEAST_BLOCKS:
+    if not isinstance(method, str) or method not in LEAST_BLOCKS:
         raise MarketError(f"method is {method!r}; choose one of {', '.join(LEAST_BLOCKS)}")
     if second_order and method != "sobol":
         raise MarketError("second_order is True, which only method='sobol' estimates; leave it out")

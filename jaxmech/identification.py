@@ -18,16 +18,17 @@ class Identification(NamedTuple):
     covariance: np.ndarray  # (parameters, parameters) of t when residuals have variance 1; NaN where not identified
 
 
-def identification(jacobian) -> Identification:
+def identification(jacobian, least) -> Identification:
     """Identification by singular values.
 
     Args:
+      least: singular values below it are rounding, whatever the largest.
       jacobian: of the residuals, scaled by standard errors for the covariance to mean anything, (targets, parameters).
     """
     number = jacobian.shape[1]
     # A slope that is no number says nothing of its parameter, no more than 0 does.
     _, sizes, directions = np.linalg.svd(np.nan_to_num(jacobian, posinf=0.0, neginf=0.0), full_matrices=True)
-    rank = int(np.sum(sizes > _RANK * sizes[0])) if sizes[0] > 0 else 0
+    rank = int(np.sum(sizes > max(_RANK * sizes[0], least)))
     seen, unseen = directions[:rank], directions[rank:]
     unseen = np.where(unseen**2 > _LOADING, unseen, 0.0)
     free = np.sum(unseen**2, axis=0) > _LOADING

@@ -61,6 +61,16 @@ def every_parameter(market) -> tuple:
     return tuple(Parameter(f"{name}.{field}", place, field) for place, (name, row) in enumerate(named) for field in row)
 
 
+def refuse_overlaps(parameters):
+    """MarketError when a parameter sets what one before it has set or stretched, which would then mean nothing."""
+    for place, later in enumerate(parameters):
+        for earlier in parameters[:place]:
+            same_field = earlier.field == later.field or (earlier.field == "endowment" and later.field in _STRETCHED)
+            same_group = earlier.group == later.group or None in (earlier.group, later.group)
+            if same_field and same_group and not later.factor:
+                raise MarketError(f"{later.name} overrides {earlier.name}; vary one of them, or {later.name}.factor")
+
+
 def group_entries(market) -> list:
     """One dictionary a group: its risk capacity, its count and the fields of its law."""
     rows = []
@@ -77,7 +87,7 @@ def present_values(market, parameters):
     for parameter in parameters:
         own = [row[parameter.field] for row in entries if parameter.field in row]
         own = own if parameter.group is None else [entries[parameter.group].get(parameter.field)]
-        if not parameter.factor and any(float(value) != float(own[0]) for value in own):
+        if parameter.group is None and not parameter.factor and any(float(value) != float(own[0]) for value in own):
             raise MarketError(f"{parameter.name}: the groups differ in it; write {parameter.name}.factor")
         values.append(1.0 if parameter.factor else own[0])
     return jnp.asarray(values, market.risk_capacity.dtype)

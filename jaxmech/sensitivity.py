@@ -29,7 +29,8 @@ _SAME = 1e-4  # sides that agree to this, relative, are no kink
 class Sensitivity:
     """Derivatives of Y outcomes to P parameters, α first. Made by `sensitivity`; numpy arrays on the host.
 
-    `derivative` is NaN at a kink, where only `left` and `right` exist, and wherever `status` says jump or failed.
+    `derivative` is NaN at a kink, where only `left` and `right` exist (taken a step of 1e-7 of the unit away, so good
+    to about 1e-6), and wherever `status` says jump or failed.
     """
 
     alpha: float
@@ -110,6 +111,8 @@ class Sensitivity:
         """A figure of what moves an outcome most, a percent of each parameter's unit. Needs the extra `plot`."""
         from jaxmech.sensitivity_plots import tornado_figure
 
+        if outcome not in self.outcomes:
+            raise MarketError(f"outcome {outcome!r} is unknown; choose of {', '.join(self.outcomes)}")
         return tornado_figure(self, outcome, largest)
 
 
@@ -127,7 +130,7 @@ def sensitivity(market, alpha, second=False) -> Sensitivity:
     Raises:
       MarketError: not one market, or alpha outside [0, 1]; before anything is compiled.
     """
-    alpha = float(np.asarray(weight_of(_one_market(market), _number(alpha), "alpha")))
+    alpha = float(np.asarray(weight_of(_one_market(market), alpha, "alpha")))
     parameters = every_parameter(market)
     at, unit = _place_and_unit(market, alpha, parameters)
     step = np.diag(np.finfo(at.dtype).eps ** 0.45 * unit)
@@ -218,7 +221,8 @@ def _status(values, sides, solved, case, scale, unit, step):
     steepness, large = np.abs(left) + np.abs(right), scale[:, None]
     other = np.any((case[1] != case[2]) | (case[0] != case[1]), axis=0)
     kink = other & (np.abs(right - left) > _SAME * steepness + 1e-7 * large / unit)
-    leap = np.ptp(values, axis=0) > 10 * np.diag(step) * steepness + 1e-3 * np.abs(values[0]) + 1e-9 * large
+    rounding = 0.1 * np.finfo(step.dtype).eps ** 0.5 * large
+    leap = np.ptp(values, axis=0) > 10 * np.diag(step) * steepness + 1e-3 * np.abs(values[0]) + rounding
     failed = ~(solved[0] & solved[1] & solved[2]) | ~np.isfinite(sides[0])
     return np.where(failed, 4, np.where(leap, 3, np.where(kink, 1, 0)))
 
@@ -252,9 +256,3 @@ def _one_market(market):
     if checked_market(market).risk_capacity.ndim > 1:
         raise MarketError("market is a batch; ask about one market, or differentiate `answers`, which takes batches")
     return market
-
-
-def _number(alpha):
-    if isinstance(alpha, bool | str) or np.ndim(alpha) != 0:
-        raise MarketError(f"alpha is {alpha!r}; give one number in [0, 1]")
-    return alpha

@@ -1,5 +1,7 @@
 """Figures of derivatives and frontiers. Needs the extra `plot`."""
 
+from itertools import cycle
+
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
@@ -65,7 +67,7 @@ def frontier_figure(frontier, designs, band, change):
             axes.fill(*outline, color=_UP, alpha=0.2, lw=0, label=f"{band} ± {change:g}")
         axes.plot(*shares(*frontier.at_weight(weight)), color=_UP, label="frontier")
         axes.plot(*shares(frontier.revenue, frontier.efficiency), "o", color=_UP, ms=2.5, label="solved")
-        for (name, design), marker in zip(designs.items(), _MARKERS, strict=False):
+        for (name, design), marker in zip(designs.items(), cycle(_MARKERS), strict=False):
             axes.plot(*shares(design.revenue, design.efficiency), marker, color="black", ms=5, ls="none", label=name)
         axes.set_xlabel("efficiency lost, % of first-best gains from trade")
         axes.set_ylabel("revenue, % of first-best gains from trade")

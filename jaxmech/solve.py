@@ -87,9 +87,14 @@ def _first_best(market):
 def weight_of(market, value, name):
     """A weight in [0, 1] as an array of the batch's shape; MarketError, outside jit, when it is not one."""
     checked_market(market)
+    shape = jnp.shape(market.risk_capacity)[1:]
     if not isinstance(value, Tracer):
-        array = np.asarray(value, float)
+        try:
+            array = np.asarray({} if isinstance(value, bool | str) else value, float)
+            np.broadcast_to(array, shape)
+        except (TypeError, ValueError):
+            raise MarketError(f"{name} is {value!r}; give one number in [0, 1] for each market") from None
         bad = ~((array >= 0) & (array <= 1))
         if np.any(bad):
             raise MarketError(f"{name} is {array[bad].flat[0]:g}; it must lie in [0, 1], 1 for revenue alone")
-    return jnp.broadcast_to(jnp.asarray(value, market.risk_capacity.dtype), jnp.shape(market.risk_capacity)[1:])
+    return jnp.broadcast_to(jnp.asarray(value, market.risk_capacity.dtype), shape)

@@ -9,6 +9,7 @@ and the allocation is as designed. Gains beyond what was promised are not taken 
 
 from dataclasses import replace
 from functools import partial
+from numbers import Real
 from typing import NamedTuple
 
 import jax
@@ -173,5 +174,5 @@ def with_counts(market, counts):
 
 
 def check_radius(radius):
-    if isinstance(radius, bool | str) or np.ndim(radius) != 0 or not 0 < float(radius) <= 2:
+    if isinstance(radius, bool) or not isinstance(radius, Real) or not 0 < radius <= 2:
         raise MarketError(f"radius is {radius!r}; give a number above 0, at most 2")

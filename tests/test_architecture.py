@@ -58,6 +58,7 @@ ORDER = (
     "sensitivity_plots",
     "sensitivity",
     "frontier_trace",
+    "frontier_curve",
     "frontier",
     "calibration_report",
     "identification",

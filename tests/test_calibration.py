@@ -265,7 +265,7 @@ def test_the_least_competition_for_a_revenue_is_that_of_the_closed_form():
 def test_a_target_that_no_number_of_traders_reaches_is_said_to_be_out_of_reach():
     """Among symmetric uniform traders the share lost does not depend on how many they are."""
     found = least_competition(example_1(), 1.0, "trader", "efficiency_share", 0.9)
-    assert found.count is None and "does not reach 0.9 for any count of trader: 0.75 at most" in str(found)
+    assert found.count is None and "does not reach 0.9 with up to 10000 of trader: 0.75 at most" in str(found)
 
 
 def test_a_target_that_the_fewest_traders_reach_needs_no_more():
@@ -355,3 +355,19 @@ def test_a_spec_that_cannot_be_is_refused(tmp_path, old, new, message):
     assert old in SPEC
     with pytest.raises(jm.MarketError, match=message):
         read_calibration(spec_file(tmp_path, SPEC.replace(old, new, 1)))
+
+
+def test_a_target_that_no_parameter_moves_identifies_none():
+    """The share of the gains from trade that is earned does not depend on the number of traders in Example 1."""
+    market = jm.Market.of(jm.Traders(jm.Uniform(-1, 1), 0.5, count=2, name="trader"))
+    share = float(jm.answers(market, 0.5).revenue / jm.outcomes(jm.first_best(market)).first_best_surplus)
+    for target in (share, (share, 0.01)):
+        found = jm.calibrate(market, {"trader.count": (2.0, 50.0)}, {"revenue_share": target}, starts=2, steps=5)
+        assert found.rank == 0 and found.not_identified == ("trader.count",)
+
+
+def test_parameters_that_override_each_other_are_refused():
+    market = jm.Market.of(jm.Traders(jm.Uniform(-1, 1), [0.5, 1.0], name="trader"))
+    free = {"trader_1.risk_capacity": (0.1, 0.4), "all.risk_capacity": (0.5, 1.0)}
+    with pytest.raises(jm.MarketError, match=r"all.risk_capacity overrides trader_1.risk_capacity"):
+        jm.calibrate(market, free, {"revenue": 0.1})

@@ -22,6 +22,10 @@ _NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legend
 # Below the mean nodes gather at the upper end, where F²/f lives: fractions sinh(1.5 x)/sinh(1.5) of the way down.
 _DEPTH = np.sinh(1.5 * _NODES) / np.sinh(1.5)
 _DEPTH_WEIGHTS = _WEIGHTS * 1.5 * np.cosh(1.5 * _NODES) / np.sinh(1.5)
+# Far above it, where F²/f fades, they gather at the lower end.
+_FADE = 1 - np.sinh(4 * _NODES) / np.sinh(4)
+_FADE_WEIGHTS = _WEIGHTS * 4 * np.cosh(4 * _NODES) / np.sinh(4)
+_LONG = 12.0  # panel in u from which on that takes more than evenly spread nodes can do
 
 
 @pytree
@@ -151,7 +155,8 @@ def _squared_ratio_integral(x, y, a, b):
 
 def _points(x, y, a, b):
     """Nodes t, 1 − t and weights of ∫_0^x, in u = log t/(1 − t), where every power law is an exponential: one panel
-    up to the mean, one beyond it."""
+    up to the mean, one beyond it. There F²/f·(1 − t) ∝ (1 − t)^(2 − b): with b < 2 it ends where that is 1e-17, and
+    with b ≥ 2, where the whole integral is infinite, at 1 − t = 1e-17: an end so near 1 comes with w² F²/f → 0."""
     mean = a / (a + b)
     below, above = jnp.where(x < mean, x, mean), jnp.where(x < mean, y, 1 - mean)
     middle = jnp.log(_off_zero(below)) - jnp.log(_off_zero(above))
@@ -159,13 +164,19 @@ def _points(x, y, a, b):
     negligible = _off_zero(below) * jnp.exp(-39 / (a + 2))  # there F²/f·x is 1e-17 of its largest
     bottom = jnp.log(negligible) - jnp.log1p(-negligible)
 
+    top = jnp.minimum(top, jnp.where(b < 2, middle + 39 / jnp.maximum(2 - b, 0.1), 39.0))
+    fades = (top - middle > _LONG) & (b < 2)
+
+    def rows(values):
+        return jnp.asarray(values, x.dtype).reshape((-1,) + (1,) * x.ndim)
+
     def panel(start, end, depth, weights):
-        depth, weights = (jnp.asarray(v, x.dtype).reshape((-1,) + (1,) * x.ndim) for v in (depth, weights))
         logit = end - (end - start) * depth
         at, rest = jax.nn.sigmoid(logit), jax.nn.sigmoid(-logit)
         return at, rest, (end - start) * weights * at * rest
 
-    panels = panel(bottom, middle, _DEPTH, _DEPTH_WEIGHTS), panel(middle, top, _NODES, _WEIGHTS)
+    beyond = (jnp.where(fades, rows(fade), rows(even)) for fade, even in ((_FADE, _NODES), (_FADE_WEIGHTS, _WEIGHTS)))
+    panels = panel(bottom, middle, rows(_DEPTH), rows(_DEPTH_WEIGHTS)), panel(middle, top, *beyond)
     return tuple(jnp.concatenate(parts) for parts in zip(*panels, strict=True))
 
 
