@@ -7,11 +7,9 @@ demands with five traders. Compile time is kept apart; figures are medians over 
 by more than five standard errors ends the run with exit status 1.
 """
 
-import argparse
 import os
 import sys
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -19,7 +17,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax
 import jax.numpy as jnp
 import numpy as np
-from harness import Row, report, require
+from harness import Row, main, require
 
 import jaxmech as jm
 from jaxmech.tabulated import tabulated
@@ -83,14 +81,5 @@ def rows(size):
     yield measured("double auction, uniform, N = 5", auction, exact, auctions, size.rounds)
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few auctions: a check that it runs, not a measurement")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
-    options = parser.parse_args(arguments)
-    jax.config.update("jax_enable_x64", True)
-    return report(rows(QUICK if options.quick else FULL), options.json)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, rows, full=(FULL,), quick=(QUICK,)))

@@ -7,17 +7,15 @@ value is the objective of the whole optimum at α, w* included. Compile time is 
 interleaved runs. Derivatives that differ from central differences by 1e-6 end the run with exit status 1.
 """
 
-import argparse
 import os
 import sys
-from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from harness import Row, interleaved, report, require
+from harness import Row, interleaved, main, require
 
 import jaxmech as jm
 
@@ -74,15 +72,5 @@ def rows(markets, rounds):
     yield Row("central differences / reverse mode", float(np.median(times[:, 2] / times[:, 1])), "×")
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few markets: a check that it runs, not a measurement")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
-    options = parser.parse_args(arguments)
-    jax.config.update("jax_enable_x64", True)
-    markets, rounds = (64, 2) if options.quick else (2000, 9)
-    return report(rows(markets, rounds), options.json, markets=markets, traders=TRADERS)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, rows, full=(2000, 9), quick=(64, 2)))

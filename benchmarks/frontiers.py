@@ -7,7 +7,6 @@ revenue over efficiency), each with the least grid that comes as close. All are 
 efficiencies, evenly spread between both ends, against exact solves there. Compile time is kept apart.
 """
 
-import argparse
 import os
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax
 import jax.numpy as jnp
 import numpy as np
-from harness import Row, interleaved, report, require
+from harness import Row, interleaved, main, require
 from scipy.interpolate import PchipInterpolator
 
 import jaxmech as jm
@@ -84,15 +83,5 @@ def rows(tolerances, markets, rounds):
     yield from batch_row(markets, rounds)
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few markets: a check that it runs, not a measurement")
-    parser.add_argument("--json", type=Path, help="write the figures there too")
-    options = parser.parse_args(arguments)
-    jax.config.update("jax_enable_x64", True)
-    size = ((1e-4,), 20, 1) if options.quick else ((1e-4, 1e-6, 1e-8), 10_000, 3)
-    return report(rows(*size), options.json)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, rows, full=((1e-4, 1e-6, 1e-8), 10_000, 3), quick=((1e-4,), 20, 1)))

@@ -1,10 +1,12 @@
 """What the benchmarks share: rows of a report, a refusal of wrong answers, and clocks."""
 
+import argparse
 import json
 import os
 import platform
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -73,3 +75,13 @@ def report(rows, path=None, **about):
     if path:
         path.write_text(json.dumps({"where": where, "rows": done}, indent=1, default=float) + "\n")
     return 0
+
+
+def main(about, rows, full, quick):
+    """The command of a benchmark: rows(*full), or rows(*quick) for a check that it runs; returns the exit status."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a check that it runs, not a measurement")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    options = parser.parse_args()
+    jax.config.update("jax_enable_x64", True)
+    return report(rows(*(quick if options.quick else full)), options.json)
