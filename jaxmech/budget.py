@@ -38,7 +38,7 @@ def solve_within_budget(law, risk_capacity, count, floor):
     def step(state):
         weight, bracket, running, steps, _ = state
         solution = solve_multipliers(law, risk_capacity, count, weight)
-        earned = revenue(law, risk_capacity, count, weight, solution.eta, solution.ends)
+        earned = revenue(law, risk_capacity, count, weight, solution.eta, solution.ends, solution.bunching)
         bracket = narrowed(bracket, weight / (1 + weight) ** 2, earned)
         new = _weight_of(_next(bracket, steps))
         enough = (steps == 0) & (~(at_first_best < 0) | (earned >= 0))
@@ -90,7 +90,7 @@ def _solve_within_budget_jvp(primals, tangents):
     def along(market_dot, weight_dot):
         solution_dot = implicit_tangent(solution, at, (*market_dot, weight_dot))
         _, earned_dot = jax.jvp(
-            revenue,
+            lambda *moving: revenue(*moving, solution.bunching),
             (*at, solution.eta, solution.ends),
             (*market_dot, weight_dot, solution_dot.eta, solution_dot.ends),
         )
@@ -118,4 +118,4 @@ def budget_weight(market):
       w*, scalar or of the batch's shape. Smooth where positive, derivative 0 where it is 0.
     """
     floor = jnp.zeros_like(market.total_risk_capacity)
-    return solve_within_budget(market.endowment, market.risk_capacity, market.count, floor)[0]
+    return solve_within_budget(market.law, market.risk_capacity, market.count, floor)[0]

@@ -18,7 +18,7 @@ from jaxmech.answers import answers
 from jaxmech.first_best import first_best_surplus
 from jaxmech.market import checked_market
 from jaxmech.named_outcomes import named_outcome, outcome_rows
-from jaxmech.parameters import LOCATIONS, market_with, named_parameter, present_values, refuse_overlaps, valid_market
+from jaxmech.parameters import is_location, market_with, named_parameter, present_values, refuse_overlaps, valid_market
 from jaxmech.solve import weight_of
 from jaxmech.tables import MarketError
 
@@ -207,7 +207,7 @@ def _bound(name, parameter, bound):
     if name == ALPHA:
         least, most = 0.0, 1.0
     else:
-        least = -math.inf if parameter.field in LOCATIONS else 1.0 if parameter.field == "count" else 0.0
+        least = -math.inf if is_location(parameter.field) else 1.0 if parameter.field == "count" else 0.0
         least, most = 0.0 if parameter.factor else least, math.inf
     positive = log or (name != ALPHA and least == 0)
     if low < least or high > most or (positive and low <= 0):

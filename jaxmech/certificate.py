@@ -13,6 +13,7 @@ import numpy as np
 from jaxmech.first_best import first_best_surplus
 from jaxmech.groups import mirrored, total
 from jaxmech.outcomes import revenue_by_group, trade_gain_by_group
+from jaxmech.virtual_types import ironed_branch
 
 # Fractions of the way from an end of the support to the binding interval at which types are looked at.
 _DEPTHS = np.linspace(0, 1, 17)
@@ -59,7 +60,7 @@ def certify(mechanism) -> Certificate:
       Certificate of the batch's shape; `.ok` is False on any lane with a NaN.
     """
     market, weight = mechanism.market, mechanism.weight
-    law, risk_capacity, count = market.endowment, market.risk_capacity, market.count
+    law, risk_capacity, count = market.law, market.risk_capacity, market.count
     interim = mechanism.interim()
     capacity = market.total_risk_capacity
     share, mean = risk_capacity / capacity, interim.mean
@@ -101,10 +102,11 @@ def _along_the_support(mechanism):
     """Largest fall of V between neighbouring types, over the width, and a lower bound on the utility gain of the types
     looked at: its integrand η − V between two types is at least the smaller of its values there."""
     market, weight = mechanism.market, mechanism.weight
-    sides, target = market.endowment.both_sides(), mirrored(mechanism.eta, mechanism.eta)
+    sides, target = market.law.both_sides(), mirrored(mechanism.eta, mechanism.eta)
     depths = jnp.asarray(_DEPTHS, target.dtype).reshape((-1,) + (1,) * target.ndim)
     types = sides.lower + depths * (mechanism.ends - sides.lower)
-    virtual = jnp.minimum(types + weight * sides.left_tail(types).ratio, target)
+    reached = ironed_branch(sides, types, types + weight * sides.left_tail(types).ratio, weight, mechanism.bunching)
+    virtual = jnp.minimum(reached, target)
     falls = -jnp.diff(virtual, axis=0) / (sides.upper - sides.lower)
     expected = target - virtual
     pieces = jnp.minimum(expected[1:], expected[:-1]) * jnp.diff(types, axis=0)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.endowments import SideBySide
+from jaxmech.ironing import bunching
 from jaxmech.market import Market, MarketError
 from jaxmech.mechanism import Mechanism
 
@@ -23,7 +24,7 @@ def unfolded_market(market) -> Market:
     group, laws = traders_of(market), []
     for law, start, groups in market.laws():
         own = group[(group >= start) & (group < start + groups)] - start
-        laws.append(jax.tree.map(lambda leaf, own=own: leaf[own], law))
+        laws.append(jax.tree.map(lambda leaf, own=own: leaf[..., own], law))
     names = tuple(f"{market.names[g]}_{k}" for k, g in enumerate(group, 1)) if market.names else ()
     law = laws[0] if len(laws) == 1 else SideBySide(tuple(laws))
     return Market(law, market.risk_capacity[group], jnp.ones_like(market.risk_capacity[group]), names)
@@ -31,10 +32,12 @@ def unfolded_market(market) -> Market:
 
 def unfolded(mechanism) -> Mechanism:
     """The same mechanism with one group a trader."""
-    group = traders_of(mechanism.market)
-    return replace(
-        mechanism,
-        market=unfolded_market(mechanism.market),
-        eta=mechanism.eta[group],
-        ends=mechanism.ends[:, group],
-    )
+    group, market = traders_of(mechanism.market), unfolded_market(mechanism.market)
+    ends, where = mechanism.ends[:, group], mechanism.bunching
+    where = None if where is None else _bunching(market.law, mechanism.weight)
+    return replace(mechanism, market=market, eta=mechanism.eta[group], ends=ends, bunching=where)
+
+
+@jax.jit
+def _bunching(law, weight):
+    return bunching(law.both_sides(), weight)

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmech.checks import check_numbers, check_resolution, one_entry_a_group
 from jaxmech.endowments import FAMILIES, Law, SideBySide
-from jaxmech.endowments.beta import LARGEST_SHAPE
 from jaxmech.groups import total
 from jaxmech.pytrees import pytree
 from jaxmech.tables import MarketError, read_toml, refuse_other_keys
@@ -107,6 +107,11 @@ class Market:
             )
         return jnp.repeat(jnp.arange(self.groups), count.astype(int), total_repeat_length=traders)
 
+    @property
+    def law(self) -> Law:
+        """The endowment law in the form to compute with."""
+        return self.endowment.resolved()
+
     def laws(self):
         """(law, first group, groups) for each family in order."""
         parts = self.endowment.laws if isinstance(self.endowment, SideBySide) else (self.endowment,)
@@ -141,10 +146,14 @@ def _law_from(table, where):
     got = table.get("law") if isinstance(table, dict) else table
     if not isinstance(table, dict) or not isinstance(got, str) or got not in FAMILIES:
         raise MarketError(f"{where}: endowment law {got!r} is unknown; choose one of {', '.join(FAMILIES)}")
-    family = FAMILIES[table["law"]]
+    family = FAMILIES[got]
     names = [entry.name for entry in fields(family)]
     refuse_other_keys(table, {"law", *names}, f"{where}: endowment", set(names))
-    return family(**{name: table[name] for name in names})
+    values = {name: table[name] for name in names}
+    if isinstance(values.get("laws"), list):
+        parts = enumerate(values["laws"], 1)
+        values["laws"] = tuple(_law_from(part, f"{where}: law {place} of the mixture") for place, part in parts)
+    return family(**values)
 
 
 def _checked(block, place):
@@ -154,66 +163,11 @@ def _checked(block, place):
     called = f"traders {place}" + (f" ({block.name})" if block.name else "")
     if not isinstance(block.endowment, Law):
         raise MarketError(f"endowment of {called} is {block.endowment!r}; give a law such as Uniform(-1, 1)")
-    family = type(block.endowment)
-    entries = {entry.name: getattr(block.endowment, entry.name) for entry in fields(family)}
-    entries |= {"risk_capacity": block.risk_capacity, "count": block.count}
-    arrays = {name: _numbers(name, value, called) for name, value in entries.items()}
-    try:
-        shape = jnp.broadcast_shapes((1,), *(jnp.shape(value) for value in arrays.values()))
-    except ValueError:
-        shapes = ", ".join(f"{name} {jnp.shape(value)}" for name, value in arrays.items())
-        raise MarketError(f"shapes of {called} do not fit together: {shapes}; use scalars or (groups,)") from None
-    if len(shape) > 1:
-        raise MarketError(f"{called}: fields have shape {shape}; use scalars or (groups,) and batch with vmap or sweep")
-    arrays = {name: jnp.broadcast_to(value, shape) for name, value in arrays.items()}
-    if not any(isinstance(value, jax.core.Tracer) for value in arrays.values()):
-        _check_values({name: np.asarray(value) for name, value in arrays.items()}, called)
-    names = tuple(f"{block.name}_{k + 1}" if shape[0] > 1 and block.name else block.name for k in range(shape[0]))
-    law = family(**{entry.name: arrays[entry.name] for entry in fields(family)})
-    return law, arrays["risk_capacity"], arrays["count"], names
-
-
-def _numbers(name, value, called):
-    try:
-        return jnp.asarray({} if isinstance(value, str) else value, jnp.result_type(float))
-    except (TypeError, ValueError):
-        raise MarketError(f"{name} of {called} is {value!r}; give a number or an array of numbers") from None
-
-
-_RULES = {
-    "risk_capacity": (lambda v: v["risk_capacity"] > 0, "must be > 0"),
-    "count": (lambda v: (v["count"] >= 1) & (v["count"] == np.round(v["count"])), "must be a whole number ≥ 1"),
-    "scale": (lambda v: v["scale"] > 0, "must be > 0"),
-    "a": (lambda v: (v["a"] > 0) & (v["a"] <= LARGEST_SHAPE), f"must be > 0 and at most {LARGEST_SHAPE:g}"),
-    "b": (lambda v: (v["b"] > 0) & (v["b"] <= LARGEST_SHAPE), f"must be > 0 and at most {LARGEST_SHAPE:g}"),
-    "lower": (lambda v: v["lower"] < v["upper"], "must lie below upper"),
-}
-
-
-def valid_parameters(values):
-    """Which groups have parameters a market can have: the rules of `Market.of` as data, for sweeps."""
-    good = True
-    for value in values.values():
-        good &= np.isfinite(value)
-    for name, (rule, _) in _RULES.items():
-        if name in values:
-            good &= rule(values)
-    return good
-
-
-def _check_values(values, called):
-    def refuse(name, good, remedy):
-        if not np.all(good):
-            group = int(np.argmin(good))
-            which = f"{called}, group {group + 1}" if good.size > 1 else called
-            extra = f" (upper is {values['upper'][group]:g})" if name == "lower" and "below" in remedy else ""
-            raise MarketError(f"{name} of {which} is {values[name][group]:g}{extra}; it {remedy}")
-
-    for name, value in values.items():
-        refuse(name, np.isfinite(value), "must be a finite number")
-    for name, (rule, remedy) in _RULES.items():
-        if name in values:
-            refuse(name, rule(values), remedy)
+    law, capacity, count, groups = one_entry_a_group(block, called)
+    check_numbers(law, capacity, count, called)
+    check_resolution(law, called)
+    names = tuple(f"{block.name}_{k + 1}" if groups > 1 and block.name else block.name for k in range(groups))
+    return law, capacity, count, names
 
 
 def _distinct_names(names):
@@ -226,14 +180,18 @@ def _distinct_names(names):
 
 
 def _side_by_side(laws):
-    """One law of all groups; neighbours of one family are merged, so that they are computed together."""
+    """One law of all groups; neighbours of one structure are merged, so that they are computed together."""
     merged = [laws[0]]
     for law in laws[1:]:
-        if type(law) is type(merged[-1]):
-            merged[-1] = jax.tree.map(lambda *parts: jnp.concatenate(parts), merged[-1], law)
+        if _structure(law) == _structure(merged[-1]):
+            merged[-1] = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-1), merged[-1], law)
         else:
             merged.append(law)
     return merged[0] if len(merged) == 1 else SideBySide(tuple(merged))
+
+
+def _structure(law):
+    return jax.tree.structure(law), [leaf.shape[:-1] for leaf in jax.tree.leaves(law)]
 
 
 _warned = False

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmech.ironing import ironing, one_side
 from jaxmech.market import Market
 from jaxmech.outcomes import Interim, absorbed_variance, interim_moments
 from jaxmech.pytrees import pytree
@@ -27,11 +28,24 @@ class Mechanism:
     ends: jax.Array  # (a, −b), (2, G): the binding interval, its upper end mirrored
     error: jax.Array  # distance to the solution of the multiplier system, relative; ∞ where it failed
     steps: jax.Array  # steps of the solver
+    bunching: object = None  # where laws that are not regular are ironed: see `bunching_intervals`
 
     @property
     def binding_interval(self):
         """[a, b] of each group, shape (G, 2): the types whose participation constraint binds (Lemma 3)."""
         return jnp.stack([self.ends[0], -self.ends[1]], axis=1)
+
+    @property
+    def bunching_intervals(self):
+        """Types beside the binding interval that all buy, or all sell, the same for want of regularity: their law is
+        ironed there (theory §3). Shape (G, intervals, 2), in order, NaN where a group has fewer; under jit as many
+        rows as the laws allow for. None, shape (G, 0, 2), where laws are regular.
+        """
+        found = _bunching_intervals(self)
+        if isinstance(found, jax.core.Tracer):
+            return found
+        most = np.max(np.sum(~np.isnan(found[:, :, 0]), axis=1), initial=0)
+        return found[:, :most]
 
     @property
     def budget_multiplier(self):
@@ -42,7 +56,7 @@ class Mechanism:
     @jax.jit
     def virtual_type(self, z):
         """V(z), the virtual value of Lemma 3, corrected (erratum E1); asset units."""
-        return virtual_type(z, self.market.endowment, self.eta, self.ends, self.weight)
+        return virtual_type(z, self.market.law, self.eta, self.ends, self.weight, self.bunching)
 
     @jax.jit
     def participation_multiplier(self, z):
@@ -52,7 +66,7 @@ class Mechanism:
 
         Where η lies outside the support, Ω jumps at that end of it: to α + λ, or from 0.
         """
-        law, low, high = self.market.endowment, self.ends[0], -self.ends[1]
+        law, low, high = self.market.law, self.ends[0], -self.ends[1]
         clipped = jnp.where(z < low, low, jnp.where(z > high, high, z))
         inner = self.weight * law.cdf(clipped) + law.pdf(clipped) * (clipped - self.eta)
         inner = jnp.where(inner < 0, 0.0, jnp.where(inner > self.weight, self.weight, inner))
@@ -70,13 +84,13 @@ class Mechanism:
 
         g(z) = (1/κ) [∫_l^a X̄ − ∫_l^z X̄] ≥ 0, Eq. (9)
         """
-        law, low, high = self.market.endowment, self.ends[0], -self.ends[1]
+        law, low, high = self.market.law, self.ends[0], -self.ends[1]
         below, above = jnp.where(z < low, z, low), jnp.where(z > high, z, high)
-        left = self._gain_on_one_side(law, below, low, self.eta)
-        right = self._gain_on_one_side(law.reflected(), -above, -high, -self.eta)
+        left = self._gain_on_one_side(law, 0, below, low, self.eta)
+        right = self._gain_on_one_side(law.reflected(), 1, -above, -high, -self.eta)
         return (1 - self.share) / self.market.risk_capacity * (left + right)
 
-    def _gain_on_one_side(self, law, z, end, eta):
+    def _gain_on_one_side(self, law, side, z, end, eta):
         """∫_z^end (η − V) for z ≤ end."""
         reach = (end - z)[None]
         nodes, weights = (
@@ -84,7 +98,9 @@ class Mechanism:
         )
         # Squared nodes: F/f changes fastest next to the binding interval.
         rent = jnp.sum(2 * nodes * weights * reach * law.cdf_ratio(end - reach * nodes**2), axis=0)
-        return (eta - 0.5 * (z + end)) * (end - z) - self.weight * rent
+        raw = (eta - 0.5 * (z + end)) * (end - z) - self.weight * rent
+        pooled = ironing(law, self.weight, one_side(self.bunching, side))
+        return raw if pooled is None else pooled.gain(z, end, eta, raw)
 
     @jax.jit
     def interim_transfer(self, z):
@@ -119,4 +135,18 @@ class Mechanism:
     def interim(self) -> Interim:
         """What one trader of each group expects."""
         market = self.market
-        return interim_moments(market.endowment, market.risk_capacity, market.count, self.weight, self.eta, self.ends)
+        at = market.law, market.risk_capacity, market.count
+        return interim_moments(*at, self.weight, self.eta, self.ends, self.bunching)
+
+
+@jax.jit
+def _bunching_intervals(mechanism):
+    """Those below a and those above b, sorted, NaN behind them; (G, most, 2, ...)."""
+    pooled = ironing(mechanism.market.law.both_sides(), mechanism.weight, mechanism.bunching)
+    if pooled is None:
+        return jnp.zeros((mechanism.eta.shape[0], 0, 2, *mechanism.eta.shape[1:]))
+    start, stop = pooled.bunches
+    used = (start < jnp.inf) & (0.5 * (start + stop) < mechanism.ends)
+    start, stop = (jnp.where(used, end, jnp.nan) for end in (start, stop))
+    low, high = jnp.concatenate([start[:, 0], -stop[:, 1]]), jnp.concatenate([stop[:, 0], -start[:, 1]])
+    return jnp.moveaxis(jnp.stack([jnp.sort(low, axis=0), jnp.sort(high, axis=0)], axis=1), 2, 0)

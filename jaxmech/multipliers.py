@@ -15,6 +15,7 @@ import numpy as np
 from jax import lax
 
 from jaxmech.groups import mirrored, norm, total
+from jaxmech.ironing import bunching, ironing, overflows
 from jaxmech.virtual_types import branch, expected_virtual_type
 
 MAX_STEPS = 100
@@ -31,6 +32,7 @@ class Multipliers(NamedTuple):
     error: jax.Array  # length of the last Newton step not taken: the distance to the solution to first order, η in
     # units of width + |η|, a and b in units of the width of the support; ∞ or large where the solve failed
     steps: jax.Array  # steps taken, integer
+    bunching: object = None  # where laws that are not regular are ironed: see `ironing`
 
 
 def arrowhead_solve(residual, probability, risk_capacity, count):
@@ -103,6 +105,8 @@ def _iterate(law, risk_capacity, count, weight):
     others = total(count * risk_capacity) - risk_capacity
     top = branch(left_tail, upper, weight).value
     tolerance = _TOLERANCE * jnp.finfo(jnp.result_type(width)).eps
+    where = bunching(sides, weight)
+    pooled_ends = None if where is None else ironing(sides, weight, where).still_ends()
 
     def step(state):
         eta, ends, last, best, error, _, steps = state
@@ -115,6 +119,7 @@ def _iterate(law, risk_capacity, count, weight):
         move = jnp.where(trusted, arrowhead_solve(residual, probability, risk_capacity, count), contraction)
         new_eta, late = eta + move, steps >= _TRUSTED
         new_ends = _move_ends(ends, last, late, mirrored(new_eta, new_eta), at_ends, lower, upper, top, weight)
+        new_ends = _ironed_ends(pooled_ends, new_eta, new_ends)
         left, right = (new_ends - ends) / width
         off = move / (width + jnp.abs(eta))
         now = jnp.sqrt(total(off**2 + left**2 + right**2))
@@ -135,11 +140,16 @@ def _iterate(law, risk_capacity, count, weight):
         return jnp.any(running & (steps < MAX_STEPS))
 
     eta, ends = _uniform_guess(law, risk_capacity, count, weight)
-    shape = eta.shape[1:]
+    ends, shape = _ironed_ends(pooled_ends, eta, ends), eta.shape[1:]
     infinity = jnp.full(shape, jnp.inf, eta.dtype)
     start = eta, ends, jnp.zeros_like(ends), infinity, infinity, jnp.full(shape, True), jnp.zeros(shape, int)
     eta, ends, _, _, error, _, steps = lax.while_loop(unfinished, step, start)
-    return eta, ends, jnp.where(jnp.isnan(error), jnp.inf, error), steps
+    return eta, ends, jnp.where(jnp.isnan(error) | overflows(where), jnp.inf, error), steps, where
+
+
+def _ironed_ends(pooled_ends, eta, ends):
+    """a and −b from η itself where laws need ironing, which makes them jump; elsewhere as they are."""
+    return ends if pooled_ends is None else pooled_ends(mirrored(eta, eta), ends)
 
 
 @jax.custom_jvp
@@ -169,18 +179,19 @@ def _solve_multipliers_jvp(primals, tangents):
 def implicit_tangent(solution, primals, tangents):
     """Tangent of a solution of (*) by the implicit function theorem: one arrowhead solve (theory §12).
 
-    Inside the support a and b need no derivative of their own in m, where V = η. At an end of the support they move
-    with that end, and there m does depend on them.
+    Inside the support a and b need no derivative of their own in m, where V = η. At an end of the support, or where the
+    density jumps, they move with that point, and there m does depend on them.
     """
     law, risk_capacity, count, weight = primals
     eta, ends = solution.eta, solution.ends
     target, sides = mirrored(eta, eta), law.both_sides()
     at_lower = target <= sides.lower
     at_upper = (ends >= sides.upper) & (target >= branch(sides.prepare(), ends, weight).value)
+    at_jump = sides.jump_at(ends)[1]
 
     def equations(law, risk_capacity, count, weight):
         sides = law.both_sides()
-        moving = jnp.where(at_lower, sides.lower, jnp.where(at_upper, sides.upper, ends))
+        moving = jnp.where(at_lower, sides.lower, jnp.where(at_upper, sides.upper, sides.jump_at(ends)[0]))
         at_ends = branch(sides.prepare(), moving, weight)
         mean, probability, _ = expected_virtual_type(eta, moving, at_ends, law, weight)
         residual = system_residual(eta, mean, risk_capacity, count)
@@ -189,6 +200,11 @@ def implicit_tangent(solution, primals, tangents):
     (*_, probability, slope), (residual_dot, moving_dot, value_dot, *_) = jax.jvp(equations, primals, tangents)
     eta_dot = arrowhead_solve(residual_dot, probability, risk_capacity, count)
     interior = (mirrored(eta_dot, eta_dot) - value_dot) / slope
-    no_steps = np.zeros(jnp.shape(solution.steps), jax.dtypes.float0)
-    ends_dot = jnp.where(at_lower | at_upper, moving_dot, interior)
-    return Multipliers(eta_dot, ends_dot, jnp.zeros_like(solution.error), no_steps)
+    ends_dot = jnp.where(at_lower | at_upper | at_jump, moving_dot, interior)
+    return jax.tree.map(_no_tangent, solution)._replace(eta=eta_dot, ends=ends_dot)
+
+
+def _no_tangent(value):
+    if jnp.issubdtype(value.dtype, jnp.floating):
+        return jnp.zeros_like(value)
+    return np.zeros(value.shape, jax.dtypes.float0)

@@ -11,7 +11,7 @@ first two integrals of F at a, the types below the binding interval contribute
     C = E[(a − Z)(c − V)] = d G + (2 − w) H
     ∫ F (c − V)        = d G + H − w Q
 
-and those above it the same for the mirror image.
+and those above it the same for the mirror image. Where ψ is ironed, S, C and the last line change (`ironing`).
 """
 
 from typing import NamedTuple
@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from jaxmech.first_best import first_best_efficiency, first_best_surplus
 from jaxmech.groups import mirrored, total
+from jaxmech.ironing import ironing
 from jaxmech.virtual_types import branch, expected_virtual_type
 
 
@@ -51,7 +52,7 @@ class Outcomes(NamedTuple):
     no_expected_trade_probability: jax.Array  # (G, ...), one trader: F(b) − F(a)
 
 
-def interim_moments(law, risk_capacity, count, weight, eta, ends) -> Interim:
+def interim_moments(law, risk_capacity, count, weight, eta, ends, bunching=None) -> Interim:
     """The moments of §5 at given multipliers; see the module's docstring for the letters."""
     sides = law.both_sides()
     at_ends = branch(sides.prepare(), ends, weight)
@@ -64,6 +65,10 @@ def interim_moments(law, risk_capacity, count, weight, eta, ends) -> Interim:
     square = gap**2 * cdf + 2 * (1 - weight) * (gap * first + second) + weight**2 * square_integral
     lever = gap * first + (2 - weight) * second
     earned = (gap + mirrored(off, off)) * first + second - weight * square_integral
+    pooled = ironing(sides, weight, bunching)
+    if pooled is not None:
+        added = pooled.corrections(ends)
+        square, lever, earned = square + added.square, lever + added.lever, earned + added.earned
     variance = square[0] + square[1] + off**2 * middle - (mean - centre) ** 2
 
     low, high = ends[0], -ends[1]
@@ -96,9 +101,9 @@ def revenue_by_group(interim, risk_capacity, count):
     return -count * (interim.cross + interim.rent + 0.5 * interim.allocation_square) / risk_capacity
 
 
-def revenue(law, risk_capacity, count, weight, eta, ends):
+def revenue(law, risk_capacity, count, weight, eta, ends, bunching=None):
     """R alone."""
-    interim = interim_moments(law, risk_capacity, count, weight, eta, ends)
+    interim = interim_moments(law, risk_capacity, count, weight, eta, ends, bunching)
     return total(revenue_by_group(interim, risk_capacity, count))
 
 
@@ -118,7 +123,7 @@ def outcomes(design) -> Outcomes:
       Outcomes; scalars have the batch's shape, arrays by group have the group axis in front.
     """
     market, interim = design.market, design.interim()
-    law, risk_capacity, count = market.endowment, market.risk_capacity, market.count
+    law, risk_capacity, count = market.law, market.risk_capacity, market.count
     by_group = revenue_by_group(interim, risk_capacity, count)
     held = trade_gain_by_group(interim, risk_capacity, count) - count * law.second_moment / (2 * risk_capacity)
     return Outcomes(

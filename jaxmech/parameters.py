@@ -4,17 +4,30 @@ Names: "<group>.<field>" sets one group's entry, "all.<field>" that of every gro
 behind it the market's own value is multiplied. "all.endowment.factor" stretches endowments whole, support included.
 """
 
-from dataclasses import dataclass, fields
+import re
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.market import Market, valid_parameters
+from jaxmech.checks import complying
+from jaxmech.market import Market
 from jaxmech.tables import MarketError
 
-LOCATIONS = ("loc", "lower", "upper")  # may be negative or 0: what counts is a change over the support's width
-_STRETCHED = (*LOCATIONS, "scale")
+# May be negative or 0: what counts is a change over the support's width.
+_LOCATIONS = ("loc", "lower", "upper", "mode", "edges", "knots", "kinks")
+_STRETCHED = (*_LOCATIONS, "scale", "rate", "unit")
+
+
+def is_location(field):
+    """Whether a field is a place on the axis of endowments."""
+    return _plain(field) in _LOCATIONS
+
+
+def _plain(field):
+    """The field's name in its own law: loc of laws_1_loc, edges of edges_3."""
+    return re.sub(r"_\d+$", "", re.sub(r"^(laws_\d+_)+", "", field))
 
 
 @dataclass(frozen=True)
@@ -26,14 +39,12 @@ class Parameter:
     field: str
     factor: bool = False
 
-    def applied(self, entries, values):
-        """`entries` (one group's, arrays of the batch's shape) with this parameter at `values`."""
-        names = [self.field] if self.field != "endowment" else [name for name in _STRETCHED if name in entries]
-        for name in names:
-            base = entries[name]
-            new = base * values if self.factor else jnp.broadcast_to(values, base.shape)
-            entries = entries | {name: new}
-        return entries
+    def applied(self, entries, values, law):
+        """`entries` (one group's, arrays of the batch's shape) with this parameter at `values`; `law` is any group's."""
+        if self.field == "endowment":
+            return entries | law.with_entries(entries).stretched(values).entries()
+        base = entries[self.field]
+        return entries | {self.field: base * values if self.factor else jnp.broadcast_to(values, base.shape)}
 
 
 def named_parameter(name, market) -> Parameter:
@@ -65,7 +76,7 @@ def refuse_overlaps(parameters):
     """MarketError when a parameter sets what one before it has set or stretched, which would then mean nothing."""
     for place, later in enumerate(parameters):
         for earlier in parameters[:place]:
-            same_field = earlier.field == later.field or (earlier.field == "endowment" and later.field in _STRETCHED)
+            same_field = earlier.field == later.field or (earlier.field == "endowment" and _plain(later.field) in _STRETCHED)
             same_group = earlier.group == later.group or None in (earlier.group, later.group)
             if same_field and same_group and not later.factor:
                 raise MarketError(f"{later.name} overrides {earlier.name}; vary one of them, or {later.name}.factor")
@@ -75,9 +86,10 @@ def group_entries(market) -> list:
     """One dictionary a group: its risk capacity, its count and the fields of its law."""
     rows = []
     for law, start, length in market.laws():
+        entries = law.entries()
         for k in range(length):
             own = {"risk_capacity": market.risk_capacity[start + k], "count": market.count[start + k]}
-            rows.append(own | {entry.name: getattr(law, entry.name)[k] for entry in fields(law)})
+            rows.append(own | {name: value[k] for name, value in entries.items()})
     return rows
 
 
@@ -106,15 +118,16 @@ def market_with(market, parameters, values) -> Market:
         {name: jnp.broadcast_to(entry, shape).astype(values.dtype) for name, entry in one.items()}
         for one in group_entries(market)
     ]
+    own = [law for law, _, length in market.laws() for _ in range(length)]
     for parameter, value in zip(parameters, values, strict=True):
         for place in range(len(groups)) if parameter.group is None else (parameter.group,):
             if parameter.group is not None or _has(groups[place], parameter.field):
-                groups[place] = parameter.applied(groups[place], value)
+                groups[place] = parameter.applied(groups[place], value, own[place])
     laws = []
     for law, start, length in market.laws():
         rows = groups[start : start + length]
-        laws.append(type(law)(**{f.name: jnp.stack([row[f.name] for row in rows]) for f in fields(law)}))
-    endowment = laws[0] if len(laws) == 1 else type(market.endowment)(tuple(laws))
+        laws.append(law.with_entries({name: jnp.stack([row[name] for row in rows]) for name in law.entries()}))
+    endowment = laws[0] if len(laws) == 1 else replace(market.endowment, laws=tuple(laws))
     capacity, count = (jnp.stack([row[name] for row in groups]) for name in ("risk_capacity", "count"))
     return Market(endowment, capacity, count, market.names)
 
@@ -125,9 +138,7 @@ def valid_market(market):
     good = np.sum(market.count, axis=0) >= 2
     for law, start, length in market.laws():
         rows = slice(start, start + length)
-        entries = {f.name: getattr(law, f.name) for f in fields(law)}
-        entries |= {"risk_capacity": market.risk_capacity[rows], "count": market.count[rows]}
-        good = good & np.all(valid_parameters(entries), axis=0)
+        good = good & complying(law, market.risk_capacity[rows], market.count[rows])
     return good
 
 

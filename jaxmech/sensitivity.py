@@ -17,7 +17,7 @@ from jaxmech.first_best import first_best_surplus
 from jaxmech.fixed_rule import fixed_rule_outcomes
 from jaxmech.market import MarketError, checked_market
 from jaxmech.named_outcomes import named_outcome, outcome_names, outcome_rows
-from jaxmech.parameters import LOCATIONS, every_parameter, market_with, present_values
+from jaxmech.parameters import every_parameter, is_location, market_with, present_values
 from jaxmech.solve import solve, weight_of
 
 STATUS = ("smooth", "kink", "end of range", "jump", "failed")
@@ -241,7 +241,7 @@ def _reported(sides, status, alpha):
 def _place_and_unit(market, alpha, parameters):
     values = np.asarray(present_values(market, parameters))
     width = np.asarray(market.endowment.width)
-    units = [width[p.group] if p.field in LOCATIONS else value for p, value in zip(parameters, values, strict=True)]
+    units = [width[p.group] if is_location(p.field) else value for p, value in zip(parameters, values, strict=True)]
     return np.concatenate([[alpha], values]).astype(values.dtype), np.asarray([1.0, *units], values.dtype)
 
 

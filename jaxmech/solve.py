@@ -32,8 +32,8 @@ def solve(market, alpha) -> Mechanism:
 
 @jax.jit
 def _solve(market, weight):
-    reached, solution = solve_within_budget(market.endowment, market.risk_capacity, market.count, weight)
-    return Mechanism(market, weight, reached, solution.eta, solution.ends, solution.error, solution.steps)
+    reached, solution = solve_within_budget(market.law, market.risk_capacity, market.count, weight)
+    return Mechanism(market, weight, reached, *solution)
 
 
 def solve_at_weight(market, weight, alpha=None) -> Mechanism:
@@ -53,8 +53,8 @@ def solve_at_weight(market, weight, alpha=None) -> Mechanism:
 
 @jax.jit
 def _solve_at_weight(market, weight, alpha):
-    solution = solve_multipliers(market.endowment, market.risk_capacity, market.count, weight)
-    return Mechanism(market, alpha, weight, solution.eta, solution.ends, solution.error, solution.steps)
+    solution = solve_multipliers(market.law, market.risk_capacity, market.count, weight)
+    return Mechanism(market, alpha, weight, *solution)
 
 
 def first_best(market) -> Mechanism:
@@ -77,7 +77,7 @@ def first_best(market) -> Mechanism:
 
 @jax.jit
 def _first_best(market):
-    law = market.endowment
+    law = market.law
     eta = neutral_type(law, market.risk_capacity, market.count)
     binding = jnp.where(eta < law.lower, law.lower, jnp.where(eta > law.upper, law.upper, eta))
     nothing = jnp.zeros_like(eta[0])

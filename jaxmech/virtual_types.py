@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmech.groups import mirrored
+from jaxmech.ironing import ironing, one_side
 
 
 class Branch(NamedTuple):
@@ -58,7 +59,7 @@ def expected_virtual_type(eta, ends, at_ends, law, weight):
     return centre + (eta - centre) * probability - shortfall[0] + shortfall[1], probability, centre
 
 
-def virtual_type(z, law, eta, ends, weight):
+def virtual_type(z, law, eta, ends, weight, bunching=None):
     """Virtual type V(z) of Lemma 3, corrected (erratum E1).
 
         V = clip(η, z − w (1 − F)/f, z + w F/f)
@@ -72,31 +73,50 @@ def virtual_type(z, law, eta, ends, weight):
       eta: η, shape (G,).
       ends: the pair (a, −b), shape (2, G).
       weight: effective revenue weight w in [0, 1].
+      bunching: where both sides are ironed; None for regular laws.
 
     Returns:
-      Shape of z; nondecreasing in z when the law is regular.
+      Shape of z; nondecreasing in z, where the law is not regular by ironing.
     """
     low, high = ends[0], -ends[1]
     z = jnp.where(z < law.lower, law.lower, jnp.where(z > law.upper, law.upper, z))
     buys, sells = z <= low, z >= high
-    buying = z + weight * law.cdf_ratio(jnp.where(buys, z, low))
-    selling = z - weight * law.survival_ratio(jnp.where(sells, z, high))
+    law, low_z, high_z = law.resolved(), jnp.where(buys, z, low), jnp.where(sells, z, high)
+    left, right = one_side(bunching, 0), one_side(bunching, 1)
+    buying = ironed_branch(law, low_z, z + weight * law.cdf_ratio(low_z), weight, left)
+    selling = -ironed_branch(law.reflected(), -high_z, weight * law.survival_ratio(high_z) - z, weight, right)
     capped = jnp.where(buys & (buying < eta), buying, eta)
     return jnp.where(sells & (selling > capped), selling, capped)
 
 
-def inverse_virtual_type(virtual, law, eta, ends, weight):
+def ironed_branch(law, z, raw, weight, bunching):
+    """ψ⁻ at z ironed; `raw` is ψ⁻ itself."""
+    pooled = ironing(law, weight, bunching)
+    return raw if pooled is None else pooled.value(z, raw)
+
+
+def inverse_virtual_type(virtual, law, eta, ends, weight, bunching=None):
     """The type z with V(z) = virtual; the nearest end of the support outside the range of V, a on the flat part.
 
     Exact also where the binding interval sits at an end of the support (no Condition 1). Derivatives of first order.
     """
-    below = _inverse_branch(law, jnp.where(virtual < eta, virtual, eta), ends[0], weight)
-    above = -_inverse_branch(law.reflected(), -jnp.where(virtual > eta, virtual, eta), ends[1], weight)
+    law = law.resolved()
+    below = _inverse_branch(law, jnp.where(virtual < eta, virtual, eta), ends[0], weight, one_side(bunching, 0))
+    above = -_inverse_branch(law.reflected(), -jnp.where(virtual > eta, virtual, eta), ends[1], weight, one_side(bunching, 1))
     return jnp.where(virtual > eta, above, below)
 
 
-def _inverse_branch(law, target, end, weight):
-    """z in [lower, end] with ψ⁻(z) = target, by bracketed Newton; one differentiable step from the root found."""
+def _inverse_branch(law, target, end, weight, bunching):
+    """z in [lower, end] with ψ⁻(z) = target, ironed where it must be; at a bunch's level its lower end."""
+    found, pooled = _regular_inverse(law, target, end, weight), ironing(law, weight, bunching)
+    if pooled is None:
+        return found
+    ironed = pooled.end(target, found)
+    return jnp.where(ironed < law.lower, law.lower, jnp.where(ironed > end, end, ironed))
+
+
+def _regular_inverse(law, target, end, weight):
+    """The same without ironing, by bracketed Newton; one differentiable step from the root found."""
     frozen = jax.lax.stop_gradient((law, target, end, weight))
 
     def step(state):

@@ -24,7 +24,7 @@ class Cells(NamedTuple):
     probability: np.ndarray  # of each cell
     moment: np.ndarray  # E[Z; cell]
     survival: np.ndarray  # ∫ (1 − F) over the cell
-    width: float
+    width: np.ndarray
     second_moment: float
 
 
@@ -34,14 +34,14 @@ class Answer(NamedTuple):
     efficiency: float
 
 
-def cells_of(law, count):
-    """Exact integrals over `count` cells of equal width, from the distribution function alone."""
+def cells_of(law, count, edges=None):
+    """Exact integrals over `count` cells of equal width, or between the given edges, from the distribution function."""
     lower, upper = law.support()
-    edges = np.linspace(lower, upper, count + 1)
-    width = (upper - lower) / count
+    width = np.full(count, (upper - lower) / count) if edges is None else np.diff(edges)
+    edges = np.linspace(lower, upper, count + 1) if edges is None else edges
     cdf = law.cdf(edges)
-    nodes = edges[:-1, None] + 0.5 * width * (_NODES + 1)
-    integral = 0.5 * width * law.cdf(nodes) @ _WEIGHTS
+    nodes = edges[:-1, None] + 0.5 * width[:, None] * (_NODES + 1)
+    integral = 0.5 * width * (law.cdf(nodes) @ _WEIGHTS)
     moment = np.diff(edges * cdf) - integral
     return Cells(np.diff(cdf), moment, width - integral, width, law.moment(2))
 
@@ -90,24 +90,29 @@ def additive_allocations(cells):
     return Allocations(weight, [interim(i) for i in range(len(cells))], centred)
 
 
-def optimum(traders, alpha, count, allocations=additive_allocations):
+def optimum(traders, alpha, count, allocations=additive_allocations, edges=None, budget=True):
     """max αR + (1 − α)A subject to (7)–(10) on a grid of `count` cells a trader.
+
+    The cells of a trader are equal in width unless `edges` gives him others: laws that jump need edges where they do.
+    Without `budget` (7) is left out.
 
     Columns of the program: X_1 … X_N, then for each trader E[X_i | cell] and the utility gain at the cell edges.
     """
-    cells, kappa = [cells_of(t.law, count) for t in traders], [t.risk_capacity for t in traders]
+    grids = [None] * len(traders) if edges is None else edges
+    cells = [cells_of(t.law, count, grid) for t, grid in zip(traders, grids, strict=True)]
+    kappa = [t.risk_capacity for t in traders]
     written = allocations(cells)
     size = len(traders) * len(written.weight)
     square = np.concatenate([written.weight / k for k in kappa] + [np.zeros(len(kappa) * (2 * count + 1))])
     revenue, efficiency = _linear_parts(cells, kappa, size)
     equal, below = _constraints(cells, kappa, written)
-    cone, offset = _budget_cone(revenue, square)
+    cone, offset = _budget_cone(revenue, square) if budget else (sp.csr_matrix((0, len(square))), np.zeros(0))
     rows = sp.vstack([equal, below, cone], format="csc")
     right = np.concatenate([np.zeros(equal.shape[0] + below.shape[0]), offset])
     kinds = [
         clarabel.ZeroConeT(equal.shape[0]),
         clarabel.NonnegativeConeT(below.shape[0]),
-        clarabel.SecondOrderConeT(len(offset)),
+        *([clarabel.SecondOrderConeT(len(offset))] if budget else []),
     ]
     x = _solve(sp.diags(square, format="csc"), -alpha * revenue - (1 - alpha) * efficiency, rows, right, kinds)
     cost = 0.5 * x @ (square * x)
@@ -147,7 +152,7 @@ def _constraints(cells, kappa, written):
     for i, (c, k) in enumerate(zip(cells, kappa, strict=True)):
         equal.append(rows(i, allocation=written.interim[i], interim=-sp.identity(count)))
         equal.append(rows(i, allocation=written.centred))
-        equal.append(rows(i, interim=c.width / k * sp.identity(count), gain=step))
+        equal.append(rows(i, interim=sp.diags(c.width / k), gain=step))
         below.append(rows(i, gain=-sp.identity(count + 1)))
         below.append(rows(i, interim=fall))
     equal.append(sum(rows(i, allocation=sp.identity(columns)) for i in range(n)))

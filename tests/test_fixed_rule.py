@@ -8,7 +8,7 @@ import pytest
 import jaxmech as jm
 from jaxmech.answers import answers
 from jaxmech.fixed_rule import fixed_rule_outcomes
-from jaxmech.parameters import LOCATIONS
+from jaxmech.parameters import is_location
 from markets import random_alphas, random_markets
 
 MARKETS, CHUNK = 10_000, 2500
@@ -109,7 +109,7 @@ def test_the_optimum_moves_with_every_parameter_as_if_its_rule_were_fixed():
         binding += int(np.sum(multiplier > 0))
         values, whole, fixed = entries(market), entries(whole), entries(fixed)
         for name, value in values.items():
-            unit = market.endowment.width if name in LOCATIONS else value
+            unit = market.endowment.width if is_location(name) else value
             error = np.abs(whole[name] - fixed[name]) * unit / ((1 + multiplier) * surplus)
             assert np.max(error) <= 1e-10, (name, start + int(np.argmax(np.max(error, axis=0))), np.max(error))
     assert binding > MARKETS / 20

@@ -82,6 +82,11 @@ class Beta(Law):
         total = self.a + self.b
         return self.width**2 * self.a * self.b / (total**2 * (total + 1))
 
+    def rules(self):
+        bounds = f"must be > 0 and at most {LARGEST_SHAPE:g}"
+        good = ((name, (shape > 0) & (shape <= LARGEST_SHAPE)) for name, shape in (("a", self.a), ("b", self.b)))
+        return [*((name, complies, bounds) for name, complies in good), *super().rules()]
+
     def reflected(self):
         return Beta(self.b, self.a, -self.upper, -self.lower)
 

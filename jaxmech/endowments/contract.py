@@ -10,11 +10,18 @@ Endowments z have shape (..., G) and broadcast against the fields. Everything is
 and in every field, ends of the support included.
 """
 
+from dataclasses import fields, replace
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+
+# Where a law that knows nothing better is cut: evenly, and towards the ends ever finer.
+_FINER = 3.0 ** -np.arange(1, 13) / 24
+_EVEN = np.sort(np.concatenate([np.linspace(0, 1, 25), _FINER, 1 - _FINER]))
+_STEPS = np.array([-20, -12, -8, -6, -4.5, -3, -1.5, 0, 1.5, 3, 4.5, 6, 8, 12, 20])
 
 
 class LeftTail(NamedTuple):
@@ -31,8 +38,12 @@ class Law:
     """Base of every endowment law: what follows from the six functions that a law writes itself.
 
     A law supplies fields `lower` and `upper`, and `log_pdf`, `score`, `prepare`, `squared_ratio_integral`,
-    `reflected` and `stretched`; `mean` and `variance` follow unless the law knows better.
+    `reflected` and `stretched`; `mean` and `variance` follow unless the law knows better. Laws without closed forms
+    inherit from `FromDensity` and write down their density alone.
     """
+
+    bunches = 4  # how many intervals may need ironing, at most
+    stacked_fields = ()  # fields that are lists of numbers: an axis of their own in front of the groups
 
     def log_pdf(self, z):
         """log f(z); z inside the support."""
@@ -57,6 +68,52 @@ class Law:
     def stretched(self, factor):
         """The law of factor·Z, factor > 0."""
         raise NotImplementedError
+
+    def resolved(self):
+        """The law in the form to compute with: itself, or its panels where nothing is known in closed form."""
+        return self
+
+    def landmarks(self):
+        """Points of the support, both ends included, between which the density is smooth and changes little."""
+        share = np.reshape(_EVEN, (-1,) + (1,) * jnp.ndim(self.width))
+        return self.lower * (1 - share) + self.upper * share
+
+    def jump_at(self, z):
+        """Where z is a point at which the density jumps, that point as the law moves it, and True; else z and False."""
+        return z, jnp.zeros(jnp.shape(z), bool)
+
+    def mapped(self, function):
+        """The law with function(name, number, listed) in place of each of its numbers; see `stacked_fields`.
+
+        Names are those of the fields, joined by underscores where laws hold laws, tuples or dictionaries.
+        """
+        return _mapped(self, "", False, function)
+
+    def entries(self) -> dict:
+        """The law's numbers by name, one for each group: what sweeps, derivatives and market files refer to.
+
+        Lists count from 0: masses_0, masses_1, …
+        """
+        found = {}
+
+        def note(name, value, listed):
+            found.update({f"{name}_{k}": row for k, row in enumerate(value)} if listed else {name: value})
+            return value
+
+        self.mapped(note)
+        return found
+
+    def with_entries(self, entries):
+        """The law with these numbers instead of its own, in the shape of `entries`."""
+
+        def new(name, value, listed):
+            return jnp.stack([entries[f"{name}_{k}"] for k in range(len(value))]) if listed else entries[name]
+
+        return self.mapped(new)
+
+    def rules(self):
+        """What its numbers, NumPy arrays, must be, beside finite: tuples (name, which comply, what it must be)."""
+        return [("lower", self.lower < self.upper, "must lie below upper")]
 
     def both_sides(self):
         """The law and its mirror image stacked: fields of shape (2, G, ...), row 0 the left side, row 1 the right."""
@@ -134,6 +191,27 @@ class Law:
         fields = jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(self)))
         uniform = jax.random.uniform(key, tuple(shape) + fields, dtype=jnp.result_type(float))
         return self.quantile(uniform)
+
+
+def around(peak, reach, lower, upper):
+    """Landmarks at growing distances from a peak of the density, in units of `reach`; and the ends of the support."""
+    steps = np.reshape(_STEPS, (-1,) + (1,) * jnp.ndim(lower + peak))
+    inside = jnp.clip(peak + reach * steps, lower, upper)
+    return jnp.concatenate([jnp.broadcast_to(lower, inside[:1].shape), inside, jnp.broadcast_to(upper, inside[:1].shape)])
+
+
+def _mapped(value, name, listed, function):
+    def inner(part, key, listed=False):
+        return _mapped(part, f"{name}_{key}" if name else str(key), listed, function)
+
+    if isinstance(value, Law):
+        numeric = [entry.name for entry in fields(value) if not entry.metadata.get("static")]
+        return replace(value, **{key: inner(getattr(value, key), key, key in value.stacked_fields) for key in numeric})
+    if isinstance(value, tuple) and not listed:
+        return tuple(inner(part, place) for place, part in enumerate(value))
+    if isinstance(value, dict):
+        return {key: inner(part, key) for key, part in value.items()}
+    return function(name, value, listed)
 
 
 @jax.custom_jvp

@@ -27,7 +27,7 @@ class SideBySide(Law):
         """The group axis, counted from the back: batch axes may follow it, the axis of the two sides precedes it."""
         return self.stacked - jnp.ndim(self.laws[0].lower)
 
-    def _columns(self, z):
+    def columns(self, z):
         """z (..., G, batch...) cut into the groups of each law."""
         sizes = [law.lower.shape[self._axis] for law in self.laws]
         shape = list(self.laws[0].lower.shape)
@@ -36,13 +36,14 @@ class SideBySide(Law):
         return jnp.split(z, np.cumsum(sizes)[:-1], axis=self._axis)
 
     def _each(self, method, z):
-        return self._join([getattr(law, method)(part) for law, part in zip(self.laws, self._columns(z), strict=True)])
+        return self.joined([getattr(law, method)(part) for law, part in zip(self.laws, self.columns(z), strict=True)])
 
-    def _join(self, parts):
+    def joined(self, parts):
+        """What was computed of each law put together again."""
         return jnp.concatenate(parts, axis=self._axis)
 
     def _field(self, name):
-        return self._join([getattr(law, name) for law in self.laws])
+        return self.joined([getattr(law, name) for law in self.laws])
 
     lower = property(lambda self: self._field("lower"))
     upper = property(lambda self: self._field("upper"))
@@ -60,14 +61,14 @@ class SideBySide(Law):
 
     def sample(self, key, shape=()):
         keys = jax.random.split(key, len(self.laws))
-        return self._join([law.sample(key, shape) for law, key in zip(self.laws, keys, strict=True)])
+        return self.joined([law.sample(key, shape) for law, key in zip(self.laws, keys, strict=True)])
 
     def prepare(self):
         functions = [law.prepare() for law in self.laws]
 
         def left_tail(z):
-            tails = [function(part) for function, part in zip(functions, self._columns(z), strict=True)]
-            return LeftTail(*(self._join(parts) for parts in zip(*tails, strict=True)))
+            tails = [function(part) for function, part in zip(functions, self.columns(z), strict=True)]
+            return LeftTail(*(self.joined(parts) for parts in zip(*tails, strict=True)))
 
         return left_tail
 
@@ -76,6 +77,13 @@ class SideBySide(Law):
 
     def both_sides(self):
         return SideBySide(tuple(law.both_sides() for law in self.laws), stacked=True)
+
+    def jump_at(self, z):
+        each = [law.jump_at(part) for law, part in zip(self.laws, self.columns(z), strict=True)]
+        return tuple(self.joined(parts) for parts in zip(*each, strict=True))
+
+    def resolved(self):
+        return SideBySide(tuple(law.resolved() for law in self.laws), self.stacked)
 
     def stretched(self, factor):
         raise TypeError("stretch each law before placing it in a market")

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import erfcx
 
-from jaxmech.endowments.contract import Law, LeftTail
+from jaxmech.endowments.contract import Law, LeftTail, around
 from jaxmech.endowments.draws import truncated_normal_sample
 from jaxmech.pytrees import pytree
 
@@ -101,6 +101,14 @@ class TruncatedNormal(Law):
         return self.scale**2 * height * _squared_mills_integral(at, lower, near)
 
     sample = truncated_normal_sample
+
+    def landmarks(self):
+        peak = jnp.clip(self.loc, self.lower, self.upper)
+        reach = self.scale / jnp.maximum(1.0, jnp.abs(peak - self.loc) / self.scale)
+        return around(peak, reach, self.lower, self.upper)
+
+    def rules(self):
+        return [("scale", self.scale > 0, "must be > 0"), *super().rules()]
 
     def reflected(self):
         return TruncatedNormal(-self.loc, self.scale, -self.upper, -self.lower)

@@ -40,6 +40,9 @@ class Uniform(Law):
     def sample(self, key, shape=()):
         return self.lower + self.width * uniform_draws(self, key, shape)
 
+    def landmarks(self):
+        return jnp.stack(jnp.broadcast_arrays(self.lower, self.upper))
+
     def reflected(self):
         return Uniform(-self.upper, -self.lower)
 

@@ -4,7 +4,6 @@ First w* of every market, then everything at every point at w = max(α, w*): an 
 the last axis. Lanes are independent, so one pull-back of ones gives every point its own derivatives.
 """
 
-from dataclasses import fields
 from functools import partial
 
 import jax
@@ -99,9 +98,8 @@ def _rows_by_field(market):
     nothing = jnp.full_like(market.risk_capacity, jnp.nan)
     rows = {"risk_capacity": market.risk_capacity, "count": market.count}
     for law, start, length in market.laws():
-        for entry in fields(law):
-            here = rows.get(entry.name, nothing)
-            rows[entry.name] = here.at[start : start + length].set(getattr(law, entry.name))
+        for name, own in law.entries().items():
+            rows[name] = rows.get(name, nothing).at[start : start + length].set(own)
     return rows
 
 

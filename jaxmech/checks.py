@@ -1,0 +1,103 @@
+"""What the numbers of a market must be, before anything is compiled; and the same rules as data, for sweeps."""
+
+from dataclasses import fields
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.endowments import Numerical
+from jaxmech.endowments.numerical import resolved_to
+from jaxmech.tables import MarketError
+
+
+def one_entry_a_group(block, called):
+    """(law, risk capacity, count, groups) of Traders, their numbers broadcast to the groups; lists keep their axis."""
+    shapes = {}
+
+    def number(name, value, listed=False):
+        try:
+            array = jnp.asarray({} if isinstance(value, str) else value, jnp.result_type(float))
+        except (TypeError, ValueError):
+            raise MarketError(f"{name} of {called} is {value!r}; give a number or an array of numbers") from None
+        if listed and array.ndim < 1:
+            raise MarketError(f"{name} of {called} is {value!r}; give a list of numbers")
+        array = array[:, None] if listed and array.ndim == 1 else array
+        shapes[name] = array.shape[listed:]
+        return array
+
+    law = block.endowment.mapped(number)
+    capacity, count = number("risk_capacity", block.risk_capacity), number("count", block.count)
+    try:
+        shape = jnp.broadcast_shapes((1,), *shapes.values())
+    except ValueError:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise MarketError(f"shapes of {called} do not fit together: {listed}; use scalars or (groups,)") from None
+    if len(shape) > 1:
+        raise MarketError(f"{called}: fields have shape {shape}; use scalars or (groups,) and batch with vmap or sweep")
+
+    def filled(name, array, listed=False):
+        return jnp.broadcast_to(array, array.shape[:listed] + shape)
+
+    return law.mapped(filled), filled("", capacity), filled("", count), shape[0]
+
+
+def check_numbers(law, capacity, count, called):
+    """MarketError for numbers that traders cannot have; nothing is said of traced ones."""
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((law, capacity, count))):
+        return
+    law, numbers = jax.tree.map(np.asarray, law), {}
+    law.mapped(lambda name, value, listed: numbers.setdefault(name, value))
+    numbers |= {"risk_capacity": np.asarray(capacity), "count": np.asarray(count)}
+    for name, value in numbers.items():
+        _refuse(name, value, np.isfinite(value), "must be a finite number", called)
+    try:
+        rules = law.rules()
+    except ValueError:
+        shapes = ", ".join(f"{entry.name} {np.shape(getattr(law, entry.name))}" for entry in fields(law))
+        raise MarketError(f"endowment of {called}: lengths do not fit together: {shapes}") from None
+    for name, good, remedy in [*rules, *_trader_rules(numbers["risk_capacity"], numbers["count"])]:
+        upper = f" (upper is {law.upper[np.argmin(good)]:g})" if name == "lower" else ""
+        _refuse(name, numbers[name], good, remedy, called, upper)
+
+
+def _trader_rules(capacity, count):
+    return [
+        ("risk_capacity", capacity > 0, "must be > 0"),
+        ("count", (count >= 1) & (count == np.round(count)), "must be a whole number ≥ 1"),
+    ]
+
+
+def _refuse(name, values, good, remedy, called, extra=""):
+    if np.all(good):
+        return
+    place = np.unravel_index(np.argmin(good), np.shape(good))
+    which = f"{called}, group {place[-1] + 1}" if np.shape(good)[-1] > 1 else called
+    entry = f" (number {place[0] + 1} of them)" if len(place) > 1 else ""
+    raise MarketError(f"{name} of {which} is {values[place]:g}{entry}{extra}; it {remedy}")
+
+
+def check_resolution(law, called):
+    """MarketError for a density that the polynomials of a numerical law miss."""
+    if not isinstance(law, Numerical) or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(law)):
+        return
+    missed = np.nan_to_num(np.asarray(_resolution_error(law)), nan=np.inf)
+    if np.any(missed > resolved_to(missed.dtype)):
+        raise MarketError(
+            f"endowment of {called}: its density is not resolved, polynomials miss {np.max(missed):.0e} of the probability; "
+            "name its kinks and jumps, cut the support where the density is next to nothing, or use a Histogram"
+        )
+
+
+@jax.jit
+def _resolution_error(law):
+    return law.panels().resolution_error
+
+
+def complying(law, capacity, count):
+    """Which lanes of a batch, NumPy arrays with groups first, obey the rules."""
+    leaves = (*jax.tree.leaves(law), capacity, count)
+    rules = [np.isfinite(leaf) for leaf in leaves]
+    rules += [good for _, good, _ in [*law.rules(), *_trader_rules(capacity, count)]]
+    batch = np.ndim(capacity) - 1
+    return np.all([np.all(good, axis=tuple(range(np.ndim(good) - batch))) for good in rules], axis=0)

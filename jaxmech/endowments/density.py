@@ -1,0 +1,58 @@
+"""A law by its density: any positive function that JAX can differentiate."""
+
+from collections.abc import Callable
+from dataclasses import field, replace
+
+import jax
+import jax.numpy as jnp
+
+from jaxmech.endowments.numerical import Numerical, log_pdf_of, panels_of
+from jaxmech.pytrees import pytree
+
+
+@pytree
+class Density(Numerical):
+    """Law on [lower, upper] whose density is proportional to exp(log_density(z, parameters)).
+
+    Args:
+      log_density: function of z, shape (..., groups), and of the parameters, that JAX can trace; finite on the support,
+        smooth but at the kinks. Define it once: another function object compiles anew.
+      parameters: dictionary of scalars or (groups,) arrays, handed to log_density; their names appear in sweeps and
+        derivatives as parameters_NAME.
+      lower, upper: ends of the support, lower < upper.
+      kinks: points where the density jumps or has a corner, shape (kinks,) or (kinks, groups).
+      unit: z is divided by it before log_density sees it: what stretching the law changes.
+
+    `Market.of` refuses a density that its polynomials miss by more than 1e-9 in probability.
+    """
+
+    log_density: Callable = field(metadata={"static": True})
+    parameters: dict
+    lower: jax.Array
+    upper: jax.Array
+    kinks: jax.Array = ()
+    unit: jax.Array = 1.0
+
+    stacked_fields = ("kinks",)
+    bunches = property(lambda self: 8 + 2 * len(self.kinks))
+
+    def _of(self, z):
+        return self.log_density(z / self.unit, self.parameters)
+
+    def panels(self):
+        return panels_of(self._of, self.landmarks(), self.bunches)
+
+    def log_pdf(self, z):
+        return log_pdf_of(self._of, self.landmarks(), z)
+
+    def landmarks(self):
+        cuts = super().landmarks()
+        inside = [jnp.clip(kink, self.lower, self.upper)[None] for kink in self.kinks]
+        return jnp.sort(jnp.concatenate([cuts, *inside]), axis=0) if inside else cuts
+
+    def rules(self):
+        return [*super().rules(), ("unit", self.unit > 0, "must be > 0")]
+
+    def stretched(self, factor):
+        scaled = {name: factor * getattr(self, name) for name in ("lower", "upper", "unit")}
+        return replace(self, kinks=jax.tree.map(lambda kink: factor * kink, self.kinks), **scaled)

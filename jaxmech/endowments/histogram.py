@@ -1,0 +1,102 @@
+"""Endowments as data show them: histograms, and densities along straight lines."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxmech.endowments.numerical import NODES, Numerical
+from jaxmech.endowments.panels import Panels, rule_of
+from jaxmech.pytrees import pytree
+
+_PIECES = 4  # panels between two knots: 1/f is no polynomial where f changes by a large factor
+_LARGEST_FACTOR = 4096.0
+
+
+@pytree
+class Histogram(Numerical):
+    """Law with a constant density on each bin. The density jumps, so it is irregular: see the ironing of `mechanism`.
+
+    Args:
+      edges: of the bins, rising, units of the asset, shape (bins + 1,) or (bins + 1, groups).
+      masses: of the bins, > 0, shape (bins,) or (bins, groups); divided by their sum.
+    """
+
+    edges: jax.Array
+    masses: jax.Array
+
+    stacked_fields = ("edges", "masses")
+    bunches = property(lambda self: len(self.masses))
+    lower = property(lambda self: self.edges[0])
+    upper = property(lambda self: self.edges[-1])
+
+    def panels(self):
+        density = self.masses / jnp.sum(self.masses, axis=0) / jnp.diff(self.edges, axis=0)
+        # Three nodes: F²/f is a square on each bin.
+        return Panels(self.edges, jnp.broadcast_to(density[:, None], (len(density), 3, *density.shape[1:])), self.bunches)
+
+    def landmarks(self):
+        return self.edges
+
+    def rules(self):
+        return [
+            ("edges", self.edges[:-1] < self.edges[1:], "must rise from bin to bin"),
+            ("masses", self.masses > 0, "must be > 0; merge an empty bin with its neighbour, as from_samples does"),
+        ]
+
+    def stretched(self, factor):
+        return Histogram(factor * self.edges, self.masses)
+
+
+@pytree
+class PiecewiseLinear(Numerical):
+    """Law with a continuous density that is a straight line between knots.
+
+    Args:
+      knots: rising, units of the asset, shape (knots,) or (knots, groups); the first and the last are the support's.
+      heights: of the density there up to a common factor, ≥ 0, and > 0 but at the ends; the shape of `knots`.
+    """
+
+    knots: jax.Array
+    heights: jax.Array
+
+    stacked_fields = ("knots", "heights")
+    bunches = property(lambda self: 2 * len(self.knots))
+    lower = property(lambda self: self.knots[0])
+    upper = property(lambda self: self.knots[-1])
+
+    def panels(self):
+        left, right, width = self.heights[:-1], self.heights[1:], jnp.diff(self.knots, axis=0)
+        part = self._cut_places()
+        cuts = jnp.concatenate([(self.knots[:-1] + part * width).swapaxes(0, 1).reshape(-1, *left.shape[1:])])
+        cuts = jnp.concatenate([cuts, self.knots[-1:]])
+        ends = jnp.concatenate([part, jnp.ones_like(part[:1])])
+        nodes = 0.5 * (1 + jnp.asarray(rule_of(NODES).nodes, left.dtype)).reshape((-1,) + (1,) * (left.ndim + 1))
+        place = ends[:-1] + nodes * jnp.diff(ends, axis=0)  # (nodes, pieces, knots − 1, ...)
+        values = jnp.moveaxis(left + place * (right - left), (2, 1, 0), (0, 1, 2))
+        mass = 0.5 * jnp.sum((left + right) * width, axis=0)
+        return Panels(cuts, values.reshape(-1, NODES, *left.shape[1:]) / mass, self.bunches)
+
+    def _cut_places(self):
+        """Where between its knots each piece is cut, (pieces, knots − 1, ...): at heights in geometric progression."""
+        left, right = self.heights[:-1], self.heights[1:]
+        low, high = jnp.minimum(left, right), jnp.maximum(left, right)
+        rise = jnp.log(jnp.maximum(high, 1e-300) / jnp.maximum(low, high / _LARGEST_FACTOR + 1e-300))
+        share = jnp.arange(_PIECES).reshape((-1,) + (1,) * left.ndim) / _PIECES
+        steep = rise > 1e-3
+        safe = jnp.where(steep, rise, 1.0)
+        from_low = jnp.where(steep, jnp.expm1(safe * share) / jnp.expm1(safe), share)
+        to_high = jnp.where(steep, jnp.expm1(safe * (1 - share)) / jnp.expm1(safe), 1 - share)
+        return jax.lax.stop_gradient(jnp.where(left <= right, from_low, 1 - to_high))
+
+    def landmarks(self):
+        return self.panels().cuts
+
+    def rules(self):
+        return [
+            ("knots", self.knots[:-1] < self.knots[1:], "must rise"),
+            ("heights", self.heights >= 0, "must be ≥ 0"),
+            ("heights", self.heights[1:-1] > 0, "must be > 0 between the ends"),
+            ("heights", self.heights[:-1] + self.heights[1:] > 0, "must not be 0 twice running"),
+        ]
+
+    def stretched(self, factor):
+        return PiecewiseLinear(factor * self.knots, self.heights)

@@ -1,0 +1,36 @@
+"""Kumaraswamy's law: a beta law's shapes with a distribution function in closed form."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxmech.endowments.numerical import FromDensity
+from jaxmech.pytrees import pytree
+
+LARGEST_SHAPE = 100.0
+
+
+@pytree
+class Kumaraswamy(FromDensity):
+    """Kumaraswamy's law on [lower, upper]: F = 1 − (1 − x^a)^b, x = (z − lower)/(upper − lower).
+
+    Args:
+      a, b: shapes, from 1 to 100.
+      lower, upper: ends of the support, lower < upper. All four are scalars or (groups,) arrays.
+    """
+
+    a: jax.Array
+    b: jax.Array
+    lower: jax.Array
+    upper: jax.Array
+
+    def log_density(self, z):
+        x = jnp.maximum(z - self.lower, 1e-15 * self.width) / self.width
+        rest = jnp.maximum(-jnp.expm1(self.a * jnp.log(x)), 1e-15)
+        return (self.a - 1) * jnp.log(x) + (self.b - 1) * jnp.log(rest)
+
+    def rules(self):
+        shapes = [(name, (one >= 1) & (one <= LARGEST_SHAPE)) for name, one in (("a", self.a), ("b", self.b))]
+        return [*super().rules(), *((name, good, "must lie between 1 and 100") for name, good in shapes)]
+
+    def stretched(self, factor):
+        return Kumaraswamy(self.a, self.b, factor * self.lower, factor * self.upper)

@@ -1,0 +1,102 @@
+"""Laws around a mode that fall off in units of a scale, cut to a support: Laplace, logistic, Student."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+
+from jaxmech.endowments.contract import around
+from jaxmech.endowments.numerical import FromDensity
+from jaxmech.pytrees import pytree
+
+
+class LocationScale(FromDensity):
+    """Base of the laws with fields loc, scale, lower and upper and a density of |z − loc|/scale."""
+
+    def log_density_of_distance(self, x):
+        """log f up to a constant; x ≥ 0, in scales."""
+        raise NotImplementedError
+
+    def log_density(self, z):
+        # Measured from the most likely type of the support, lest everything underflow where the mode is far outside.
+        peak = jnp.clip(self.loc, self.lower, self.upper)
+        at, top = (self.log_density_of_distance(jnp.abs(one - self.loc) / self.scale) for one in (z, peak))
+        return at - top
+
+    def landmarks(self):
+        peak = jnp.clip(self.loc, self.lower, self.upper)
+        near = around(peak, self.scale, self.lower, self.upper)
+        return jnp.sort(jnp.concatenate([super().landmarks(), near]), axis=0)
+
+    def rules(self):
+        return [("scale", self.scale > 0, "must be > 0"), *super().rules()]
+
+    def stretched(self, factor):
+        return replace(self, **{name: factor * getattr(self, name) for name in ("loc", "scale", "lower", "upper")})
+
+
+@pytree
+class TruncatedLaplace(LocationScale):
+    """Laplace law cut to [lower, upper]; its density is ∝ exp(−|z − loc|/scale), with a kink at loc.
+
+    Args:
+      loc: mode of the law before it is cut, units of the asset; may lie outside the support.
+      scale: distance over which the density falls by a factor e, > 0.
+      lower, upper: ends of the support, lower < upper. All four are scalars or (groups,) arrays.
+    """
+
+    loc: jax.Array
+    scale: jax.Array
+    lower: jax.Array
+    upper: jax.Array
+
+    def log_density_of_distance(self, x):
+        return -x
+
+
+@pytree
+class TruncatedLogistic(LocationScale):
+    """Logistic law cut to [lower, upper]; its density is ∝ 1/cosh²((z − loc)/(2 scale)).
+
+    Args:
+      loc: mode of the law before it is cut, units of the asset; may lie outside the support.
+      scale: > 0, its standard deviation is π scale/√3 before it is cut.
+      lower, upper: ends of the support, lower < upper. All four are scalars or (groups,) arrays.
+    """
+
+    loc: jax.Array
+    scale: jax.Array
+    lower: jax.Array
+    upper: jax.Array
+
+    def log_density_of_distance(self, x):
+        return -x - 2 * jnp.log1p(jnp.exp(-x))
+
+
+@pytree
+class TruncatedStudent(LocationScale):
+    """Student's t law cut to [lower, upper]; heavy tails, so F/f need not rise: irregular on wide supports.
+
+    Args:
+      loc: mode of the law before it is cut, units of the asset; may lie outside the support.
+      scale: > 0.
+      freedom: degrees of freedom ν > 0; its density is ∝ (1 + x²/ν)^(−(ν + 1)/2), x = (z − loc)/scale.
+      lower, upper: ends of the support, lower < upper. All five are scalars or (groups,) arrays.
+    """
+
+    loc: jax.Array
+    scale: jax.Array
+    freedom: jax.Array
+    lower: jax.Array
+    upper: jax.Array
+
+    def log_density_of_distance(self, x):
+        return -0.5 * (self.freedom + 1) * jnp.log1p(x**2 / self.freedom)
+
+    def landmarks(self):
+        narrow = around(self.loc, self.scale * jnp.minimum(0.5, jnp.sqrt(self.freedom)), self.lower, self.upper)
+        wide = around(self.loc, 16 * self.scale, self.lower, self.upper)
+        return jnp.sort(jnp.concatenate([super().landmarks(), narrow, wide]), axis=0)
+
+    def rules(self):
+        return [("freedom", self.freedom > 0, "must be > 0"), *super().rules()]

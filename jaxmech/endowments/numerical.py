@@ -1,0 +1,92 @@
+"""Laws without closed forms: everything follows from a density, by polynomials on panels.
+
+A law of this kind is one small file: fields, `log_density`, and `landmarks` where it has kinks or narrow places.
+"""
+
+import jax.numpy as jnp
+
+from jaxmech.endowments.contract import Law
+from jaxmech.endowments.panels import Panels, rule_of
+
+NODES = 16  # of each panel
+
+
+def resolved_to(dtype):
+    """Probability that the polynomials of a law may miss: 1e-9 in float64."""
+    return max(1e-9, 100 * float(jnp.finfo(dtype).eps))
+
+
+class Numerical(Law):
+    """Base of the laws that compute by `panels`, a piecewise polynomial of their density."""
+
+    def panels(self) -> Panels:
+        """The law as polynomials between its landmarks."""
+        raise NotImplementedError
+
+    def resolved(self):
+        return self.panels()
+
+    def log_pdf(self, z):
+        return self.panels().log_pdf(z)
+
+    def score(self, z):
+        return self.panels().score(z)
+
+    def prepare(self):
+        return self.panels().prepare()
+
+    def squared_ratio_integral(self, z):
+        return self.panels().squared_ratio_integral(z)
+
+    def reflected(self):
+        return self.panels().reflected()
+
+    def both_sides(self):
+        return self.panels().both_sides()
+
+    def jump_at(self, z):
+        return self.panels().jump_at(z)
+
+    def quantile(self, probability):
+        return self.panels().quantile(probability)
+
+    def sample(self, key, shape=()):
+        return self.panels().sample(key, shape)
+
+    mean = property(lambda self: self.panels().mean)
+    variance = property(lambda self: self.panels().variance)
+
+
+class FromDensity(Numerical):
+    """Base of the laws that write down `log_density`, and `lower` and `upper` among their fields."""
+
+    def log_density(self, z):
+        """log f(z) up to a constant; z inside the support, shape (..., G)."""
+        raise NotImplementedError
+
+    def panels(self) -> Panels:
+        return panels_of(self.log_density, self.landmarks(), self.bunches)
+
+    def log_pdf(self, z):
+        return log_pdf_of(self.log_density, self.landmarks(), z)
+
+
+def panels_of(log_density, cuts, bunches) -> Panels:
+    """The law whose density is proportional to exp(log_density), with panels between the cuts, (n, G, ...)."""
+    return Panels(cuts, _scaled(log_density, cuts)[0], bunches)
+
+
+def log_pdf_of(log_density, cuts, z):
+    """log f(z) of that law."""
+    return log_density(z) - _scaled(log_density, cuts)[1]
+
+
+def _scaled(log_density, cuts):
+    """Density at the nodes, and the logarithm of ∫ exp(log_density)."""
+    shell = Panels(cuts, jnp.ones((cuts.shape[0] - 1, NODES, *cuts.shape[1:]), cuts.dtype))
+    log_values = log_density(shell.nodes) + jnp.zeros_like(shell.values)
+    top = jnp.max(log_values, axis=(0, 1))
+    values = jnp.exp(log_values - top)
+    half = 0.5 * jnp.diff(cuts, axis=0)
+    mass = jnp.einsum("p...,j,pj...->...", half, jnp.asarray(rule_of(NODES).weights, cuts.dtype), values)
+    return values / mass, top + jnp.log(mass)

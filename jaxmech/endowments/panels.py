@@ -1,0 +1,272 @@
+"""Laws given by the values of their density: polynomials on panels.
+
+The support is cut into panels; on each the density is the polynomial through its values at Gauss–Legendre nodes, and
+F, its integrals, F/f and F²/f are integrals of Legendre series. At the cuts the density may jump. Everything is summed
+from the lower end of the support, so that left tails keep their digits; the mirror image does the same for right tails.
+"""
+
+import math
+from dataclasses import field
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.endowments.contract import Law, LeftTail, quantile
+from jaxmech.endowments.search import count_below, pick
+from jaxmech.pytrees import pytree
+
+# The density may differ from the panel's largest by this factor before rounding takes over.
+_RANGE = 1e-14
+
+
+class Rule(NamedTuple):
+    """Gauss–Legendre nodes on [−1, 1] and what goes with them, for polynomials through n of them."""
+
+    nodes: np.ndarray  # (n,)
+    weights: np.ndarray  # (n,)
+    series: np.ndarray  # (n, n): from values at the nodes to coefficients of Legendre polynomials
+    integral: np.ndarray  # (n, n): from values at the nodes to integrals from −1 to the nodes
+
+
+def rule_of(count) -> Rule:
+    """The Gauss–Legendre rule with that many nodes."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    degrees = np.arange(count)
+    values = np.polynomial.legendre.legvander(nodes, count - 1)
+    series = (degrees[:, None] + 0.5) * (values * weights[:, None]).T
+    antiderivatives = np.stack([np.polynomial.legendre.legint(row, lbnd=-1) for row in np.eye(count)])
+    return Rule(nodes, weights, series, np.polynomial.legendre.legval(nodes, antiderivatives.T).T @ series)
+
+
+def legendre(t, count):
+    """P_0, …, P_{count − 1} at t."""
+    values = [jnp.ones_like(t), t]
+    for k in range(1, count - 1):
+        values.append(((2 * k + 1) * t * values[k] - k * values[k - 1]) / (k + 1))
+    return values[:count]
+
+
+def integrated(basis, first):
+    """∫_{−1}^t of each polynomial but the last one, from (P_{k+1} − P_{k−1})/(2k + 1); again and again."""
+    return [first] + [(basis[k + 1] - basis[k - 1]) / (2 * k + 1) for k in range(1, len(basis) - 1)]
+
+
+class Cuts(NamedTuple):
+    """What is known at the cuts, (panels + 1, ...), and inside panels, (panels, nodes, ...)."""
+
+    half: jax.Array  # half the width of the panels, (panels, ...)
+    cdf: jax.Array  # F at the cuts
+    first: jax.Array  # ∫F
+    second: jax.Array  # ∫∫F
+    ratio_integral: jax.Array  # ∫F/f
+    square_integral: jax.Array  # ∫F²/f
+    density: jax.Array  # coefficients of f, (panels, nodes, ...)
+    ratio: jax.Array  # of F/f
+    square: jax.Array  # of F²/f
+    node_cdf: jax.Array  # F at the nodes
+
+
+@pytree
+class Panels(Law):
+    """Law with a piecewise polynomial density. Made by the laws that have no closed form.
+
+    Args:
+      cuts: ends of the panels, nondecreasing, shape (panels + 1, G, ...); the first and the last are the support's.
+      values: density at the Gauss–Legendre nodes of each panel, > 0, shape (panels, nodes, G, ...).
+      bunches: how many intervals may need ironing, at most.
+    """
+
+    cuts: jax.Array
+    values: jax.Array
+    bunches: int = field(default=4, metadata={"static": True})
+
+    lower = property(lambda self: self.cuts[0])
+    upper = property(lambda self: self.cuts[-1])
+
+    @property
+    def rule(self) -> Rule:
+        """The nodes of a panel."""
+        return rule_of(self.values.shape[1])
+
+    @property
+    def nodes(self):
+        """Types at the nodes, shape of `values`."""
+        middle, half = 0.5 * (self.cuts[1:] + self.cuts[:-1]), 0.5 * jnp.diff(self.cuts, axis=0)
+        return middle[:, None] + half[:, None] * self.column(self.rule.nodes)
+
+    def column(self, numbers):
+        """One number a node, to broadcast against `values`."""
+        return jnp.asarray(numbers, self.values.dtype).reshape((1, -1) + (1,) * (self.values.ndim - 2))
+
+    def tabulated(self) -> Cuts:
+        """All that does not depend on z."""
+        rule, half, values = self.rule, 0.5 * jnp.diff(self.cuts, axis=0), self.values
+
+        def integral(of, power=0):
+            """half^(power + 1) ∫ (1 − t)^power/power! of it, over each panel."""
+            weights = rule.weights * (1 - rule.nodes) ** power / math.factorial(power)
+            return half ** (power + 1) * jnp.sum(self.column(weights) * of, axis=1)
+
+        def summed(pieces):
+            return jnp.concatenate([jnp.zeros_like(half[:1]), jnp.cumsum(pieces, axis=0)])
+
+        def series(of):
+            return jnp.einsum("kj,pj...->pk...", rule.series, of, precision="highest")
+
+        width = 2 * half
+        cdf = summed(integral(values))
+        first = summed(cdf[:-1] * width + integral(values, 1))
+        second = summed(first[:-1] * width + cdf[:-1] * width**2 / 2 + integral(values, 2))
+        inside = half[:, None] * jnp.einsum("kj,pj...->pk...", rule.integral, values, precision="highest")
+        node_cdf = cdf[:-1, None] + jnp.where(inside > 0, inside, 0.0)
+        ratio = node_cdf / values
+        square = node_cdf * ratio
+        return Cuts(
+            half,
+            cdf,
+            first,
+            second,
+            summed(integral(ratio)),
+            summed(integral(square)),
+            series(values),
+            series(ratio),
+            series(square),
+            node_cdf,
+        )
+
+    def place(self, z):
+        """The panel of each z, shape (m, ...), the right one at a cut, and where in it, from −1 to 1."""
+        panel = count_below(self.cuts[1:-1], z, strictly=False) if self.cuts.shape[0] > 2 else jnp.zeros(z.shape, int)
+        start, stop = pick(self.cuts, panel), pick(self.cuts, panel + 1)
+        wide = stop > start
+        t = jnp.where(wide, (2 * z - start - stop) / jnp.where(wide, stop - start, 1.0), 0.0)
+        return panel, jnp.where(t < -1, -1.0, jnp.where(t > 1, 1.0, t))
+
+    def rows(self, z):
+        """z, which broadcasts against the fields, as (m, ...), and the shape to give back."""
+        z = jnp.broadcast_to(z, jnp.broadcast_shapes(jnp.shape(z), self.lower.shape))
+        return z.reshape((-1, *self.lower.shape)), z.shape
+
+    def prepare(self):
+        table = self.tabulated()
+
+        def left_tail(z):
+            z, shape = self.rows(z)
+            tail, *_ = tail_at(table, *self.place(z))
+            return LeftTail(*(part.reshape(shape) for part in tail))
+
+        return left_tail
+
+    def log_pdf(self, z):
+        z, shape = self.rows(z)
+        panel, t = self.place(z)
+        coefficients = _coefficients(self.tabulated().density, panel)
+        return jnp.log(_positive(_dot(coefficients, legendre(t, self.values.shape[1])), coefficients)).reshape(shape)
+
+    def score(self, z):
+        z, shape = self.rows(z)
+        _, density, slope = tail_at(self.tabulated(), *self.place(z))
+        return (slope / density).reshape(shape)
+
+    def jump_at(self, z):
+        if self.cuts.shape[0] == 2:
+            return z, jnp.zeros(jnp.shape(z), bool)
+        z, shape = self.rows(z)
+        table, (panel, _) = self.tabulated(), self.place(z)
+        cut, one = pick(self.cuts, panel), jnp.ones_like(z)
+        before, after = (
+            tail_at(table, jnp.maximum(panel + step, 0), place)[1] for step, place in ((-1, one), (0, -one))
+        )
+        jumps = (cut == z) & (panel > 0) & (jnp.abs(after - before) > 1e-9 * (after + before))
+        return jnp.where(jumps, cut, z).reshape(shape), jumps.reshape(shape)
+
+    def squared_ratio_integral(self, z):
+        return self._integral_to(z, "square_integral", "square")
+
+    def ratio_integral(self, z):
+        """∫_l^z F/f; units of the asset squared."""
+        return self._integral_to(z, "ratio_integral", "ratio")
+
+    def _integral_to(self, z, at_cuts, inside):
+        z, shape = self.rows(z)
+        table, (panel, t) = self.tabulated(), self.place(z)
+        basis = integrated(legendre(t, self.values.shape[1] + 1), t + 1)
+        rest = pick(table.half, panel) * _dot(_coefficients(getattr(table, inside), panel), basis)
+        return (pick(getattr(table, at_cuts), panel) + rest).reshape(shape)
+
+    @property
+    def resolution_error(self):
+        """What the last two terms of all panels' series weigh: about the probability that the polynomials miss."""
+        last = jnp.sum(jnp.abs(self.tabulated().density[:, -2:]), axis=1)
+        return jnp.sum(jnp.diff(self.cuts, axis=0) * last, axis=0)
+
+    @property
+    def mean(self):
+        return self._expected(self.nodes)
+
+    @property
+    def variance(self):
+        return self._expected((self.nodes - self.mean) ** 2)
+
+    def _expected(self, of):
+        half = 0.5 * jnp.diff(self.cuts, axis=0)[:, None]
+        return jnp.sum(half * self.column(self.rule.weights) * self.values * of, axis=(0, 1))
+
+    def reflected(self):
+        return Panels(-self.cuts[::-1], self.values[::-1, ::-1], self.bunches)
+
+    def both_sides(self):
+        mirror = self.reflected()
+        cuts, values = jnp.stack([self.cuts, mirror.cuts], axis=1), jnp.stack([self.values, mirror.values], axis=2)
+        return Panels(cuts, values, self.bunches)
+
+    def stretched(self, factor):
+        return Panels(factor * self.cuts, self.values / factor, self.bunches)
+
+    def sample(self, key, shape=()):
+        uniform = jax.random.uniform(key, tuple(shape) + self.lower.shape, dtype=jnp.result_type(float))
+        return quantile(self, uniform)
+
+
+def _coefficients(table, panel):
+    """Coefficients of each one's panel, (m, nodes, ...)."""
+    return jnp.take_along_axis(table, panel[:, None], axis=0, mode="promise_in_bounds")
+
+
+def _dot(coefficients, basis):
+    return sum(coefficients[:, k] * basis[k] for k in range(coefficients.shape[1]))
+
+
+def _positive(density, coefficients):
+    """A density kept above the rounding of its panel's polynomial."""
+    return jnp.maximum(density, _RANGE * jnp.abs(coefficients[:, 0]) + jnp.finfo(density.dtype).tiny ** 0.5)
+
+
+def tail_at(table, panel, t):
+    """LeftTail at place t of the given panels, (m, ...), the density there and its slope: one-sided at t = ±1."""
+    coefficients, half = _coefficients(table.density, panel), pick(table.half, panel)
+    count, reach = coefficients.shape[1], t + 1
+    basis = legendre(t, count + 3)
+    once = integrated(basis, reach)
+    twice = integrated(once, reach**2 / 2)
+    thrice = integrated(twice, reach**3 / 6)
+    slope_basis = [jnp.zeros_like(t), jnp.ones_like(t)]
+    for k in range(1, count - 1):
+        slope_basis.append(slope_basis[k - 1] + (2 * k + 1) * basis[k])
+    density = _positive(_dot(coefficients, basis), coefficients)
+    mass = half * _dot(coefficients, once)
+    before, first, second = (pick(part, panel) for part in (table.cdf, table.first, table.second))
+    cdf = before + jnp.where(mass > 0, mass, 0.0)
+    ratio = cdf / density
+    slope = jnp.where(half > 0, _dot(coefficients, slope_basis) / jnp.where(half > 0, half, 1.0), 0.0)
+    width = half * reach
+    tail = LeftTail(
+        cdf=cdf,
+        ratio=ratio,
+        ratio_slope=1 - ratio * slope / density,
+        integral=first + width * before + half**2 * _dot(coefficients, twice),
+        second_integral=second + width * first + width**2 / 2 * before + half**3 * _dot(coefficients, thrice),
+    )
+    return tail, density, slope

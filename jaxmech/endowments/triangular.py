@@ -1,0 +1,37 @@
+"""Endowments whose density rises and falls along straight lines."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxmech.endowments.numerical import FromDensity
+from jaxmech.pytrees import pytree
+
+
+@pytree
+class Triangular(FromDensity):
+    """Triangular law on [lower, upper]: the density rises from 0 to its mode and falls to 0.
+
+    Args:
+      mode: where the density is largest, in [lower, upper]; scalar or (groups,) array, as are
+      lower, upper: ends of the support, lower < upper.
+    """
+
+    mode: jax.Array
+    lower: jax.Array
+    upper: jax.Array
+
+    def log_density(self, z):
+        below = z < self.mode
+        side = jnp.where(below, self.mode - self.lower, self.upper - self.mode)
+        reach = jnp.where(below, z - self.lower, self.upper - z)
+        return jnp.log(jnp.where(side > 0, reach, 1.0)) - jnp.log(jnp.where(side > 0, side, 1.0))
+
+    def landmarks(self):
+        return jnp.sort(jnp.concatenate([super().landmarks(), self.mode[None]]), axis=0)
+
+    def rules(self):
+        inside = (self.lower <= self.mode) & (self.mode <= self.upper)
+        return [*super().rules(), ("mode", inside, "must lie in [lower, upper]")]
+
+    def stretched(self, factor):
+        return Triangular(factor * self.mode, factor * self.lower, factor * self.upper)

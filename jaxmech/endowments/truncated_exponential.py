@@ -1,0 +1,33 @@
+"""Endowments whose density rises or falls exponentially along the support."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxmech.endowments.contract import around
+from jaxmech.endowments.numerical import FromDensity
+from jaxmech.pytrees import pytree
+
+
+@pytree
+class TruncatedExponential(FromDensity):
+    """Exponential law cut to [lower, upper]; its density is ∝ exp(−rate·z).
+
+    Args:
+      rate: per unit of the asset, of any sign: below 0 the density rises; 0 is the uniform law.
+      lower, upper: ends of the support, lower < upper. All three are scalars or (groups,) arrays.
+    """
+
+    rate: jax.Array
+    lower: jax.Array
+    upper: jax.Array
+
+    def log_density(self, z):
+        return -self.rate * (z - jnp.where(self.rate > 0, self.lower, self.upper))
+
+    def landmarks(self):
+        peak = jnp.where(self.rate > 0, self.lower, self.upper)
+        near = around(peak, self.width / (1 + jnp.abs(self.rate) * self.width), self.lower, self.upper)
+        return jnp.sort(jnp.concatenate([super().landmarks(), near]), axis=0)
+
+    def stretched(self, factor):
+        return TruncatedExponential(self.rate / factor, factor * self.lower, factor * self.upper)

@@ -1,0 +1,255 @@
+"""Ironing: virtual types where the law is not regular (theory §3; the paper's Condition 2 is not needed).
+
+The best nondecreasing rule follows the ironed ψ⁻ = z + w F/f: the slope of the lower convex hull, over F, of
+
+    P(z) = ∫_l^z ψ⁻ dF = z F − (1 − w) G.
+
+It depends on the law and on w, not on η, and changes no mean: E[V] below a is as before, because a is never inside a
+bunch. What it changes is what `Ironing` knows. Rows are left and right sides, as in `virtual_types`.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxmech.endowments import Panels, SideBySide
+from jaxmech.endowments.search import pick
+from jaxmech.hull import Curve, Ironed, Point, located
+
+
+class Corrections(NamedTuple):
+    """What bunching below the binding interval adds, shape (2, G, ...); c is the level of each bunch."""
+
+    square: jax.Array  # to E[(c − V)²; Z < a]: −Σ ∫ (ψ − c)² dF
+    lever: jax.Array  # to E[(a − Z)(c − V); Z < a]: Σ ∫ z (c − ψ) dF
+    earned: jax.Array  # to ∫_l^a F (c − V) dz: −Σ ∫ F (c − ψ) dz
+
+
+class _VirtualTypes(Curve):
+    """ψ⁻ over F; parameters: w."""
+
+    def point(self, tail, density, slope, z):
+        (weight,) = self.parameters
+        return Point(
+            value=z + weight * tail.ratio,
+            slope=1 + weight * tail.ratio_slope,
+            integral=z * tail.cdf - (1 - weight) * tail.integral,
+            measure=tail.cdf,
+        )
+
+    def node_values(self):
+        (weight,) = self.parameters
+        return self.types + weight * self.cdf / self.density, self.widths * self.density
+
+
+class _Multipliers(Curve):
+    """w F + f·(z − η) over z, which Ω/(1 + λ) is where it rises; parameters: w and η."""
+
+    def point(self, tail, density, slope, z):
+        weight, eta = self.parameters
+        return Point(
+            value=weight * tail.cdf + density * (z - eta),
+            slope=(1 + weight) * density + slope * (z - eta),
+            integral=(z - eta) * tail.cdf - (1 - weight) * tail.integral,
+            measure=z,
+        )
+
+    def node_values(self):
+        weight, eta = self.parameters
+        return weight * self.cdf + self.density * (self.types - eta), self.widths
+
+
+def ironed_multiplier(law, eta, weight, z):
+    """Ω(z)/(1 + λ) of panels: the slope of the lower convex hull, over z, of ∫ (ψ⁻ − η) dF, between 0 and w.
+
+    Its virtual types z − (Ω − wF)/f, ironed over F, are V: Lemma 3 without Condition 2.
+    """
+    eta = jnp.broadcast_to(eta, law.lower.shape)
+    rows, shape = law.rows(z)
+    curve = _Multipliers(law, jnp.asarray(weight, eta.dtype), eta)
+    return Ironed(curve, located(curve)).value(rows).reshape(shape)
+
+
+class Ironing:
+    """The ironed ψ⁻ of a law given by panels, whose bunches are located."""
+
+    def __init__(self, law, weight, where):
+        self.law = law
+        self.curve = _VirtualTypes(law, jnp.asarray(weight, law.values.dtype))
+        self.ironed = Ironed(self.curve, where)
+
+    @property
+    def bunches(self):
+        """(start, stop) of the bunches in order, shape (most, ...); +∞ where there is none."""
+        return self.ironed.bunches.start, self.ironed.bunches.stop
+
+    def value(self, z, raw):
+        """The ironed ψ⁻ at z; `raw`, ψ⁻ itself, is for laws that need no ironing."""
+        rows, shape = self.law.rows(z)
+        return self.ironed.value(rows).reshape(shape)
+
+    def end(self, target, guess):
+        """a: the type at which the ironed ψ⁻ reaches the target; `guess` is for laws that need no ironing."""
+        rows, shape = self.law.rows(target)
+        return self.ironed.reaches(rows).reshape(shape)
+
+    def still_ends(self):
+        """The function end, without derivatives: loops call that."""
+        find = self.ironed.still_reaches()
+
+        def end(target, guess):
+            rows, shape = self.law.rows(target)
+            return find(rows).reshape(shape)
+
+        return end
+
+    def gain(self, z, end, eta, raw):
+        """∫_z^end (η − ironed ψ⁻) for z ≤ end; `raw`, that of ψ⁻ itself, is for laws that need no ironing."""
+        return eta * (end - z) - (self._integral(end) - self._integral(z))
+
+    def _counted(self, ends, of):
+        """Σ over the bunches below the ends of `of`, shape (most, ...)."""
+        bunches = self.ironed.bunches
+        below = bunches.exists & (0.5 * (bunches.start + bunches.stop) < ends)
+        return jnp.sum(jnp.where(below, of, 0.0), axis=0)
+
+    def _at_bunches(self):
+        """z, LeftTail and F²/f integrals at both ends of every bunch, and the levels; finite where there is none."""
+        bunches, lower = self.ironed.bunches, self.law.lower
+        types = jnp.concatenate([jnp.where(bunches.exists, end, lower) for end in (bunches.start, bunches.stop)])
+        tail = self.curve.tail(jnp.concatenate(bunches.panels), types)[0]
+        low, high = (jax.tree.map(lambda part, k=k: jnp.split(part, 2)[k], tail) for k in (0, 1))
+        return *jnp.split(types, 2), low, high, jnp.where(bunches.exists, bunches.level, 0.0)
+
+    def corrections(self, ends) -> Corrections:
+        """What the bunches below a, and above b, add."""
+        (weight,) = self.curve.parameters
+        start, stop, low, high, level = self._at_bunches()
+
+        def change(function):
+            return function(stop, high) - function(start, low)
+
+        cdf, first = change(lambda z, at: at.cdf), change(lambda z, at: at.integral)
+        mean = change(lambda z, at: z * at.cdf - at.integral)
+        square = change(lambda z, at: z * (z * at.cdf - 2 * at.integral) + 2 * at.second_integral)
+        overlap = change(lambda z, at: z * at.integral - at.second_integral)  # ∫ zF dz
+        ratio = self.law.squared_ratio_integral(stop) - self.law.squared_ratio_integral(start)
+        squared = square + 2 * weight * overlap + weight**2 * ratio  # ∫ ψ² dF
+        return Corrections(
+            square=self._counted(ends, level**2 * cdf - squared),
+            lever=self._counted(ends, level * mean - square - weight * overlap),
+            earned=self._counted(ends, overlap + weight * ratio - level * first),
+        )
+
+    def _integral(self, z):
+        """∫_l^z of the ironed ψ⁻; units of the asset squared."""
+        rows, shape = self.law.rows(z)
+        bunch, inside = self.ironed.bunch_of(rows)
+        start, stop, *_, level = self._at_bunches()
+        pooled = level * (stop - start) - (self._raw_integral(stop) - self._raw_integral(start))
+        before = jnp.concatenate([jnp.zeros_like(pooled[:1]), jnp.cumsum(pooled, axis=0)])
+        passed = pick(before, bunch + jnp.where(inside | (rows < pick(start, bunch)), 0, 1))
+        begun = pick(start, bunch)
+        partly = pick(level, bunch) * (rows - begun) - (self._raw_integral(rows) - self._raw_integral(begun))
+        return (self._raw_integral(rows) + passed + jnp.where(inside, partly, 0.0)).reshape(shape)
+
+    def _raw_integral(self, z):
+        (weight,) = self.curve.parameters
+        return 0.5 * (z - self.law.lower) * (z + self.law.lower) + weight * self.law.ratio_integral(z)
+
+
+class _Regular:
+    """What `Ironing` is for laws that need none."""
+
+    def __init__(self, law):
+        self.bunches = (jnp.full((0, *law.lower.shape), jnp.inf, law.lower.dtype),) * 2
+
+    def value(self, z, raw):
+        return raw
+
+    def end(self, target, guess):
+        return guess
+
+    def still_ends(self):
+        return self.end
+
+    def gain(self, z, end, eta, raw):
+        return raw
+
+    def corrections(self, ends):
+        return Corrections(*(jnp.zeros_like(ends),) * 3)
+
+
+class _SideBySide:
+    """`Ironing` of groups of several families."""
+
+    def __init__(self, law, weight, where):
+        self._law = law
+        pairs = zip(law.laws, where, strict=True)
+        self._parts = [_Regular(one) if own is None else Ironing(one, weight, own) for one, own in pairs]
+
+    @property
+    def bunches(self):
+        most = max(part.bunches[0].shape[0] for part in self._parts)
+        padded = [jax.tree.map(lambda end: _padded(end, most), part.bunches) for part in self._parts]
+        return tuple(self._law.joined(ends) for ends in zip(*padded, strict=True))
+
+    def _each(self, method, *arrays):
+        columns = zip(*(self._law.columns(array) for array in arrays), strict=True)
+        return [getattr(part, method)(*own) for part, own in zip(self._parts, columns, strict=True)]
+
+    def value(self, z, raw):
+        return self._law.joined(self._each("value", z, raw))
+
+    def end(self, target, guess):
+        return self._law.joined(self._each("end", target, guess))
+
+    def still_ends(self):
+        parts = [part.still_ends() for part in self._parts]
+
+        def end(target, guess):
+            columns = zip(self._law.columns(target), self._law.columns(guess), strict=True)
+            return self._law.joined([part(*own) for part, own in zip(parts, columns, strict=True)])
+
+        return end
+
+    def gain(self, z, end, eta, raw):
+        return self._law.joined(self._each("gain", z, end, eta, raw))
+
+    def corrections(self, ends):
+        return Corrections(*map(self._law.joined, zip(*self._each("corrections", ends), strict=True)))
+
+
+def _padded(ends, most):
+    return jnp.concatenate([ends, jnp.full((most - ends.shape[0], *ends.shape[1:]), jnp.inf, ends.dtype)])
+
+
+def bunching(law, weight):
+    """Where ψ⁻ of a law and, stacked on it, of its mirror image must be ironed: a tree of arrays without derivatives.
+
+    None where all families are regular.
+    """
+    if isinstance(law, SideBySide):
+        parts = tuple(bunching(one, weight) for one in law.laws)
+        return None if all(part is None for part in parts) else parts
+    return located(_VirtualTypes(law, jnp.asarray(weight, law.values.dtype))) if isinstance(law, Panels) else None
+
+
+def one_side(where, side):
+    """The bunching of the left side (0) or of the right one (1) alone."""
+    return jax.tree.map(lambda leaf: leaf[:, side], where)
+
+
+def overflows(where):
+    """Whether some law needs more intervals than it allows for, of the batch's shape; False where none needs any."""
+    parts = where if isinstance(where, tuple) and not hasattr(where, "overflow") else (where,)
+    found = [jnp.any(part.overflow, axis=(0, 1, 2)) for part in parts if part is not None]
+    return jnp.any(jnp.stack(found), axis=0) if found else False
+
+
+def ironing(law, weight, where):
+    """The ironed ψ⁻ of a law in the form to compute with, from its bunching; None where that is None."""
+    if where is None:
+        return None
+    return _SideBySide(law, weight, where) if isinstance(law, SideBySide) else Ironing(law, weight, where)
