@@ -10,7 +10,22 @@ from jaxmech.closed_forms import Example1, example_1, explicit_mechanism
 from jaxmech.competition import LeastCompetition, least_competition
 from jaxmech.conditions import condition_1, condition_2
 from jaxmech.double_auction import DoubleAuction, double_auction
-from jaxmech.endowments import Beta, TruncatedNormal, Uniform
+from jaxmech.endowments import (
+    Beta,
+    Density,
+    FromDensity,
+    Histogram,
+    Kumaraswamy,
+    Mixture,
+    PiecewiseLinear,
+    Triangular,
+    TruncatedExponential,
+    TruncatedLaplace,
+    TruncatedLogistic,
+    TruncatedNormal,
+    TruncatedStudent,
+    Uniform,
+)
 from jaxmech.fees import fee_sheet
 from jaxmech.first_best import first_best_is_attainable, minimum_subsidy
 from jaxmech.frontier import frontier
@@ -39,16 +54,22 @@ __all__ = [
     "Calibration",
     "CaraSchedule",
     "Certificate",
+    "Density",
     "DoubleAuction",
     "Example1",
+    "FromDensity",
     "Frontier",
     "GlobalSensitivity",
+    "Histogram",
+    "Kumaraswamy",
     "LeastCompetition",
     "Market",
     "MarketError",
     "Mechanism",
     "MisjudgedCapacity",
+    "Mixture",
     "Outcomes",
+    "PiecewiseLinear",
     "Range",
     "RobustDesign",
     "Robustness",
@@ -57,7 +78,12 @@ __all__ = [
     "SimpleSchedule",
     "Simulation",
     "Traders",
+    "Triangular",
+    "TruncatedExponential",
+    "TruncatedLaplace",
+    "TruncatedLogistic",
     "TruncatedNormal",
+    "TruncatedStudent",
     "Uniform",
     "WorstCase",
     "answers",

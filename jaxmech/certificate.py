@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxmech.first_best import first_best_surplus
 from jaxmech.groups import mirrored, total
+from jaxmech.ironing import ironing
 from jaxmech.outcomes import revenue_by_group, trade_gain_by_group
 from jaxmech.virtual_types import ironed_branch
 
@@ -79,9 +80,11 @@ def certify(mechanism) -> Certificate:
         + count * risk_capacity * (mean / risk_capacity - total_mean / capacity) ** 2
     )
     surplus = first_best_surplus(law, risk_capacity, count)
-    gap = (bound - weight * earned - (1 - weight) * gained) / surplus
+    falls, short = _ironing_faults(mechanism)
+    gap = (bound - weight * earned - (1 - weight) * gained + total(count / risk_capacity * short)) / surplus
     residual = jnp.max(jnp.abs(offset) / (law.width + jnp.abs(mechanism.eta)), axis=0)
     breach, gain = _along_the_support(mechanism)
+    breach = jnp.maximum(breach, falls)
     charge = jnp.max(jnp.abs(offset) * law.width / risk_capacity, axis=0)
     slack = (gain - charge) / surplus
     shortfall = jnp.maximum(0.0, -earned / surplus)
@@ -114,3 +117,15 @@ def _along_the_support(mechanism):
     others = 1 - market.risk_capacity / market.total_risk_capacity
     least = jnp.min(gains * others / market.risk_capacity, axis=(0, 1, 2))
     return jnp.maximum(0.0, jnp.max(falls, axis=(0, 1, 2))), jnp.minimum(least, 0.0)
+
+
+def _ironing_faults(mechanism):
+    """What ironing may have left: the largest fall of V over the width of a support, and by group how far the hull lies
+    above what it should lie below, times the width: a bound on what other rules could make of it, asset units squared.
+    """
+    sides = mechanism.market.law.both_sides()
+    pooled = ironing(sides, mechanism.weight, mechanism.bunching)
+    if pooled is None:
+        return jnp.zeros(()), jnp.zeros_like(mechanism.eta)
+    falls, short = pooled.faults(mirrored(mechanism.eta, mechanism.eta))
+    return jnp.max(falls / sides.width, axis=(0, 1)), jnp.sum(short * sides.width, axis=0)

@@ -101,7 +101,9 @@ class Curve:
         """(LeftTail, density, slope) of the law at z, seen from inside the given panel."""
         start, stop = pick(self.law.cuts, panel), pick(self.law.cuts, panel + 1)
         wide = stop > start
-        return tail_at(self.table, panel, jnp.where(wide, (2 * z - start - stop) / jnp.where(wide, stop - start, 1.0), -1))
+        return tail_at(
+            self.table, panel, jnp.where(wide, (2 * z - start - stop) / jnp.where(wide, stop - start, 1.0), -1)
+        )
 
     def at(self, panel, z) -> Point:
         """The curve at z, seen from inside the given panel."""
@@ -175,8 +177,8 @@ def settled(curve, where, level):
     """The type at a crossing. It moves with the cut that it is pinned to, else as the curve says, to first order."""
     z = lax.stop_gradient(curve.type_at(where.panel, where.t))
     here = curve.at(where.panel, z)
-    moved = z - (here.value - level) / jnp.where(here.slope > 0, here.slope, jnp.inf)
-    return jnp.where(where.pinned, pick(curve.law.cuts, where.cut), moved)
+    step = (level - here.value) / jnp.where(here.slope > 0, here.slope, jnp.inf)
+    return jnp.where(where.pinned, pick(curve.law.cuts, where.cut), z + (step - lax.stop_gradient(step)))
 
 
 def _both(one, other):
@@ -200,7 +202,9 @@ def located(curve) -> Located:
     moved = pooled != ramped
     linked = (pooled[1:] == pooled[:-1]) & (moved[1:] | moved[:-1])
     first, last, exists, number = runs(linked, curve.law.bunches)
-    return Located(*_polished(curve, values, first, last, pick(pooled, first), exists), (number > curve.law.bunches)[None])
+    return Located(
+        *_polished(curve, values, first, last, pick(pooled, first), exists), (number > curve.law.bunches)[None]
+    )
 
 
 class Ironed:
@@ -232,7 +236,9 @@ class Ironed:
         """The ironed curve at z, (m, ...)."""
         bunch, inside = self.bunch_of(z)
         panel, _ = self.curve.law.place(z)
-        return jnp.where(inside, pick(jnp.where(self.bunches.exists, self.bunches.level, 0.0), bunch), self.curve.at(panel, z).value)
+        return jnp.where(
+            inside, pick(jnp.where(self.bunches.exists, self.bunches.level, 0.0), bunch), self.curve.at(panel, z).value
+        )
 
     def crossings(self):
         """The function that finds where the ironed curve first reaches levels, (m, ...); no derivatives."""
@@ -296,7 +302,9 @@ def _polished(curve, values, first, last, level, exists):
         *_, running, count = state
         return jnp.any(running) & (count < _POLISHES)
 
-    tolerance = 8 * jnp.finfo(values.dtype).eps * (curve.law.width + jnp.abs(curve.law.lower) + jnp.abs(curve.law.upper))
+    tolerance = (
+        8 * jnp.finfo(values.dtype).eps * (curve.law.width + jnp.abs(curve.law.lower) + jnp.abs(curve.law.upper))
+    )
     both = _both(first, last)
     nowhere = Crossing(jnp.zeros_like(both), jnp.zeros(both.shape, values.dtype), both < 0, jnp.zeros_like(both))
     start = first, last, level, nowhere, jnp.where(exists, jnp.inf, 0.0), exists, 0

@@ -108,6 +108,25 @@ class Ironing:
         """∫_z^end (η − ironed ψ⁻) for z ≤ end; `raw`, that of ψ⁻ itself, is for laws that need no ironing."""
         return eta * (end - z) - (self._integral(end) - self._integral(z))
 
+    def faults(self, eta):
+        """(largest fall of the virtual types below η from node to node, largest shortfall of the hull).
+
+        The rule is optimal where D(z) = ∫_l^z (ψ⁻ − V) dF is never negative; looked at on all nodes of the panels.
+        """
+        curve, bunches = self.curve, self.ironed.bunches
+        number = jnp.arange(curve.size).reshape((-1,) + (1,) * (curve.types.ndim - 1))
+        panel = jnp.broadcast_to(number // curve.count, curve.types.shape)
+        at = curve.at(panel, curve.types)
+        bunch, inside = self.ironed.bunch_of(curve.types)
+        start, _, low, _, level = self._at_bunches()
+        (weight,) = curve.parameters
+        begun = start * low.cdf - (1 - weight) * low.integral
+        pooled = pick(begun, bunch) + pick(level, bunch) * (at.measure - pick(low.cdf, bunch))
+        virtual = jnp.where(inside & pick(bunches.exists, bunch), pick(level, bunch), at.value)
+        falls = jnp.maximum(0.0, -jnp.diff(jnp.minimum(virtual, eta), axis=0))
+        short = jnp.where(inside, jnp.maximum(0.0, pooled - at.integral), 0.0)
+        return jnp.max(falls, axis=0), jnp.max(short, axis=0)
+
     def _counted(self, ends, of):
         """Σ over the bunches below the ends of `of`, shape (most, ...)."""
         bunches = self.ironed.bunches
@@ -177,6 +196,9 @@ class _Regular:
     def gain(self, z, end, eta, raw):
         return raw
 
+    def faults(self, eta):
+        return jnp.zeros_like(eta), jnp.zeros_like(eta)
+
     def corrections(self, ends):
         return Corrections(*(jnp.zeros_like(ends),) * 3)
 
@@ -216,6 +238,9 @@ class _SideBySide:
 
     def gain(self, z, end, eta, raw):
         return self._law.joined(self._each("gain", z, end, eta, raw))
+
+    def faults(self, eta):
+        return tuple(map(self._law.joined, zip(*self._each("faults", eta), strict=True)))
 
     def corrections(self, ends):
         return Corrections(*map(self._law.joined, zip(*self._each("corrections", ends), strict=True)))

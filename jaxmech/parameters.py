@@ -76,7 +76,9 @@ def refuse_overlaps(parameters):
     """MarketError when a parameter sets what one before it has set or stretched, which would then mean nothing."""
     for place, later in enumerate(parameters):
         for earlier in parameters[:place]:
-            same_field = earlier.field == later.field or (earlier.field == "endowment" and _plain(later.field) in _STRETCHED)
+            same_field = earlier.field == later.field or (
+                earlier.field == "endowment" and _plain(later.field) in _STRETCHED
+            )
             same_group = earlier.group == later.group or None in (earlier.group, later.group)
             if same_field and same_group and not later.factor:
                 raise MarketError(f"{later.name} overrides {earlier.name}; vary one of them, or {later.name}.factor")

@@ -102,7 +102,9 @@ def inverse_virtual_type(virtual, law, eta, ends, weight, bunching=None):
     """
     law = law.resolved()
     below = _inverse_branch(law, jnp.where(virtual < eta, virtual, eta), ends[0], weight, one_side(bunching, 0))
-    above = -_inverse_branch(law.reflected(), -jnp.where(virtual > eta, virtual, eta), ends[1], weight, one_side(bunching, 1))
+    above = -_inverse_branch(
+        law.reflected(), -jnp.where(virtual > eta, virtual, eta), ends[1], weight, one_side(bunching, 1)
+    )
     return jnp.where(virtual > eta, above, below)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 from jax.scipy.special import gammaln
 
-from jaxmech.endowments.contract import Law, LeftTail
+from jaxmech.endowments.contract import FALLS, Law, LeftTail, around, beside
 from jaxmech.pytrees import pytree
 
 _TERMS = 32
@@ -81,6 +81,11 @@ class Beta(Law):
     def variance(self):
         total = self.a + self.b
         return self.width**2 * self.a * self.b / (total**2 * (total + 1))
+
+    def landmarks(self):
+        spread = jnp.sqrt(2 * self.variance * beside(FALLS, self.width))
+        near = around(self.mean, spread, self.lower, self.upper)
+        return jnp.sort(jnp.concatenate([super().landmarks(), near]), axis=0)
 
     def rules(self):
         bounds = f"must be > 0 and at most {LARGEST_SHAPE:g}"

@@ -21,7 +21,8 @@ from jax import lax
 # Where a law that knows nothing better is cut: evenly, and towards the ends ever finer.
 _FINER = 3.0 ** -np.arange(1, 13) / 24
 _EVEN = np.sort(np.concatenate([np.linspace(0, 1, 25), _FINER, 1 - _FINER]))
-_STEPS = np.array([-20, -12, -8, -6, -4.5, -3, -1.5, 0, 1.5, 3, 4.5, 6, 8, 12, 20])
+# How far the logarithm of a density has fallen from its peak at the landmarks around it: at the last it is next to nothing.
+FALLS = np.array([0.5, 2, 5, 9, 14, 20, 26, 32, 38, 44, 52])
 
 
 class LeftTail(NamedTuple):
@@ -75,7 +76,7 @@ class Law:
 
     def landmarks(self):
         """Points of the support, both ends included, between which the density is smooth and changes little."""
-        share = np.reshape(_EVEN, (-1,) + (1,) * jnp.ndim(self.width))
+        share = beside(_EVEN, self.width)
         return self.lower * (1 - share) + self.upper * share
 
     def jump_at(self, z):
@@ -193,11 +194,16 @@ class Law:
         return self.quantile(uniform)
 
 
-def around(peak, reach, lower, upper):
-    """Landmarks at growing distances from a peak of the density, in units of `reach`; and the ends of the support."""
-    steps = np.reshape(_STEPS, (-1,) + (1,) * jnp.ndim(lower + peak))
-    inside = jnp.clip(peak + reach * steps, lower, upper)
-    return jnp.concatenate([jnp.broadcast_to(lower, inside[:1].shape), inside, jnp.broadcast_to(upper, inside[:1].shape)])
+def around(peak, distances, lower, upper):
+    """Landmarks at these distances, shape (n, ...), on both sides of a peak of the density; and the ends of the support."""
+    inside = jnp.clip(jnp.concatenate([peak - distances[::-1], peak[None], peak + distances]), lower, upper)
+    ends = (jnp.broadcast_to(end, inside[:1].shape) for end in (lower, upper))
+    return jnp.concatenate([next(ends), inside, next(ends)])
+
+
+def beside(numbers, like):
+    """Numbers along a new first axis, to broadcast against an array."""
+    return jnp.asarray(numbers, jnp.result_type(like)).reshape((-1,) + (1,) * jnp.ndim(like))
 
 
 def _mapped(value, name, listed, function):

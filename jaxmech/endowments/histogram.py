@@ -31,7 +31,9 @@ class Histogram(Numerical):
     def panels(self):
         density = self.masses / jnp.sum(self.masses, axis=0) / jnp.diff(self.edges, axis=0)
         # Three nodes: F²/f is a square on each bin.
-        return Panels(self.edges, jnp.broadcast_to(density[:, None], (len(density), 3, *density.shape[1:])), self.bunches)
+        return Panels(
+            self.edges, jnp.broadcast_to(density[:, None], (len(density), 3, *density.shape[1:])), self.bunches
+        )
 
     def landmarks(self):
         return self.edges

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxmech.endowments.contract import around
+from jaxmech.endowments.contract import FALLS, around, beside
 from jaxmech.endowments.numerical import FromDensity
 from jaxmech.pytrees import pytree
 
@@ -25,7 +26,7 @@ class LocationScale(FromDensity):
 
     def landmarks(self):
         peak = jnp.clip(self.loc, self.lower, self.upper)
-        near = around(peak, self.scale, self.lower, self.upper)
+        near = around(peak, self.scale * beside(FALLS, peak), self.lower, self.upper)
         return jnp.sort(jnp.concatenate([super().landmarks(), near]), axis=0)
 
     def rules(self):
@@ -94,9 +95,10 @@ class TruncatedStudent(LocationScale):
         return -0.5 * (self.freedom + 1) * jnp.log1p(x**2 / self.freedom)
 
     def landmarks(self):
-        narrow = around(self.loc, self.scale * jnp.minimum(0.5, jnp.sqrt(self.freedom)), self.lower, self.upper)
-        wide = around(self.loc, 16 * self.scale, self.lower, self.upper)
-        return jnp.sort(jnp.concatenate([super().landmarks(), narrow, wide]), axis=0)
+        # Its poles lie √ν scales off the axis: panels grow with the distance.
+        distances = self.scale * jnp.sqrt(self.freedom) * beside(0.6 * 1.6 ** np.arange(16), self.loc)
+        near = around(self.loc, distances, self.lower, self.upper)
+        return jnp.sort(jnp.concatenate([super().landmarks(), near]), axis=0)
 
     def rules(self):
         return [("freedom", self.freedom > 0, "must be > 0"), *super().rules()]

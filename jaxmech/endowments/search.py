@@ -69,28 +69,31 @@ def isotonic(values, weights):
 def _merged_pairs(values, weights):
     """Each pair of nondecreasing halves, shape (pairs, 2, half, ...), made one nondecreasing sequence."""
     left, right, left_weight, right_weight = values[:, 0], values[:, 1], weights[:, 0], weights[:, 1]
+    full = 4 * left.shape[1]  # more than any count
     low, high = right[:, 0], left[:, -1]
-    resolution = 4 * jnp.finfo(values.dtype).eps
 
     def step(state):
-        level, low, high, _, count = state
+        level, low, high, _, active, count = state
         above, below = left > level[:, None], right < level[:, None]
         over = jnp.sum(jnp.where(above, left_weight * (left - level[:, None]), 0.0), axis=1)
         under = jnp.sum(jnp.where(below, right_weight * (level[:, None] - right), 0.0), axis=1)
         mass = jnp.sum(jnp.where(above, left_weight, 0.0) + jnp.where(below, right_weight, 0.0), axis=1)
         low, high = jnp.where(over > under, level, low), jnp.where(over > under, high, level)
         newton = level + (over - under) / jnp.where(mass > 0, mass, 1.0)
-        new = jnp.where((newton >= low) & (newton <= high), newton, 0.5 * (low + high))
-        settled = jnp.abs(new - level) <= resolution * (jnp.abs(new) + jnp.abs(high - low))
-        return new, low, high, ~settled, count + 1
+        safe = (newton >= low) & (newton <= high)
+        now = jnp.sum(above, axis=1) - jnp.sum(below, axis=1)  # rises as the level falls
+        new = jnp.where(safe, newton, 0.5 * (low + high))
+        # On one linear piece Newton's step is the answer.
+        return new, low, high, ~((safe & (now == active)) | (new == level)), now, count + 1
 
     def unfinished(state):
-        *_, running, count = state
+        *_, running, _, count = state
         return jnp.any(running) & (count < 80)
 
     pooled = high > low
     low, high = jnp.where(pooled, low, 0.0), jnp.where(pooled, high, 0.0)
-    level, *_ = lax.while_loop(unfinished, step, (0.5 * (low + high), low, high, pooled, 0))
+    start = 0.5 * (low + high), low, high, pooled, jnp.full(low.shape, full), 0
+    level, *_ = lax.while_loop(unfinished, step, start)
     level, pooled = level[:, None], pooled[:, None]
     left = jnp.where(pooled & (left > level), level, left)
     return jnp.stack([left, jnp.where(pooled & (right < level), level, right)], axis=1)
@@ -115,4 +118,3 @@ def runs(linked, most):
     exists = number <= started[-1]
     first, last = (jnp.minimum(count_below(count, number), linked.shape[0]) for count in (started, ended))
     return first, last, exists, started[-1]
-

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxmech.endowments.contract import around
+from jaxmech.endowments.contract import FALLS, around, beside
 from jaxmech.endowments.numerical import FromDensity
 from jaxmech.pytrees import pytree
 
@@ -26,7 +26,8 @@ class TruncatedExponential(FromDensity):
 
     def landmarks(self):
         peak = jnp.where(self.rate > 0, self.lower, self.upper)
-        near = around(peak, self.width / (1 + jnp.abs(self.rate) * self.width), self.lower, self.upper)
+        distances = beside(FALLS, self.rate) / (jnp.abs(self.rate) + 1 / self.width)
+        near = around(peak, distances, self.lower, self.upper)
         return jnp.sort(jnp.concatenate([super().landmarks(), near]), axis=0)
 
     def stretched(self, factor):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import erfcx
 
-from jaxmech.endowments.contract import Law, LeftTail, around
+from jaxmech.endowments.contract import FALLS, Law, LeftTail, around, beside
 from jaxmech.endowments.draws import truncated_normal_sample
 from jaxmech.pytrees import pytree
 
@@ -104,8 +104,9 @@ class TruncatedNormal(Law):
 
     def landmarks(self):
         peak = jnp.clip(self.loc, self.lower, self.upper)
-        reach = self.scale / jnp.maximum(1.0, jnp.abs(peak - self.loc) / self.scale)
-        return around(peak, reach, self.lower, self.upper)
+        away = jnp.abs(peak - self.loc) / self.scale
+        steps = jnp.sqrt(away**2 + 2 * beside(FALLS, away)) - away
+        return around(peak, self.scale * steps, self.lower, self.upper)
 
     def rules(self):
         return [("scale", self.scale > 0, "must be > 0"), *super().rules()]
