@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmech.first_best import neutral_type
+from jaxmech.ironing import ratios_rise
 
 
 @jax.jit
@@ -21,8 +22,12 @@ def condition_1(market):
 
 @partial(jax.jit, static_argnames="points")
 def condition_2(market, points=129):
-    """Condition 2 per group: F/f increasing and (1 − F)/f decreasing, checked at `points` types of the support."""
-    sides = market.endowment.both_sides()
+    """Condition 2 per group: F/f increasing and (1 − F)/f decreasing, checked at `points` types of the support.
+
+    Laws given by panels are looked at on all nodes of these and on both sides of each jump instead. Not needed by the
+    solver either: where it fails virtual types are ironed.
+    """
+    sides = market.law.both_sides()
     steps = jnp.linspace(0, 1, points + 2)[1:-1].reshape((-1,) + (1,) * sides.lower.ndim)
-    slopes = sides.left_tail(sides.lower + steps * (sides.upper - sides.lower)).ratio_slope
-    return jnp.all(slopes >= -1e-9, axis=(0, 1))
+    rises = sides.left_tail(sides.lower + steps * sides.width).ratio_slope >= -1e-9
+    return jnp.all(rises, axis=(0, 1)) & jnp.all(ratios_rise(sides), axis=0)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.groups import total
+from jaxmech.ironing import multiplier_kinks
 from jaxmech.outcomes import absorbed_variance
 
 # Double-exponential nodes on (0, 1): densities may behave like any power at the ends of their support. They keep 1e-13
@@ -18,6 +19,8 @@ from jaxmech.outcomes import absorbed_variance
 _PLACES = np.linspace(-2.95, 2.95, 119)
 _NODES = 0.5 * (1 + np.tanh(0.5 * np.pi * np.sinh(_PLACES)))
 _WEIGHTS = 0.25 * np.pi * np.cosh(_PLACES) / np.cosh(0.5 * np.pi * np.sinh(_PLACES)) ** 2 * np.diff(_PLACES)[0]
+
+_SMOOTH = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(16))
 
 
 def fixed_rule_outcomes(mechanism, market):
@@ -35,10 +38,10 @@ def fixed_rule_outcomes(mechanism, market):
       Two arrays of the batch's shape, money.
     """
     fixed = jax.lax.stop_gradient(mechanism)
-    law, capacity, count = market.endowment, market.risk_capacity, market.count
+    law, capacity, count = market.law, market.risk_capacity, market.count
     share = capacity / market.total_risk_capacity
     z, widths = _nodes(law, fixed)
-    virtual, chance, bound = fixed.virtual_type(z), _chance(law, z, widths), _binding_share(fixed, z)
+    virtual, chance, bound = fixed.virtual_type(z), _chance(law, z, widths), _binding_share(fixed, law, z)
     mean = jnp.sum(chance * virtual, axis=0)
     variance = jnp.sum(chance * (virtual - mean) ** 2, axis=0)
     expected = share * (total(count * mean) - mean) - (1 - share) * virtual
@@ -53,33 +56,46 @@ def fixed_rule_outcomes(mechanism, market):
     return revenue, -total(count * (law.second_moment + 2 * cross + square) / (2 * capacity))
 
 
-def _binding_share(mechanism, z):
+def _binding_share(mechanism, law, z):
     """Ω/w̄ at the nodes: from 0 below the binding interval to 1 above it.
 
     Where everybody buys or everybody sells in expectation it is a step at an end of the support, and moves with it.
     """
-    law, weight = mechanism.market.endowment, mechanism.weight
+    weight, (low, high) = mechanism.weight, _binding_interval(mechanism, law)
     largest = (1 + mechanism.budget_multiplier) * jnp.where(weight > 0, weight, 1.0)
-    _, middle, _ = jnp.split(z, 3)
-    below = jnp.where(-mechanism.ends[1] <= law.lower, 1.0, 0.0)
-    above = jnp.where(mechanism.ends[0] >= law.upper, 0.0, 1.0)
-    below, above = (jnp.broadcast_to(end, middle.shape) for end in (below, above))
-    return jnp.concatenate([below, mechanism.participation_multiplier(middle) / largest, above])
-
-
-def _nodes(law, mechanism):
-    """Types and widths, (3 · nodes, G, ...): below, on and above the binding interval.
-
-    An end of the binding interval at an end of the support moves with it, and so do the nodes next to it: the density
-    there may have any slope.
-    """
     old = mechanism.market.endowment
-    low, high = (
+    below = jnp.where(-mechanism.ends[1] <= old.lower, 1.0, 0.0)
+    above = jnp.where(mechanism.ends[0] >= old.upper, 0.0, 1.0)
+    inside = mechanism.participation_multiplier(z) / largest
+    return jnp.where(z < low, below, jnp.where(z > high, above, inside))
+
+
+def _binding_interval(mechanism, law):
+    """a and b. At an end of the support they move with it: the density there may have any slope."""
+    old = mechanism.market.endowment
+    return tuple(
         jnp.where(end <= old.lower, law.lower, jnp.where(end >= old.upper, law.upper, end))
         for end in (mechanism.ends[0], -mechanism.ends[1])
     )
-    edges = jnp.stack([law.lower, low, high, law.upper])[:, None]
-    nodes, weights = (jnp.asarray(v, edges.dtype).reshape((-1,) + (1,) * (edges.ndim - 2)) for v in (_NODES, _WEIGHTS))
+
+
+def _nodes(law, mechanism):
+    """Types and widths, (nodes, G, ...): below, on and above the binding interval.
+
+    Where laws are not regular, between all landmarks of the law, which move with it, and all bunches.
+    """
+    edges = jnp.stack([law.lower, *_binding_interval(mechanism, law), law.upper])
+    places, weights = _NODES, _WEIGHTS
+    if mechanism.bunching is not None:
+        bunches = jnp.moveaxis(mechanism.bunching_intervals, 0, 2).reshape(-1, *edges.shape[1:])
+        kinks = multiplier_kinks(mechanism.market.law, mechanism.eta, mechanism.weight)
+        cuts, found = law.landmarks(), jnp.concatenate([edges[1:3], bunches, kinks])
+        # What sits on a landmark moves with it, like that landmark: one edge for both.
+        apart = jnp.isfinite(found) & jnp.all(found[:, None] != jax.lax.stop_gradient(cuts), axis=1)
+        edges = jnp.sort(jnp.concatenate([cuts, jnp.where(apart, found, law.upper)]), axis=0)
+        places, weights = _SMOOTH
+    edges = edges[:, None]
+    nodes, weights = (jnp.asarray(v, edges.dtype).reshape((-1,) + (1,) * (edges.ndim - 2)) for v in (places, weights))
     start, width = edges[:-1], edges[1:] - edges[:-1]
     return tuple(v.reshape((-1, *edges.shape[2:])) for v in (start + nodes * width, weights * width))
 

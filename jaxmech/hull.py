@@ -81,9 +81,17 @@ class Curve:
         self.t, self.count, half = jnp.asarray(t, law.values.dtype), len(t), self.table.half[:, None]
         self.types = _flat(law.cuts[:-1, None] + half * (1 + law.column(t)))
         self.widths = _flat(half * law.column(weights))
-        self.density = _flat(_with_ends(self.table.density, law.values))
-        self.cdf = _flat(jnp.concatenate([self.table.cdf[:-1, None], self.table.node_cdf, self.table.cdf[1:, None]], 1))
+        self.density = _flat(_with_ends(law))
+        self.cdf = self._at_nodes(self.table.cdf, self.table.node_cdf)
         self.size = len(self.types)
+
+    def _at_nodes(self, cuts, nodes):
+        return _flat(jnp.concatenate([cuts[:-1, None], nodes, cuts[1:, None]], axis=1))
+
+    @property
+    def cdf_integral(self):
+        """∫F at the nodes, (nodes, ...)."""
+        return self._at_nodes(self.table.first, self.table.node_first)
 
     def point(self, tail, density, slope, z) -> Point:
         """The curve at z from the law there: its LeftTail, its density and the density's slope."""
@@ -122,12 +130,13 @@ def _flat(nodes):
     return nodes.reshape(-1, *nodes.shape[2:])
 
 
-def _with_ends(series, values):
-    """Values at the nodes of each panel and, by its Legendre series, at its ends: one value at a cut without a jump, that
-    of the panel with less to round."""
-    signs = jnp.asarray((-1.0) ** np.arange(series.shape[1]), values.dtype).reshape((1, -1) + (1,) * (values.ndim - 2))
-    least = jnp.min(values, axis=1) * 1e-3  # rounding may reach below a density that vanishes there
-    left, right = (jnp.maximum(jnp.sum(series * sign, axis=1), least) for sign in (signs, jnp.ones_like(signs)))
+def _with_ends(law):
+    """The density at the nodes of each panel and at its ends: one value at a cut without a jump, that of the panel with
+    less to round."""
+    values = law.values
+    ends = jnp.einsum("ej,pj...->ep...", jnp.asarray(law.rule.ends, values.dtype), values, precision="highest")
+    # Rounding may reach below a density that vanishes there.
+    left, right = jnp.maximum(ends, jnp.min(values, axis=1) * 1e-3)
     before, after = right[:-1], left[1:]
     alike = jnp.abs(after - before) <= _ALIKE * (after + before)
     largest = jnp.max(values, axis=1)

@@ -60,15 +60,37 @@ class _Multipliers(Curve):
         return weight * self.cdf + self.density * (self.types - eta), self.widths
 
 
-def ironed_multiplier(law, eta, weight, z):
-    """Ω(z)/(1 + λ) of panels: the slope of the lower convex hull, over z, of ∫ (ψ⁻ − η) dF, between 0 and w.
+def ironed_multiplier(law, eta, weight, z, raw):
+    """Ω(z)/(1 + λ) on the binding interval, for z of shape (..., G).
 
-    Its virtual types z − (Ω − wF)/f, ironed over F, are V: Lemma 3 without Condition 2.
+    `raw` = w F + f·(z − η) where that rises, as it does for regular laws. For others its ironed version: the slope of
+    the lower convex hull, over z, of ∫ (ψ⁻ − η) dF. Its virtual types z − (Ω − wF)/f, ironed over F, are V again: Lemma 3
+    without Condition 2.
     """
-    eta = jnp.broadcast_to(eta, law.lower.shape)
+    if isinstance(law, SideBySide):
+        columns = zip(law.laws, *(law.columns(one) for one in (eta, z, raw)), strict=True)
+        return law.joined([ironed_multiplier(one, own, weight, at, found) for one, own, at, found in columns])
+    if not isinstance(law, Panels):
+        return raw
     rows, shape = law.rows(z)
-    curve = _Multipliers(law, jnp.asarray(weight, eta.dtype), eta)
-    return Ironed(curve, located(curve)).value(rows).reshape(shape)
+    return _ironed_over_types(law, eta, weight).value(rows).reshape(shape)
+
+
+def _ironed_over_types(law, eta, weight):
+    curve = _Multipliers(law, jnp.asarray(weight, law.values.dtype), jnp.broadcast_to(eta, law.lower.shape))
+    return Ironed(curve, located(curve))
+
+
+def multiplier_kinks(law, eta, weight):
+    """Types at which `ironed_multiplier` has kinks of its own, (most, G, ...); +∞ where there are none."""
+    if isinstance(law, SideBySide):
+        found = [multiplier_kinks(one, own, weight) for one, own in zip(law.laws, law.columns(eta), strict=True)]
+        most = max(len(kinks) for kinks in found)
+        return law.joined([_padded(kinks, most) for kinks in found])
+    if not isinstance(law, Panels):
+        return jnp.full((0, *law.lower.shape), jnp.inf, law.lower.dtype)
+    bunches = _ironed_over_types(law, eta, weight).bunches
+    return jnp.concatenate([bunches.start, bunches.stop])
 
 
 class Ironing:
@@ -114,17 +136,15 @@ class Ironing:
         The rule is optimal where D(z) = ∫_l^z (ψ⁻ − V) dF is never negative; looked at on all nodes of the panels.
         """
         curve, bunches = self.curve, self.ironed.bunches
-        number = jnp.arange(curve.size).reshape((-1,) + (1,) * (curve.types.ndim - 1))
-        panel = jnp.broadcast_to(number // curve.count, curve.types.shape)
-        at = curve.at(panel, curve.types)
         bunch, inside = self.ironed.bunch_of(curve.types)
         start, _, low, _, level = self._at_bunches()
         (weight,) = curve.parameters
         begun = start * low.cdf - (1 - weight) * low.integral
-        pooled = pick(begun, bunch) + pick(level, bunch) * (at.measure - pick(low.cdf, bunch))
-        virtual = jnp.where(inside & pick(bunches.exists, bunch), pick(level, bunch), at.value)
+        pooled = pick(begun, bunch) + pick(level, bunch) * (curve.cdf - pick(low.cdf, bunch))
+        virtual = jnp.where(inside & pick(bunches.exists, bunch), pick(level, bunch), curve.node_values()[0])
         falls = jnp.maximum(0.0, -jnp.diff(jnp.minimum(virtual, eta), axis=0))
-        short = jnp.where(inside, jnp.maximum(0.0, pooled - at.integral), 0.0)
+        integral = curve.types * curve.cdf - (1 - weight) * curve.cdf_integral
+        short = jnp.where(inside, jnp.maximum(0.0, pooled - integral), 0.0)
         return jnp.max(falls, axis=0), jnp.max(short, axis=0)
 
     def _counted(self, ends, of):
@@ -248,6 +268,17 @@ class _SideBySide:
 
 def _padded(ends, most):
     return jnp.concatenate([ends, jnp.full((most - ends.shape[0], *ends.shape[1:]), jnp.inf, ends.dtype)])
+
+
+def ratios_rise(law):
+    """Whether F/f rises from node to node, of the shape of the law's fields; True of laws that are no panels."""
+    if isinstance(law, SideBySide):
+        return law.joined([ratios_rise(one) for one in law.laws])
+    if not isinstance(law, Panels):
+        return jnp.ones(law.lower.shape, bool)
+    curve = _VirtualTypes(law, jnp.ones((), law.values.dtype))
+    ratio = curve.cdf / curve.density
+    return jnp.all(jnp.diff(ratio, axis=0) >= -1e-9 * (law.width + ratio[1:]), axis=0)
 
 
 def bunching(law, weight):

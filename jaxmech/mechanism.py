@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.ironing import ironing, one_side
+from jaxmech.ironing import ironed_multiplier, ironing, one_side
 from jaxmech.market import Market
 from jaxmech.outcomes import Interim, absorbed_variance, interim_moments
 from jaxmech.pytrees import pytree
@@ -64,11 +64,14 @@ class Mechanism:
 
         Ω = (1 + λ) [w F + f·(z − V)]
 
-        Where η lies outside the support, Ω jumps at that end of it: to α + λ, or from 0.
+        Where η lies outside the support, Ω jumps at that end of it: to α + λ, or from 0. For laws that are not regular
+        it is ironed (`ironing`).
         """
         law, low, high = self.market.law, self.ends[0], -self.ends[1]
         clipped = jnp.where(z < low, low, jnp.where(z > high, high, z))
         inner = self.weight * law.cdf(clipped) + law.pdf(clipped) * (clipped - self.eta)
+        if self.bunching is not None:
+            inner = ironed_multiplier(law, self.eta, self.weight, clipped, inner)
         inner = jnp.where(inner < 0, 0.0, jnp.where(inner > self.weight, self.weight, inner))
         omega = jnp.where(z < low, 0.0, jnp.where((z > high) | (z >= law.upper), self.weight, inner))
         return (1 + self.budget_multiplier) * omega

@@ -13,7 +13,7 @@ from jaxmech.solve import first_best, solve
 def mechanism_report(mechanism) -> dict:
     """Everything a reader asks of one mechanism, as plain numbers: outcomes, groups, certificate."""
     market, achieved, certificate = mechanism.market, outcomes(mechanism), certify(mechanism)
-    interval = np.asarray(mechanism.binding_interval)
+    interval, bunches = np.asarray(mechanism.binding_interval), np.asarray(mechanism.bunching_intervals)
     groups = [
         {
             "name": name,
@@ -21,6 +21,7 @@ def mechanism_report(mechanism) -> dict:
             "risk_capacity": float(market.risk_capacity[k]),
             "eta": float(mechanism.eta[k]),
             "binding_interval": [float(end) for end in interval[k]],
+            "bunching_intervals": [[float(end) for end in pair] for pair in bunches[k] if pair[0] == pair[0]],
             "no_expected_trade_probability": float(achieved.no_expected_trade_probability[k]),
             "revenue": float(achieved.revenue_by_group[k]),
             "efficiency": float(achieved.efficiency_by_group[k]),
@@ -63,10 +64,12 @@ def mechanism_text(report) -> str:
             f"  {group['name']:<18}{group['count']:>8}{group['eta']:>12.5g}{f'[{low:.5g}, {high:.5g}]':>26}"
             f"{group['no_expected_trade_probability']:>9.2%}{group['revenue']:>13.6g}{group['utility_gain']:>13.6g}"
         )
-    lines += [
-        "  (idle: probability of expecting no trade; gain: expected utility gained by participating)",
-        "",
-    ]
+    lines.append("  (idle: probability of expecting no trade; gain: expected utility gained by participating)")
+    bunched = [(group["name"], pair) for group in report["groups"] for pair in group["bunching_intervals"]]
+    if bunched:
+        found = ", ".join(f"{name} [{low:.5g}, {high:.5g}]" for name, (low, high) in bunched)
+        lines.append(f"  ironed, all types trade the same on: {found}")
+    lines.append("")
     verdict = "certified" if report["ok"] else "NOT CERTIFIED"
     evidence = ", ".join(f"{name.replace('_', ' ')} {value:.1e}" for name, value in report["certificate"].items())
     return "\n".join([*lines, f"  {verdict}: {evidence}"])

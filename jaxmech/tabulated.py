@@ -121,6 +121,8 @@ def tabulated(rule, cells=CELLS):
     """
     if not isinstance(rule, SidePayments) or isinstance(rule, TabulatedSidePayments):
         return rule
+    if rule.design.bunching is not None:  # V has flat pieces and jumps between any two nodes
+        return rule
     by_group = rule.by_group()
     offers = _offer_table(by_group, cells)
     taxes, ends, slopes = _tax_table(by_group, cells)

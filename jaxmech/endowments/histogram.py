@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxmech.endowments.binning import histogram_from_samples
 from jaxmech.endowments.numerical import NODES, Numerical
 from jaxmech.endowments.panels import Panels, rule_of
 from jaxmech.pytrees import pytree
@@ -24,6 +25,22 @@ class Histogram(Numerical):
     masses: jax.Array
 
     stacked_fields = ("edges", "masses")
+
+    @classmethod
+    def from_samples(cls, samples, bins=None, weights=None, lower=None, upper=None):
+        """The histogram of data: bins of equal width, empty ones merged with a neighbour.
+
+        Args:
+          samples: observed endowments, units of the asset; NaN means missing.
+          bins: how many; by the rule of Freedman and Diaconis unless given.
+          weights: how often each was seen, ≥ 0; 1 if not given.
+          lower, upper: ends of the support; the observed range, a little widened, unless given.
+
+        Raises:
+          MarketError: data no law can be made of: see `endowments.binning`.
+        """
+        return cls(*histogram_from_samples(samples, bins, weights, lower, upper))
+
     bunches = property(lambda self: len(self.masses))
     lower = property(lambda self: self.edges[0])
     upper = property(lambda self: self.edges[-1])

@@ -7,6 +7,7 @@ from the lower end of the support, so that left tails keep their digits; the mir
 
 import math
 from dataclasses import field
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -26,31 +27,66 @@ class Rule(NamedTuple):
 
     nodes: np.ndarray  # (n,)
     weights: np.ndarray  # (n,)
-    series: np.ndarray  # (n, n): from values at the nodes to coefficients of Legendre polynomials
     integral: np.ndarray  # (n, n): from values at the nodes to integrals from −1 to the nodes
+    ends: np.ndarray  # (2, n): from values at the nodes to those at −1 and 1
+    # From Chebyshev polynomials at t, n + 3 of them, to the weights of the nodes in the polynomial at t, in its slope, and
+    # in its integral from −1 to t once, twice and three times; each (n, n + 3).
+    value: np.ndarray
+    slope: np.ndarray
+    once: np.ndarray
+    twice: np.ndarray
+    thrice: np.ndarray
 
 
+@cache
 def rule_of(count) -> Rule:
     """The Gauss–Legendre rule with that many nodes."""
-    nodes, weights = np.polynomial.legendre.leggauss(count)
-    degrees = np.arange(count)
-    values = np.polynomial.legendre.legvander(nodes, count - 1)
-    series = (degrees[:, None] + 0.5) * (values * weights[:, None]).T
-    antiderivatives = np.stack([np.polynomial.legendre.legint(row, lbnd=-1) for row in np.eye(count)])
-    return Rule(nodes, weights, series, np.polynomial.legendre.legval(nodes, antiderivatives.T).T @ series)
+    legendre, chebyshev = np.polynomial.legendre, np.polynomial.chebyshev
+    nodes, weights = legendre.leggauss(count)
+    series = (np.arange(count)[:, None] + 0.5) * (legendre.legvander(nodes, count - 1) * weights[:, None]).T
+    lagrange = [legendre.Legendre(column) for column in series.T]  # 1 at one node, 0 at the others
+    places = chebyshev.chebpts1(count + 3)
+    transform = np.linalg.inv(chebyshev.chebvander(places, count + 2))
+
+    def rows(polynomials):
+        return np.stack([transform @ one(places) for one in polynomials])
+
+    integrals = [[one.integ(times, lbnd=-1) for one in lagrange] for times in (1, 2, 3)]
+    return Rule(
+        nodes,
+        weights,
+        np.stack([one(nodes) for one in integrals[0]], axis=1),
+        np.stack([one(np.array([-1.0, 1.0])) for one in lagrange], axis=1),
+        rows(lagrange),
+        rows([one.deriv() for one in lagrange]),
+        *map(rows, integrals),
+    )
 
 
-def legendre(t, count):
-    """P_0, …, P_{count − 1} at t."""
-    values = [jnp.ones_like(t), t]
-    for k in range(1, count - 1):
-        values.append(((2 * k + 1) * t * values[k] - k * values[k - 1]) / (k + 1))
-    return values[:count]
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def chebyshev(t, count):
+    """T_0, …, T_{count − 1} at t, along a new first axis, from T_{n+k} = 2 T_n T_k − T_{n−k}."""
+    known = jnp.stack([jnp.ones_like(t), t])
+    while len(known) < count:
+        n = len(known) - 1
+        known = jnp.concatenate([known, 2 * known[n] * known[1:] - known[:n][::-1]])
+    return known[:count]
 
 
-def integrated(basis, first):
-    """∫_{−1}^t of each polynomial but the last one, from (P_{k+1} − P_{k−1})/(2k + 1); again and again."""
-    return [first] + [(basis[k + 1] - basis[k - 1]) / (2 * k + 1) for k in range(1, len(basis) - 1)]
+@chebyshev.defjvp
+def _chebyshev_jvp(count, primals, tangents):
+    basis = chebyshev(*primals, count)
+    derivative = np.zeros((count, count))
+    derivative[:, :-1] = np.stack([np.pad(row, (0, count - 1 - len(row))) for row in map(_derivative, np.eye(count))])
+    return basis, _weighed(derivative, basis) * tangents[0]
+
+
+def _derivative(row):
+    return np.polynomial.chebyshev.chebder(row)
+
+
+def _weighed(rows, basis):
+    return jnp.tensordot(jnp.asarray(rows, basis.dtype), basis, axes=1, precision="highest")
 
 
 class Cuts(NamedTuple):
@@ -62,10 +98,11 @@ class Cuts(NamedTuple):
     second: jax.Array  # ∫∫F
     ratio_integral: jax.Array  # ∫F/f
     square_integral: jax.Array  # ∫F²/f
-    density: jax.Array  # coefficients of f, (panels, nodes, ...)
-    ratio: jax.Array  # of F/f
-    square: jax.Array  # of F²/f
-    node_cdf: jax.Array  # F at the nodes
+    density: jax.Array  # f at the nodes, (panels, nodes, ...)
+    ratio: jax.Array  # F/f
+    square: jax.Array  # F²/f
+    node_cdf: jax.Array  # F
+    node_first: jax.Array  # ∫F
 
 
 @pytree
@@ -112,14 +149,15 @@ class Panels(Law):
         def summed(pieces):
             return jnp.concatenate([jnp.zeros_like(half[:1]), jnp.cumsum(pieces, axis=0)])
 
-        def series(of):
-            return jnp.einsum("kj,pj...->pk...", rule.series, of, precision="highest")
+        def to_nodes(of):
+            integral = jnp.asarray(rule.integral, values.dtype)
+            return half[:, None] * jnp.einsum("kj,pj...->pk...", integral, of, precision="highest")
 
         width = 2 * half
         cdf = summed(integral(values))
         first = summed(cdf[:-1] * width + integral(values, 1))
         second = summed(first[:-1] * width + cdf[:-1] * width**2 / 2 + integral(values, 2))
-        inside = half[:, None] * jnp.einsum("kj,pj...->pk...", rule.integral, values, precision="highest")
+        inside = to_nodes(values)
         node_cdf = cdf[:-1, None] + jnp.where(inside > 0, inside, 0.0)
         ratio = node_cdf / values
         square = node_cdf * ratio
@@ -130,10 +168,11 @@ class Panels(Law):
             second,
             summed(integral(ratio)),
             summed(integral(square)),
-            series(values),
-            series(ratio),
-            series(square),
+            values,
+            ratio,
+            square,
             node_cdf,
+            first[:-1, None] + to_nodes(node_cdf),
         )
 
     def place(self, z):
@@ -161,9 +200,7 @@ class Panels(Law):
 
     def log_pdf(self, z):
         z, shape = self.rows(z)
-        panel, t = self.place(z)
-        coefficients = _coefficients(self.tabulated().density, panel)
-        return jnp.log(_positive(_dot(coefficients, legendre(t, self.values.shape[1])), coefficients)).reshape(shape)
+        return jnp.log(tail_at(self.tabulated(), *self.place(z))[1]).reshape(shape)
 
     def score(self, z):
         z, shape = self.rows(z)
@@ -192,14 +229,15 @@ class Panels(Law):
     def _integral_to(self, z, at_cuts, inside):
         z, shape = self.rows(z)
         table, (panel, t) = self.tabulated(), self.place(z)
-        basis = integrated(legendre(t, self.values.shape[1] + 1), t + 1)
-        rest = pick(table.half, panel) * _dot(_coefficients(getattr(table, inside), panel), basis)
+        weights = _weighed(self.rule.once, chebyshev(t, len(self.rule.nodes) + 3))
+        rest = pick(table.half, panel) * jnp.sum(weights * _own_values(getattr(table, inside), panel), axis=0)
         return (pick(getattr(table, at_cuts), panel) + rest).reshape(shape)
 
     @property
     def resolution_error(self):
         """What the last two terms of all panels' series weigh: about the probability that the polynomials miss."""
-        last = jnp.sum(jnp.abs(self.tabulated().density[:, -2:]), axis=1)
+        series = np.linalg.inv(np.polynomial.legendre.legvander(self.rule.nodes, len(self.rule.nodes) - 1))[-2:]
+        last = jnp.sum(jnp.abs(jnp.einsum("kj,pj...->pk...", jnp.asarray(series), self.values)), axis=1)
         return jnp.sum(jnp.diff(self.cuts, axis=0) * last, axis=0)
 
     @property
@@ -213,6 +251,9 @@ class Panels(Law):
     def _expected(self, of):
         half = 0.5 * jnp.diff(self.cuts, axis=0)[:, None]
         return jnp.sum(half * self.column(self.rule.weights) * self.values * of, axis=(0, 1))
+
+    def landmarks(self):
+        return self.cuts
 
     def reflected(self):
         return Panels(-self.cuts[::-1], self.values[::-1, ::-1], self.bunches)
@@ -230,43 +271,33 @@ class Panels(Law):
         return quantile(self, uniform)
 
 
-def _coefficients(table, panel):
-    """Coefficients of each one's panel, (m, nodes, ...)."""
-    return jnp.take_along_axis(table, panel[:, None], axis=0, mode="promise_in_bounds")
-
-
-def _dot(coefficients, basis):
-    return sum(coefficients[:, k] * basis[k] for k in range(coefficients.shape[1]))
-
-
-def _positive(density, coefficients):
-    """A density kept above the rounding of its panel's polynomial."""
-    return jnp.maximum(density, _RANGE * jnp.abs(coefficients[:, 0]) + jnp.finfo(density.dtype).tiny ** 0.5)
+def _own_values(table, panel):
+    """What a table says of the nodes of each one's panel, (nodes, m, ...)."""
+    return jnp.moveaxis(jnp.take_along_axis(table, panel[:, None], axis=0, mode="promise_in_bounds"), 1, 0)
 
 
 def tail_at(table, panel, t):
     """LeftTail at place t of the given panels, (m, ...), the density there and its slope: one-sided at t = ±1."""
-    coefficients, half = _coefficients(table.density, panel), pick(table.half, panel)
-    count, reach = coefficients.shape[1], t + 1
-    basis = legendre(t, count + 3)
-    once = integrated(basis, reach)
-    twice = integrated(once, reach**2 / 2)
-    thrice = integrated(twice, reach**3 / 6)
-    slope_basis = [jnp.zeros_like(t), jnp.ones_like(t)]
-    for k in range(1, count - 1):
-        slope_basis.append(slope_basis[k - 1] + (2 * k + 1) * basis[k])
-    density = _positive(_dot(coefficients, basis), coefficients)
-    mass = half * _dot(coefficients, once)
+    values, half, reach = _own_values(table.density, panel), pick(table.half, panel), t + 1
+    rule = rule_of(len(values))
+    basis = chebyshev(t, len(values) + 3)
+
+    def read(rows):
+        return jnp.sum(_weighed(rows, basis) * values, axis=0)
+
+    # Kept above the rounding of the panel's polynomial.
+    density = jnp.maximum(read(rule.value), _RANGE * jnp.max(values, axis=0))
+    mass = half * read(rule.once)
     before, first, second = (pick(part, panel) for part in (table.cdf, table.first, table.second))
     cdf = before + jnp.where(mass > 0, mass, 0.0)
     ratio = cdf / density
-    slope = jnp.where(half > 0, _dot(coefficients, slope_basis) / jnp.where(half > 0, half, 1.0), 0.0)
+    slope = jnp.where(half > 0, read(rule.slope) / jnp.where(half > 0, half, 1.0), 0.0)
     width = half * reach
     tail = LeftTail(
         cdf=cdf,
         ratio=ratio,
         ratio_slope=1 - ratio * slope / density,
-        integral=first + width * before + half**2 * _dot(coefficients, twice),
-        second_integral=second + width * first + width**2 / 2 * before + half**3 * _dot(coefficients, thrice),
+        integral=first + width * before + half**2 * read(rule.twice),
+        second_integral=second + width * first + width**2 / 2 * before + half**3 * read(rule.thrice),
     )
     return tail, density, slope

@@ -5,6 +5,8 @@ import math
 import jax.numpy as jnp
 from jax import lax
 
+_FEW = 64  # values or, sixteen times less, targets that are compared one by one
+
 
 def count_below(values, target, strictly=True):
     """How many of the values, sorted along the first axis, lie below the target (or are equal to it: not `strictly`).
@@ -17,15 +19,20 @@ def count_below(values, target, strictly=True):
       Integers of the shape of target. No derivative passes.
     """
     values, target = lax.stop_gradient((values, target))
-    size = values.shape[0]
-    low = jnp.zeros(jnp.broadcast_shapes(target.shape, (1, *values.shape[1:])), int)
-    high = low + size
-    for _ in range(math.ceil(math.log2(size + 1))):
+    size, width = values.shape[0], target.shape[0]
+    if size <= _FEW or width <= _FEW // 16:
+        inside = values[:, None] < target if strictly else values[:, None] <= target
+        return jnp.sum(inside, axis=0, dtype=int)
+
+    def halved(_, bounds):
+        low, high = bounds
         middle = (low + high) // 2
         at = pick(values, jnp.minimum(middle, size - 1))
-        inside = (at < target) if strictly else (at <= target)
-        low, high = jnp.where(inside & (low < high), middle + 1, low), jnp.where(inside, high, middle)
-    return low
+        inside = ((at < target) if strictly else (at <= target)) & (low < high)
+        return jnp.where(inside, middle + 1, low), jnp.where(inside, high, middle)
+
+    low = jnp.zeros(jnp.broadcast_shapes(target.shape, (1, *values.shape[1:])), int)
+    return lax.fori_loop(0, math.ceil(math.log2(size + 1)), halved, (low, low + size))[0]
 
 
 def pick(values, place):

@@ -78,6 +78,12 @@ class SideBySide(Law):
     def both_sides(self):
         return SideBySide(tuple(law.both_sides() for law in self.laws), stacked=True)
 
+    def landmarks(self):
+        """Those of each law; where a law has fewer than another the upper end fills the list."""
+        each = [law.landmarks() for law in self.laws]
+        most = max(len(own) for own in each)
+        return self.joined([jnp.concatenate([own, jnp.repeat(own[-1:], most - len(own), axis=0)]) for own in each])
+
     def jump_at(self, z):
         each = [law.jump_at(part) for law, part in zip(self.laws, self.columns(z), strict=True)]
         return tuple(self.joined(parts) for parts in zip(*each, strict=True))

@@ -19,10 +19,13 @@ from jaxmech.solve import solve_at_weight
 STATUS = {"not_computed": -1, "ok": 0, "certificate_failed": 1, "invalid_parameters": 2}
 
 
-def batch_size(points):
-    """Markets a call: 4,096 is the fastest measured on two cores; a GPU gets more, unmeasured; small sweeps less."""
+def batch_size(points, market):
+    """Markets a call: 4,096 is the fastest measured on two cores; a GPU gets more, unmeasured; small sweeps less, and so
+    do laws given by panels, whose tables must stay small."""
     largest = 4096 if jax.default_backend() == "cpu" else 65536
-    return min(largest, max(64, 1 << (points - 1).bit_length()))
+    numbers = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lambda: market.law))) // market.groups
+    largest = max(16, largest // (1 + numbers // 32))
+    return min(largest, max(16 if numbers > 32 else 64, 1 << (points - 1).bit_length()))
 
 
 @partial(jax.jit, static_argnames=("parameters", "derivatives"))
@@ -116,8 +119,8 @@ def run(design, derivatives=False, size=None, progress=None):
       (results, interrupted): a dictionary of numpy arrays with points first, and whether Ctrl-C cut it short; then the
       remaining points have status "not_computed".
     """
-    size = size or batch_size(design.points)
-    market_size = min(size, batch_size(design.markets))
+    size = size or batch_size(design.points, design.market)
+    market_size = min(size, batch_size(design.markets, design.market))
     floors = partial(_weight_floors, design.market, design.parameters)
     evaluate = partial(point_results, design.market, design.parameters, derivatives)
     weights, results = np.full(design.markets, np.nan), _empty_results(design, evaluate, size)
