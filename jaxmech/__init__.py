@@ -2,6 +2,7 @@
 
 from jaxmech.answers import Answers, answers
 from jaxmech.audit import Audit, audit, best_reply
+from jaxmech.bands import Bands, answer_bands
 from jaxmech.budget import budget_weight
 from jaxmech.calibration import Calibration, calibrate
 from jaxmech.cara import CaraSchedule, cara_certainty_equivalent, cara_schedule
@@ -28,6 +29,8 @@ from jaxmech.endowments import (
 )
 from jaxmech.fees import fee_sheet
 from jaxmech.first_best import first_best_is_attainable, minimum_subsidy
+from jaxmech.fit_market import fit_market
+from jaxmech.fitting import Fit, fit
 from jaxmech.frontier import frontier
 from jaxmech.frontier_curve import Frontier
 from jaxmech.global_sensitivity import GlobalSensitivity, global_sensitivity
@@ -50,6 +53,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Answers",
     "Audit",
+    "Bands",
     "Beta",
     "Calibration",
     "CaraSchedule",
@@ -57,6 +61,7 @@ __all__ = [
     "Density",
     "DoubleAuction",
     "Example1",
+    "Fit",
     "FromDensity",
     "Frontier",
     "GlobalSensitivity",
@@ -86,6 +91,7 @@ __all__ = [
     "TruncatedStudent",
     "Uniform",
     "WorstCase",
+    "answer_bands",
     "answers",
     "audit",
     "best_reply",
@@ -102,6 +108,8 @@ __all__ = [
     "fee_sheet",
     "first_best",
     "first_best_is_attainable",
+    "fit",
+    "fit_market",
     "frontier",
     "global_sensitivity",
     "least_competition",

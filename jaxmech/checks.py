@@ -84,8 +84,9 @@ def check_resolution(law, called):
     missed = np.nan_to_num(np.asarray(_resolution_error(law)), nan=np.inf)
     if np.any(missed > resolved_to(missed.dtype)):
         raise MarketError(
-            f"endowment of {called}: its density is not resolved, polynomials miss {np.max(missed):.0e} of the probability; "
-            "name its kinks and jumps, cut the support where the density is next to nothing, or use a Histogram"
+            f"endowment of {called}: its density is not resolved, polynomials miss {np.max(missed):.0e} of the "
+            "probability; name its kinks and jumps, cut the support where the density is next to nothing, or use a "
+            "Histogram"
         )
 
 

@@ -35,10 +35,11 @@ def main(arguments=None) -> int:
     trace.add_argument("--band", help="parameter whose change is drawn as a band, such as all.risk_capacity.factor")
     trace.add_argument("--change", type=float, help="by how much it rises and falls")
     trace.add_argument("--out", type=Path, help="folder for frontier.json and the figure")
-    fit = commands.add_parser("calibrate", help="parameters at which outcomes match targets, or one is largest")
-    fit.add_argument("spec", help="TOML file of the calibration")
-    fit.add_argument("--json", action="store_true", help="print JSON instead of text")
-    fit.set_defaults(run=_calibrate)
+    match = commands.add_parser("calibrate", help="parameters at which outcomes match targets, or one is largest")
+    match.add_argument("spec", help="TOML file of the calibration")
+    match.add_argument("--json", action="store_true", help="print JSON instead of text")
+    match.set_defaults(run=_calibrate)
+    _add_fit(commands)
     sweep = commands.add_parser("sweep", help="solve a market over a design of parameters")
     sweep.add_argument("spec", help="TOML file of the sweep")
     sweep.add_argument("--out", required=True, type=Path, help="folder for data, summary and figures")
@@ -50,7 +51,7 @@ def main(arguments=None) -> int:
     options = parser.parse_args(arguments)
     try:
         out = getattr(options, "out", None)
-        if out is not None and out.exists() and not out.is_dir():
+        if out is not None and options.command != "fit" and out.exists() and not out.is_dir():
             raise MarketError(f"--out {out}: is a file; give a folder")
         return options.run(options)
     except MarketError as error:
@@ -70,6 +71,33 @@ def _on_a_market(commands, name, run, purpose, alpha=True):
     command.add_argument("--json", action="store_true", help="print JSON instead of text")
     command.set_defaults(run=run)
     return command
+
+
+def _add_fit(commands):
+    command = commands.add_parser("fit", help="fit endowment laws to a table of observations and write the market")
+    command.add_argument("data", type=Path, help="CSV file, its first row the columns' names")
+    command.add_argument("--column", required=True, help="column of observed endowments; empty cells are missing")
+    command.add_argument("--group-column", help="one group of traders for each of its values")
+    command.add_argument("--weights-column", help="how often each row was seen")
+    command.add_argument("--family", default="truncated_normal", help="law of every group, as in jaxmech.fit")
+    command.add_argument("--lower", type=float, help="lower end of the support, where it is known")
+    command.add_argument("--upper", type=float, help="upper end of the support, where it is known")
+    command.add_argument("--count", type=int, default=10, help="traders of each group; not in the data")
+    command.add_argument("--risk-capacity", type=float, default=1.0, help="of each trader; not in the data")
+    command.add_argument("--out", required=True, type=Path, help="the market's TOML file")
+    command.set_defaults(run=_fit)
+
+
+def _fit(options):
+    from jaxmech.fit_market import fit_market
+
+    if options.out.is_dir() or not options.out.parent.is_dir():
+        raise MarketError(f"--out {options.out}: give a file in a folder that exists")
+    names = ("group_column", "weights_column", "family", "count", "risk_capacity", "out", "lower", "upper")
+    found = fit_market(options.data, options.column, **{name: getattr(options, name) for name in names})
+    print(found.report())
+    _say_written([options.out])
+    return 0
 
 
 def _solve(options):

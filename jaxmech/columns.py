@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmech.bunching import bunching
 from jaxmech.endowments import SideBySide
-from jaxmech.ironing import bunching
 from jaxmech.market import Market, MarketError
 from jaxmech.mechanism import Mechanism
 

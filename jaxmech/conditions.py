@@ -5,8 +5,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxmech.bunching import ratios_rise
 from jaxmech.first_best import neutral_type
-from jaxmech.ironing import ratios_rise
 
 
 @jax.jit

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmech.bunching import multiplier_kinks
 from jaxmech.groups import total
-from jaxmech.ironing import multiplier_kinks
 from jaxmech.outcomes import absorbed_variance
 
 # Double-exponential nodes on (0, 1): densities may behave like any power at the ends of their support. They keep 1e-13

@@ -13,34 +13,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
-from jaxmech.endowments.panels import tail_at
+from jaxmech.curves import Crossing, crossing, settled
 from jaxmech.endowments.search import count_below, isotonic, pick, runs
 
 _RAMP = 1e-12  # falls from node to node below this part of the value are rounding
-_ALIKE = 1e-8  # densities on both sides of a cut that differ by this part are the same
 _POLISHES = 40
-_STEPS = 60
-
-
-class Point(NamedTuple):
-    """A curve at one type."""
-
-    value: jax.Array  # what is to be ironed
-    slope: jax.Array  # of the value in z
-    integral: jax.Array  # C = ∫ value d measure
-    measure: jax.Array  # M
-
-
-class Crossing(NamedTuple):
-    """Where a curve crosses a level: at place t of a panel, or `pinned` to a cut, where it jumps over the level."""
-
-    panel: jax.Array
-    t: jax.Array
-    pinned: jax.Array
-    cut: jax.Array
 
 
 class Located(NamedTuple):
@@ -61,133 +40,6 @@ class Bunches(NamedTuple):
     level: jax.Array
     panels: list  # of start and of stop
     exists: jax.Array
-
-
-class Curve:
-    """Base of the curves: a law's panels and, in the classes below it, what is to be ironed.
-
-    Args:
-      law: Panels.
-      parameters: what else the curve depends on, arrays that broadcast against the law's fields.
-
-    Its nodes are those of the panels and, so that no jump escapes, both sides of each cut; `types`, `density`, `cdf` and
-    `widths`, 0 at the cuts, are (nodes, ...).
-    """
-
-    def __init__(self, law, *parameters):
-        self.law, self.parameters, self.table = law, parameters, law.tabulated()
-        t, weights = np.pad(law.rule.nodes, 1), np.pad(law.rule.weights, 1)
-        t[0], t[-1] = -1, 1
-        self.t, self.count, half = jnp.asarray(t, law.values.dtype), len(t), self.table.half[:, None]
-        self.types = _flat(law.cuts[:-1, None] + half * (1 + law.column(t)))
-        self.widths = _flat(half * law.column(weights))
-        self.density = _flat(_with_ends(law))
-        self.cdf = self._at_nodes(self.table.cdf, self.table.node_cdf)
-        self.size = len(self.types)
-
-    def _at_nodes(self, cuts, nodes):
-        return _flat(jnp.concatenate([cuts[:-1, None], nodes, cuts[1:, None]], axis=1))
-
-    @property
-    def cdf_integral(self):
-        """∫F at the nodes, (nodes, ...)."""
-        return self._at_nodes(self.table.first, self.table.node_first)
-
-    def point(self, tail, density, slope, z) -> Point:
-        """The curve at z from the law there: its LeftTail, its density and the density's slope."""
-        raise NotImplementedError
-
-    def node_values(self):
-        """(value, measure) at the nodes, shape (nodes, ...)."""
-        raise NotImplementedError
-
-    def still(self) -> "Curve":
-        """The same curve without derivatives."""
-        return type(self)(*lax.stop_gradient((self.law, *self.parameters)))
-
-    def tail(self, panel, z):
-        """(LeftTail, density, slope) of the law at z, seen from inside the given panel."""
-        start, stop = pick(self.law.cuts, panel), pick(self.law.cuts, panel + 1)
-        wide = stop > start
-        return tail_at(
-            self.table, panel, jnp.where(wide, (2 * z - start - stop) / jnp.where(wide, stop - start, 1.0), -1)
-        )
-
-    def at(self, panel, z) -> Point:
-        """The curve at z, seen from inside the given panel."""
-        return self.point(*self.tail(panel, z), z)
-
-    def at_place(self, panel, t) -> Point:
-        """The curve at place t of the given panel."""
-        return self.point(*tail_at(self.table, panel, t), self.type_at(panel, t))
-
-    def type_at(self, panel, t):
-        """The type at place t, from −1 to 1, of a panel."""
-        return pick(self.law.cuts, panel) + pick(self.table.half, panel) * (t + 1)
-
-
-def _flat(nodes):
-    return nodes.reshape(-1, *nodes.shape[2:])
-
-
-def _with_ends(law):
-    """The density at the nodes of each panel and at its ends: one value at a cut without a jump, that of the panel with
-    less to round."""
-    values = law.values
-    ends = jnp.einsum("ej,pj...->ep...", jnp.asarray(law.rule.ends, values.dtype), values, precision="highest")
-    # Rounding may reach below a density that vanishes there.
-    left, right = jnp.maximum(ends, jnp.min(values, axis=1) * 1e-3)
-    before, after = right[:-1], left[1:]
-    alike = jnp.abs(after - before) <= _ALIKE * (after + before)
-    largest = jnp.max(values, axis=1)
-    one = jnp.where(largest[:-1] <= largest[1:], before, after)
-    left = left.at[1:].set(jnp.where(alike, one, after))
-    right = right.at[:-1].set(jnp.where(alike, one, before))
-    return jnp.concatenate([left[:, None], values, right[:, None]], axis=1)
-
-
-def crossing(curve, place, level, sought=True) -> Crossing:
-    """Where a curve crosses a level upwards between its nodes place − 1 and place, from 0 to the number of nodes.
-
-    Beyond them that is an end of the support. Nothing is sought where `sought` is False. No derivatives.
-    """
-    before, after = jnp.maximum(place - 1, 0), jnp.minimum(place, curve.size - 1)
-    left, panel = before // curve.count, after // curve.count
-    pinned = (left != panel) | (before == after) | ~jnp.asarray(sought)
-    low, high = curve.t[before % curve.count], curve.t[after % curve.count]
-    t = _root(curve, panel, jnp.where(pinned, high, low), high, level)
-    return Crossing(panel, t, pinned, jnp.where(place == curve.size, panel + 1, panel))
-
-
-def _root(curve, panel, low, high, level):
-    """The place between low and high in a panel where the curve has this value, by bracketed Newton."""
-    half = pick(curve.table.half, panel)
-    eps = jnp.finfo(half.dtype).eps
-
-    def step(state):
-        t, low, high, _, count = state
-        here = curve.at_place(panel, t)
-        short, slope = here.value < level, here.slope * half
-        low, high = jnp.where(short, t, low), jnp.where(short, high, t)
-        newton = t - (here.value - level) / jnp.where(slope > 0, slope, 1.0)
-        safe = (newton >= low) & (newton <= high) & (slope > 0)
-        new = jnp.where(safe, newton, 0.5 * (low + high))
-        # The step after so short a step of Newton's would be rounding.
-        return new, low, high, jnp.abs(new - t) > jnp.where(safe, eps**0.6, 4 * eps), count + 1
-
-    def unfinished(state):
-        *_, running, count = state
-        return jnp.any(running) & (count < _STEPS)
-
-    return lax.while_loop(unfinished, step, (0.5 * (low + high), low, high, high > low, 0))[0]
-
-
-def settled(curve, where, level):
-    """The type at a crossing. It moves with the cut that it is pinned to, else as the curve says, to first order."""
-    z = lax.stop_gradient(curve.type_at(where.panel, where.t))
-    here = curve.at(where.panel, z)
-    step = (level - here.value) / jnp.where(here.slope > 0, here.slope, jnp.inf)
-    return jnp.where(where.pinned, pick(curve.law.cuts, where.cut), z + (step - lax.stop_gradient(step)))
 
 
 def _both(one, other):

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.ironing import ironed_multiplier, ironing, one_side
+from jaxmech.bunching import ironed_multiplier, one_side
+from jaxmech.ironing import ironing
 from jaxmech.market import Market
 from jaxmech.outcomes import Interim, absorbed_variance, interim_moments
 from jaxmech.pytrees import pytree

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxmech.bunching import bunching, overflows
 from jaxmech.groups import mirrored, norm, total
-from jaxmech.ironing import bunching, ironing, overflows
+from jaxmech.ironing import ironing
 from jaxmech.virtual_types import branch, expected_virtual_type
 
 MAX_STEPS = 100

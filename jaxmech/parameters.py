@@ -40,7 +40,7 @@ class Parameter:
     factor: bool = False
 
     def applied(self, entries, values, law):
-        """`entries` (one group's, arrays of the batch's shape) with this parameter at `values`; `law` is any group's."""
+        """`entries` (one group's, arrays of the batch's shape) with this parameter at `values`; `law`: any group's."""
         if self.field == "endowment":
             return entries | law.with_entries(entries).stretched(values).entries()
         base = entries[self.field]

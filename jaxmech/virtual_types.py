@@ -10,8 +10,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmech.bunching import one_side
 from jaxmech.groups import mirrored
-from jaxmech.ironing import ironing, one_side
+from jaxmech.ironing import ironing
 
 
 class Branch(NamedTuple):

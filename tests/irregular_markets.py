@@ -74,11 +74,12 @@ def uniforms(draws, groups, batch):
 
 
 KINDS = {
-    "histograms": ((histograms, 2),),
+    "two histograms": ((histograms, 2),),
+    "six histograms": ((histograms, 6),),
     "normal mixtures": ((normal_mixtures, 2),),
     "uniform mixtures": ((uniform_mixtures, 3),),
     "linear densities": ((linear_densities, 4),),
-    "all kinds": ((histograms, 1), (uniforms, 1), (normal_mixtures, 1), (linear_densities, 1), (uniform_mixtures, 2)),
+    "side by side": ((histograms, 2), (uniforms, 1), (linear_densities, 2)),
 }
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from jax import lax
 from jax.scipy.special import gammaln
 
-from jaxmech.endowments.contract import FALLS, Law, LeftTail, around, beside
+from jaxmech.endowments.contract import Law, LeftTail
+from jaxmech.endowments.landmarks import FALLS, around, beside
 from jaxmech.pytrees import pytree
 
 _TERMS = 32

@@ -15,14 +15,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
-# Where a law that knows nothing better is cut: evenly, and towards the ends ever finer.
-_FINER = 3.0 ** -np.arange(1, 13) / 24
-_EVEN = np.sort(np.concatenate([np.linspace(0, 1, 25), _FINER, 1 - _FINER]))
-# How far the logarithm of a density has fallen from its peak at the landmarks around it: at the last it is next to nothing.
-FALLS = np.array([0.5, 2, 5, 9, 14, 20, 26, 32, 38, 44, 52])
+from jaxmech.endowments.landmarks import EVEN, beside
 
 
 class LeftTail(NamedTuple):
@@ -76,7 +71,7 @@ class Law:
 
     def landmarks(self):
         """Points of the support, both ends included, between which the density is smooth and changes little."""
-        share = beside(_EVEN, self.width)
+        share = beside(EVEN, self.width)
         return self.lower * (1 - share) + self.upper * share
 
     def jump_at(self, z):
@@ -192,18 +187,6 @@ class Law:
         fields = jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(self)))
         uniform = jax.random.uniform(key, tuple(shape) + fields, dtype=jnp.result_type(float))
         return self.quantile(uniform)
-
-
-def around(peak, distances, lower, upper):
-    """Landmarks at these distances, shape (n, ...), on both sides of a peak of the density; and the ends of the support."""
-    inside = jnp.clip(jnp.concatenate([peak - distances[::-1], peak[None], peak + distances]), lower, upper)
-    ends = (jnp.broadcast_to(end, inside[:1].shape) for end in (lower, upper))
-    return jnp.concatenate([next(ends), inside, next(ends)])
-
-
-def beside(numbers, like):
-    """Numbers along a new first axis, to broadcast against an array."""
-    return jnp.asarray(numbers, jnp.result_type(like)).reshape((-1,) + (1,) * jnp.ndim(like))
 
 
 def _mapped(value, name, listed, function):

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 
 from jaxmech.endowments.binning import histogram_from_samples
 from jaxmech.endowments.numerical import NODES, Numerical
-from jaxmech.endowments.panels import Panels, rule_of
+from jaxmech.endowments.panels import Panels
+from jaxmech.endowments.polynomials import rule_of
 from jaxmech.pytrees import pytree
 
 _PIECES = 4  # panels between two knots: 1/f is no polynomial where f changes by a large factor

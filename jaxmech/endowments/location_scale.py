@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.endowments.contract import FALLS, around, beside
+from jaxmech.endowments.landmarks import FALLS, around, beside
 from jaxmech.endowments.numerical import FromDensity
 from jaxmech.pytrees import pytree
 

@@ -6,7 +6,8 @@ A law of this kind is one small file: fields, `log_density`, and `landmarks` whe
 import jax.numpy as jnp
 
 from jaxmech.endowments.contract import Law
-from jaxmech.endowments.panels import Panels, rule_of
+from jaxmech.endowments.panels import Panels
+from jaxmech.endowments.polynomials import rule_of
 
 NODES = 16  # of each panel
 _LEAST = 1e-18  # added to a density that is 1 at its largest: below it there is nothing to be known

@@ -7,7 +7,6 @@ from the lower end of the support, so that left tails keep their digits; the mir
 
 import math
 from dataclasses import field
-from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -15,78 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.endowments.contract import Law, LeftTail, quantile
+from jaxmech.endowments.polynomials import Rule, chebyshev, rule_of, weighed
 from jaxmech.endowments.search import count_below, pick
 from jaxmech.pytrees import pytree
 
 # The density may differ from the panel's largest by this factor before rounding takes over.
 _RANGE = 1e-14
-
-
-class Rule(NamedTuple):
-    """Gauss–Legendre nodes on [−1, 1] and what goes with them, for polynomials through n of them."""
-
-    nodes: np.ndarray  # (n,)
-    weights: np.ndarray  # (n,)
-    integral: np.ndarray  # (n, n): from values at the nodes to integrals from −1 to the nodes
-    ends: np.ndarray  # (2, n): from values at the nodes to those at −1 and 1
-    # From Chebyshev polynomials at t, n + 3 of them, to the weights of the nodes in the polynomial at t, in its slope, and
-    # in its integral from −1 to t once, twice and three times; each (n, n + 3).
-    value: np.ndarray
-    slope: np.ndarray
-    once: np.ndarray
-    twice: np.ndarray
-    thrice: np.ndarray
-
-
-@cache
-def rule_of(count) -> Rule:
-    """The Gauss–Legendre rule with that many nodes."""
-    legendre, chebyshev = np.polynomial.legendre, np.polynomial.chebyshev
-    nodes, weights = legendre.leggauss(count)
-    series = (np.arange(count)[:, None] + 0.5) * (legendre.legvander(nodes, count - 1) * weights[:, None]).T
-    lagrange = [legendre.Legendre(column) for column in series.T]  # 1 at one node, 0 at the others
-    places = chebyshev.chebpts1(count + 3)
-    transform = np.linalg.inv(chebyshev.chebvander(places, count + 2))
-
-    def rows(polynomials):
-        return np.stack([transform @ one(places) for one in polynomials])
-
-    integrals = [[one.integ(times, lbnd=-1) for one in lagrange] for times in (1, 2, 3)]
-    return Rule(
-        nodes,
-        weights,
-        np.stack([one(nodes) for one in integrals[0]], axis=1),
-        np.stack([one(np.array([-1.0, 1.0])) for one in lagrange], axis=1),
-        rows(lagrange),
-        rows([one.deriv() for one in lagrange]),
-        *map(rows, integrals),
-    )
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(1,))
-def chebyshev(t, count):
-    """T_0, …, T_{count − 1} at t, along a new first axis, from T_{n+k} = 2 T_n T_k − T_{n−k}."""
-    known = jnp.stack([jnp.ones_like(t), t])
-    while len(known) < count:
-        n = len(known) - 1
-        known = jnp.concatenate([known, 2 * known[n] * known[1:] - known[:n][::-1]])
-    return known[:count]
-
-
-@chebyshev.defjvp
-def _chebyshev_jvp(count, primals, tangents):
-    basis = chebyshev(*primals, count)
-    derivative = np.zeros((count, count))
-    derivative[:, :-1] = np.stack([np.pad(row, (0, count - 1 - len(row))) for row in map(_derivative, np.eye(count))])
-    return basis, _weighed(derivative, basis) * tangents[0]
-
-
-def _derivative(row):
-    return np.polynomial.chebyshev.chebder(row)
-
-
-def _weighed(rows, basis):
-    return jnp.tensordot(jnp.asarray(rows, basis.dtype), basis, axes=1, precision="highest")
 
 
 class Cuts(NamedTuple):
@@ -229,7 +162,7 @@ class Panels(Law):
     def _integral_to(self, z, at_cuts, inside):
         z, shape = self.rows(z)
         table, (panel, t) = self.tabulated(), self.place(z)
-        weights = _weighed(self.rule.once, chebyshev(t, len(self.rule.nodes) + 3))
+        weights = weighed(self.rule.once, chebyshev(t, len(self.rule.nodes) + 3))
         rest = pick(table.half, panel) * jnp.sum(weights * _own_values(getattr(table, inside), panel), axis=0)
         return (pick(getattr(table, at_cuts), panel) + rest).reshape(shape)
 
@@ -283,7 +216,7 @@ def tail_at(table, panel, t):
     basis = chebyshev(t, len(values) + 3)
 
     def read(rows):
-        return jnp.sum(_weighed(rows, basis) * values, axis=0)
+        return jnp.sum(weighed(rows, basis) * values, axis=0)
 
     # Kept above the rounding of the panel's polynomial.
     density = jnp.maximum(read(rule.value), _RANGE * jnp.max(values, axis=0))

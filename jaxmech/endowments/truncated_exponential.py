@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxmech.endowments.contract import FALLS, around, beside
+from jaxmech.endowments.landmarks import FALLS, around, beside
 from jaxmech.endowments.numerical import FromDensity
 from jaxmech.pytrees import pytree
 

@@ -8,23 +8,14 @@ where p is the point of [λ, ζ] nearest to the mode. Nothing is subtracted from
 support may lie many standard deviations out, and the scale may be tiny or huge beside the support.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.scipy.special import erfcx
 
-from jaxmech.endowments.contract import FALLS, Law, LeftTail, around, beside
+from jaxmech.endowments.contract import Law, LeftTail
 from jaxmech.endowments.draws import truncated_normal_sample
+from jaxmech.endowments.landmarks import FALLS, around, beside
+from jaxmech.endowments.mills import bounded_moments, log_decay, positive, signed_mills, squared_mills_integral
 from jaxmech.pytrees import pytree
-
-_ROOT_HALF_PI = math.sqrt(math.pi / 2)
-_SERIES_TERMS = 10
-_NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(20))
-# Nodes gather at ζ, where the integrands live: fractions sinh(1.5 x)/sinh(1.5) of the way down.
-_DEPTH = np.sinh(1.5 * _NODES) / np.sinh(1.5)
-_DEPTH_WEIGHTS = _WEIGHTS * 1.5 * np.cosh(1.5 * _NODES) / np.sinh(1.5)
 
 
 @pytree
@@ -66,7 +57,7 @@ class TruncatedNormal(Law):
 
     def log_pdf(self, z):
         peak, left, right = self._around_peak()
-        return _log_decay(peak, self._standard(z)) - jnp.log((left[0] + right[0]) * self.scale)
+        return log_decay(peak, self._standard(z)) - jnp.log((left[0] + right[0]) * self.scale)
 
     def score(self, z):
         return -self._standard(z) / self.scale
@@ -81,8 +72,8 @@ class TruncatedNormal(Law):
             at = self._standard(z)
             near = jax.lax.stop_gradient(jnp.clip(0.0, lower, at))
             zeroth, first, second = bounded_moments(at, (z - self.lower) / self.scale, near, mills)
-            height = jnp.exp(_log_decay(peak, near)) / mass
-            ratio = zeroth / _positive(jnp.exp(_log_decay(near, at)))
+            height = jnp.exp(log_decay(peak, near)) / mass
+            ratio = zeroth / positive(jnp.exp(log_decay(near, at)))
             return LeftTail(
                 cdf=height * zeroth,
                 ratio=self.scale * ratio,
@@ -97,8 +88,8 @@ class TruncatedNormal(Law):
         at, lower = self._standard(z), self._standard(self.lower)
         peak, left, right = self._around_peak()
         near = jax.lax.stop_gradient(jnp.clip(0.0, lower, at))
-        height = jnp.exp(_log_decay(peak, near)) / (left[0] + right[0])
-        return self.scale**2 * height * _squared_mills_integral(at, lower, near)
+        height = jnp.exp(log_decay(peak, near)) / (left[0] + right[0])
+        return self.scale**2 * height * squared_mills_integral(at, lower, near)
 
     sample = truncated_normal_sample
 
@@ -116,153 +107,3 @@ class TruncatedNormal(Law):
 
     def stretched(self, factor):
         return TruncatedNormal(*(factor * field for field in (self.loc, self.scale, self.lower, self.upper)))
-
-
-def _mills(x):
-    """exp(x²/2) ∫_x^∞ exp(−t²/2) dt for x ≥ 0."""
-    return _ROOT_HALF_PI * erfcx(x * math.sqrt(0.5))
-
-
-def signed_mills(lower):
-    """±M(|λ|): what the lower end contributes to R_0; its derivative is accounted for in `bounded_moments`."""
-    return jax.lax.stop_gradient(jnp.where(lower > 0, 1.0, -1.0) * _mills(jnp.abs(lower)))
-
-
-def _log_decay(near, at):
-    """(p² − ζ²)/2 without cancellation."""
-    return 0.5 * (near - at) * (near + at)
-
-
-def _positive(height):
-    """A density kept off 0: where it underflows, F/f is beyond any virtual type."""
-    return jnp.maximum(height, jnp.finfo(jnp.result_type(height)).tiny ** 0.9)
-
-
-@jax.custom_jvp
-def bounded_moments(at, reach, near, mills):
-    """R_0, R_1, R_2 of the module's docstring at ζ = `at`, λ = ζ − `reach`; p = `near` is held fixed in derivatives.
-
-    Mills ratios on each side of the mode (`mills` is that of λ, signed); where ζ is close to λ those cancel, and the
-    Hermite series exp(ζu − u²/2) = Σ He_n(ζ) uⁿ/n! is summed instead.
-    """
-    lower = at - reach
-    at_height, lower_height = jnp.exp(_log_decay(near, at)), jnp.exp(_log_decay(near, lower))
-    zeroth = _mills_difference(at, at_height, lower, lower_height, mills)
-    first = at * zeroth - (lower_height - at_height)
-    second = at * first + zeroth - reach * lower_height
-    close = _is_close(at, reach)
-    series = _hermite_series(at, jnp.where(close, reach, 0.0), 3)
-    moments = (zeroth, first, second)
-    return tuple(jnp.where(close, at_height * s, m) for s, m in zip(series, moments, strict=True))
-
-
-def _mills_difference(at, at_height, lower, lower_height, mills):
-    """R_0 from the Mills ratios at ζ and λ."""
-    whole = jnp.where((lower <= 0) & (at > 0), math.sqrt(2 * math.pi), 0.0)
-    return mills * lower_height - jnp.where(at > 0, 1.0, -1.0) * _mills(jnp.abs(at)) * at_height + whole
-
-
-def _is_close(at, reach):
-    return (reach < 0.1) & (jnp.abs(at) * reach < 0.1)
-
-
-def _hermite_series(at, reach, moments):
-    """∫_0^h u^k exp(ζu − u²/2) du for k < moments and small h."""
-    drift, spread = at * reach, reach**2
-    previous, term = jnp.ones_like(drift), drift
-    sums = [1 / (k + 1) + term * (1 / (k + 2)) for k in range(moments)]
-    for n in range(1, _SERIES_TERMS - 1):
-        previous, term = term, (drift * term - spread * previous) * (1 / (n + 1))
-        sums = [total + term * (1 / (n + k + 2)) for k, total in enumerate(sums)]
-    return [total * reach ** (k + 1) for k, total in enumerate(sums)]
-
-
-@bounded_moments.defjvp
-def _bounded_moments_jvp(primals, tangents):
-    at, reach, near, _ = primals
-    at_dot, reach_dot, *_ = tangents
-    zeroth, first, second = bounded_moments(*primals)
-    low = jnp.exp(_log_decay(near, at - reach)) * (at_dot - reach_dot)
-    return (zeroth, first, second), (
-        jnp.exp(_log_decay(near, at)) * at_dot - low,
-        zeroth * at_dot - reach * low,
-        2 * first * at_dot - reach**2 * low,
-    )
-
-
-def _points(at, lower):
-    """Nodes and weights for ∫_λ^ζ of a function that falls away from ζ at least as fast as exp(−t²/2) does."""
-    negative = jnp.minimum(at, 0.0)
-    reach = jnp.minimum(at - lower, jnp.maximum(at, 0.0) + 78 / (jnp.sqrt(negative**2 + 78) - negative))
-    return at - reach * _column(_DEPTH, at), reach * _column(_DEPTH_WEIGHTS, at)
-
-
-def _column(values, like):
-    return jnp.asarray(values, jnp.result_type(like)).reshape((-1,) + (1,) * jnp.ndim(like))
-
-
-def _mass_and_height(points, lower, near, mills):
-    """∫_λ^t exp((p² − s²)/2) ds and exp((p² − t²)/2) at each node t."""
-    height, lower_height = jnp.exp(_log_decay(near, points)), jnp.exp(_log_decay(near, lower))
-    reach = points - lower
-    close = _is_close(points, reach)
-    (series,) = _hermite_series(points, jnp.where(close, reach, 0.0), 1)
-    mass = jnp.where(close, height * series, _mills_difference(points, height, lower, lower_height, mills))
-    return mass, _positive(height)
-
-
-def _differentiable_mass_and_height(at, lower, near):
-    """The same at ζ, for derivatives of derivatives: R_0 knows how it moves with λ; the Mills ratio of λ is held."""
-    mass, *_ = bounded_moments(at, at - lower, near, signed_mills(lower))
-    return mass, _positive(jnp.exp(_log_decay(near, at)))
-
-
-@jax.custom_jvp
-def _squared_mills_integral(at, lower, near):
-    """∫_λ^ζ r(t)² exp((p² − t²)/2) dt with r = F/f in standard units; p = `near` is held fixed in derivatives."""
-    at, lower, near = jnp.broadcast_arrays(at, lower, near)
-    points, weights = _points(at, lower)
-    mass, height = _mass_and_height(points, lower, near, signed_mills(lower))
-    return jnp.sum(weights * mass**2 / height, axis=0)
-
-
-@_squared_mills_integral.defjvp
-def _squared_mills_integral_jvp(primals, tangents):
-    at, lower, near = primals
-    at_dot, lower_dot, _ = tangents
-    mass, height = _differentiable_mass_and_height(at, lower, near)
-    lower_slope = -2 * jnp.exp(_log_decay(near, lower)) * _mills_integral(at, lower, near)
-    return _squared_mills_integral(*primals), mass**2 / height * at_dot + lower_slope * lower_dot
-
-
-@jax.custom_jvp
-def _mills_integral(at, lower, near):
-    """∫_λ^ζ r(t) dt."""
-    at, lower, near = jnp.broadcast_arrays(at, lower, near)
-    points, weights = _points(at, lower)
-    mass, height = _mass_and_height(points, lower, near, signed_mills(lower))
-    return jnp.sum(weights * mass / height, axis=0)
-
-
-@_mills_integral.defjvp
-def _mills_integral_jvp(primals, tangents):
-    at, lower, near = primals
-    at_dot, lower_dot, _ = tangents
-    mass, height = _differentiable_mass_and_height(at, lower, near)
-    return _mills_integral(*primals), mass / height * at_dot - _growth_integral(at, lower) * lower_dot
-
-
-@jax.custom_jvp
-def _growth_integral(at, lower):
-    """∫_λ^ζ exp((t² − λ²)/2) dt."""
-    at, lower = jnp.broadcast_arrays(at, lower)
-    points, weights = _points(at, lower)
-    return jnp.sum(weights * jnp.exp(_log_decay(points, lower)), axis=0)
-
-
-@_growth_integral.defjvp
-def _growth_integral_jvp(primals, tangents):
-    at, lower = primals
-    at_dot, lower_dot = tangents
-    value = _growth_integral(at, lower)
-    return value, jnp.exp(_log_decay(at, lower)) * at_dot - (1 + lower * value) * lower_dot

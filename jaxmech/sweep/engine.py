@@ -20,8 +20,10 @@ STATUS = {"not_computed": -1, "ok": 0, "certificate_failed": 1, "invalid_paramet
 
 
 def batch_size(points, market):
-    """Markets a call: 4,096 is the fastest measured on two cores; a GPU gets more, unmeasured; small sweeps less, and so
-    do laws given by panels, whose tables must stay small."""
+    """Markets a call: 4,096 is the fastest measured on two cores; a GPU gets more, unmeasured.
+
+    Small sweeps get less, and so do laws given by panels, whose tables must stay small.
+    """
     largest = 4096 if jax.default_backend() == "cpu" else 65536
     numbers = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lambda: market.law))) // market.groups
     largest = max(16, largest // (1 + numbers // 32))

@@ -1,0 +1,110 @@
+"""How well a fitted law agrees with its data: Kolmogorov and Smirnov's distance, quantiles, a report and a figure."""
+
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxmech.endowments.binning import binned
+from jaxmech.tables import MarketError
+
+_MOST_QUANTILES = 500
+_MOST_ROWS = 16  # of parameters in a report
+_SUFFIXES = (".png", ".pdf", ".svg")
+
+
+@partial(jax.jit, static_argnums=0)
+def _of_law(name, law, at):
+    return getattr(law, name)(at)
+
+
+def values_of(name, law, at):
+    """A function of a law, "cdf" or "log_pdf" or "quantile", at points (n,); the length is padded, so that code
+    compiles for few lengths."""
+    at = np.asarray(at, float)
+    pad = 2 ** int(np.ceil(np.log2(at.size))) - at.size
+    return np.asarray(_of_law(name, law, np.pad(at, (0, pad), mode="edge")))[: at.size]
+
+
+def ks_distance(law, sample) -> float:
+    """The largest distance of the empirical distribution function from the law's, weights as frequencies."""
+    expected = values_of("cdf", law, sample.values)
+    after = np.cumsum(sample.weights) / sample.observations
+    before = np.concatenate([[0.0], after[:-1]])
+    return float(max(np.max(after - expected), np.max(expected - before)))
+
+
+def quantile_pairs(law, sample):
+    """Quantiles of the law and of the data at the same probabilities, (m,) and (m,), at most 500 of them."""
+    at = (np.cumsum(sample.weights) - 0.5 * sample.weights) / sample.observations
+    if at.size > _MOST_QUANTILES:
+        at = (np.arange(_MOST_QUANTILES) + 0.5) / _MOST_QUANTILES
+    return values_of("quantile", law, at), sample.quantiles(at)
+
+
+def fit_text(fit) -> str:
+    """What `Fit.report` says."""
+    missing = f", {fit.missing} missing" if fit.missing else ""
+    lines = [f"{fit.family} law of {fit.observations:g} observations{missing}, on [{fit.lower:.6g}, {fit.upper:.6g}]"]
+    rows = list(fit.parameters.items())
+    if rows:
+        lines.append(f"  {'parameter':<16}{'estimate':>14}{'standard error':>18}")
+    for name, value in rows[:_MOST_ROWS]:
+        lines.append(f"  {name:<16}{value:>14.6g}{fit.standard_errors[name]:>18.3g}")
+    if len(rows) > _MOST_ROWS:
+        lines.append(f"  … and {len(rows) - _MOST_ROWS} more")
+    if fit.bandwidth is not None:
+        lines.append(f"  bandwidth {fit.bandwidth:.6g}")
+    lines.append(f"  log likelihood {fit.log_likelihood:.6g}, AIC {fit.aic:.6g}, BIC {fit.bic:.6g}")
+    lines.append(f"  Kolmogorov–Smirnov {fit.ks_statistic:.4g}, p {fit.ks_p_value:.3g} as if nothing had been fitted")
+    return "\n".join([*lines, *(f"  note: {note}" for note in fit.notes)])
+
+
+def fit_figure(fit, path) -> Path:
+    """The density over a histogram of the data, and quantiles against quantiles; written to a file.
+
+    Args:
+      fit: Fit.
+      path: PNG, PDF or SVG, by its suffix.
+
+    Returns:
+      The path.
+
+    Raises:
+      MarketError: another suffix.
+    """
+    path = Path(path)
+    if path.suffix not in _SUFFIXES:
+        raise MarketError(f"{path}: figures are written as {', '.join(_SUFFIXES)}; give a path that ends so")
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    from jaxmech.plots import STYLE
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 3.2))
+        left, right = figure.subplots(1, 2)
+        _density(left, fit)
+        _quantiles(right, fit)
+        figure.savefig(path)
+    return path
+
+
+def _density(axes, fit):
+    edges, masses = binned(fit.sample, fit.lower, fit.upper)
+    axes.stairs(masses / np.diff(edges), edges, fill=True, color="0.85", label="data")
+    at = np.linspace(fit.lower, fit.upper, 512)
+    axes.plot(at, np.exp(values_of("log_pdf", fit.law, at)), color="#1f4fb4", label=fit.family.replace("_", " "))
+    axes.set_xlabel("endowment (asset units)")
+    axes.set_ylabel("density")
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=8)
+
+
+def _quantiles(axes, fit):
+    theory, data = fit.qq()
+    axes.plot([fit.lower, fit.upper], [fit.lower, fit.upper], color="black", lw=0.6)
+    axes.plot(theory, data, "o", color="#1f4fb4", ms=2.5)
+    axes.set_xlabel("quantile of the law")
+    axes.set_ylabel("quantile of the data")

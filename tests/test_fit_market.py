@@ -1,0 +1,121 @@
+"""Market files from tables of observed endowments."""
+
+import csv
+import tomllib
+
+import numpy as np
+import pytest
+
+import jaxmech as jm
+from jaxmech.fit_market import fit_market
+from jaxmech.fitting import fit
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Two groups, a missing cell, weights, and a name that needs quoting."""
+    path = tmp_path_factory.mktemp("data") / "positions.csv"
+    generator = np.random.default_rng(0)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["who", "position", "seen"])
+        rows.writerows(["dealer", value, 1] for value in generator.normal(0, 0.5, 40))
+        rows.writerows(['fund "A", \\B', value, 2] for value in generator.uniform(-1, 2, 30))
+        rows.writerow(["dealer", "", 1])
+    return path
+
+
+def samples(path, group):
+    with path.open(newline="", encoding="utf-8") as file:
+        return [float(row["position"] or "nan") for row in csv.DictReader(file) if row["who"] == group]
+
+
+def test_the_file_is_the_market_of_the_fits(table, tmp_path):
+    found = fit_market(
+        table,
+        "position",
+        group_column="who",
+        family="uniform",
+        count=3,
+        risk_capacity=0.5,
+        out=tmp_path / "market.toml",
+    )
+    market = jm.Market.from_toml(tmp_path / "market.toml")
+    assert market.names == ("dealer", 'fund "A", \\B')
+    assert market.count.tolist() == [3, 3]
+    assert market.risk_capacity.tolist() == [0.5, 0.5]
+    for k, group in enumerate(market.names):
+        alone = fit(samples(table, group), "uniform")
+        assert (market.endowment.lower[k], market.endowment.upper[k]) == (alone.lower, alone.upper)
+    assert found.fits["dealer"].missing == 1
+    assert "dealer: uniform law of 40 observations, 1 missing" in found.report()
+
+
+@pytest.mark.parametrize("family", ["histogram", "triangular", "smoothed"])
+def test_every_number_survives_the_file(table, tmp_path, family):
+    found = fit_market(table, "position", group_column="who", family=family, out=tmp_path / "market.toml")
+    jm.Market.from_toml(tmp_path / "market.toml")
+    written = tomllib.loads(found.toml)["traders"]
+    for group, one in zip(written, found.fits.values(), strict=True):
+        assert group["endowment"] == one.endowment_table()
+
+
+def test_the_provenance_says_what_is_data_and_what_is_not(table):
+    said = tomllib.loads(fit_market(table, "position", group_column="who", family="uniform").toml)["provenance"]
+    assert said["source"] == "positions.csv, column 'position', group column 'who'"
+    assert len(said["data_sha256"]) == 64
+    assert said["not_in_the_data"] == "count and risk_capacity"
+    assert said["group_1"].startswith("dealer: 40 observations; 1 missing")
+
+
+def test_weights_and_a_single_group(table):
+    found = fit_market(table, "position", weights_column="seen", family="uniform")
+    assert list(found.fits) == ["traders"]
+    assert found.fits["traders"].observations == 100
+
+
+def test_counts_by_group(table):
+    counts = {"dealer": 2, 'fund "A", \\B': 7}
+    found = fit_market(table, "position", group_column="who", family="uniform", count=counts)
+    assert [group["count"] for group in tomllib.loads(found.toml)["traders"]] == [2, 7]
+
+
+REFUSALS = {
+    "no column 'size'; there are who, position, seen": {"column": "size"},
+    "no column 'kind'": {"group_column": "kind"},
+    "line 2: position is 'much', not a number": {"change": (1, "dealer,much,1\n")},
+    "line 3: who is empty": {"change": (2, ",0.5,1\n")},
+    "count of dealer is 2.5; give a whole number": {"count": 2.5},
+    "risk_capacity of dealer is -1; give a number > 0": {"risk_capacity": -1},
+    "count: no group 'bank' in the data": {"count": {"bank": 3}},
+    "count: none given for group 'fund": {"count": {"dealer": 3}},
+    "group dealer: samples: .* lie outside": {"lower": 0.0},
+    "family is 'normal'": {"family": "normal"},
+}
+
+
+@pytest.mark.parametrize("message", REFUSALS)
+def test_tables_that_cannot_be_are_refused_and_nothing_is_written(table, tmp_path, message):
+    options = {"column": "position", "group_column": "who", "family": "uniform"} | REFUSALS[message]
+    lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
+    place, line = options.pop("change", (0, lines[0]))
+    lines[place] = line
+    path, out = tmp_path / "data.csv", tmp_path / "market.toml"
+    path.write_text("".join(lines), encoding="utf-8")
+    with pytest.raises(jm.MarketError, match=message):
+        fit_market(path, options.pop("column"), out=out, **options)
+    assert not out.exists()
+
+
+def test_files_that_are_no_tables_are_refused(tmp_path):
+    with pytest.raises(jm.MarketError, match="no such file"):
+        fit_market(tmp_path / "none.csv", "z")
+    for name, data, message in (
+        ("binary", b"\xff\xfe\x00", "not a CSV file in UTF-8"),
+        ("empty", b"", "no column 'z'; there are none"),
+        ("bare", b"z\n", "no rows below"),
+    ):
+        path = tmp_path / f"{name}.csv"
+        path.write_bytes(data)
+        with pytest.raises(jm.MarketError, match=message):
+            fit_market(path, "z")
