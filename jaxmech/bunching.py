@@ -24,6 +24,10 @@ class VirtualTypes(Curve):
         (weight,) = self.parameters
         return self.types + weight * self.cdf / self.density, self.widths * self.density
 
+    def node_integrals(self):
+        (weight,) = self.parameters
+        return self.types * self.cdf - (1 - weight) * self.cdf_integral, self.cdf
+
 
 class _Multipliers(Curve):
     """w F + f·(z − η) over z, which Ω/(1 + λ) is where it rises; parameters: w and η."""
@@ -40,6 +44,10 @@ class _Multipliers(Curve):
     def node_values(self):
         weight, eta = self.parameters
         return weight * self.cdf + self.density * (self.types - eta), self.widths
+
+    def node_integrals(self):
+        weight, eta = self.parameters
+        return (self.types - eta) * self.cdf - (1 - weight) * self.cdf_integral, self.types
 
 
 def ironed_multiplier(law, eta, weight, z, raw):

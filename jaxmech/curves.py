@@ -70,6 +70,10 @@ class Curve:
         """(value, measure) at the nodes, shape (nodes, ...)."""
         raise NotImplementedError
 
+    def node_integrals(self):
+        """(C, M) of `Point` at the nodes, shape (nodes, ...)."""
+        raise NotImplementedError
+
     def still(self) -> "Curve":
         """The same curve without derivatives."""
         return type(self)(*lax.stop_gradient((self.law, *self.parameters)))

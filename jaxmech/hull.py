@@ -20,6 +20,7 @@ from jaxmech.endowments.search import count_below, isotonic, pick, runs
 
 _RAMP = 1e-12  # falls from node to node below this part of the value are rounding
 _POLISHES = 40
+_MERGERS = 100
 
 
 class Located(NamedTuple):
@@ -55,17 +56,58 @@ def _level_between(curve, panels, types):
 
 
 def located(curve) -> Located:
-    """The bunches of a curve: isotonic regression on its nodes, polished."""
+    """The bunches of a curve: isotonic regression on its nodes, polished, and merged while they overlap."""
     curve = curve.still()
     values, weights = curve.node_values()
     ramped = values + jnp.cumsum(_RAMP * (curve.law.width + jnp.abs(values)), axis=0)
     pooled = isotonic(ramped, weights)
     moved = pooled != ramped
     linked = (pooled[1:] == pooled[:-1]) & (moved[1:] | moved[:-1])
-    first, last, exists, number = runs(linked, curve.law.bunches)
-    return Located(
-        *_polished(curve, values, first, last, pick(pooled, first), exists), (number > curve.law.bunches)[None]
-    )
+
+    def step(state):
+        *_, linked, count = state
+        first, last, exists, number = runs(linked, curve.law.bunches)
+        level = jnp.where(count == 0, pick(pooled, first), _chord(curve, values, first, last))
+        found = _polished(curve, values, first, last, level, exists)
+        linked, merged = _merged(curve, *found)
+        return Located(*found, (number > curve.law.bunches)[None]), merged, linked, count + 1
+
+    def unfinished(state):
+        _, merged, _, count = state
+        return jnp.any(merged) & (count < _MERGERS)
+
+    shapes = jax.eval_shape(step, (None, None, linked, 0))
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes[:2])
+    start = nothing[0], jnp.ones_like(nothing[1]), linked, 0
+    return lax.while_loop(unfinished, step, start)[0]
+
+
+def _bunch_of_nodes(first, exists, size):
+    """Which bunch each node lies in or is next above, and the nodes' numbers, both (nodes, ...)."""
+    number = jnp.arange(size).reshape((-1,) + (1,) * (first.ndim - 1)) + jnp.zeros_like(first[:1])
+    return jnp.maximum(count_below(jnp.where(exists, first, size), number, strictly=False) - 1, 0), number
+
+
+def _chord(curve, values, first, last):
+    """Mean slope of the integral over the measure between two nodes; halfway between their values at a jump.
+
+    Kept between the values before and behind, lest polishing walk off into the next bunch.
+    """
+    rise, mass = (pick(part, last) - pick(part, first) for part in curve.node_integrals())
+    level = jnp.where(mass > 0, rise / jnp.where(mass > 0, mass, 1.0), 0.5 * (pick(values, first) + pick(values, last)))
+    before, after = pick(values, jnp.maximum(first - 1, 0)), pick(values, jnp.minimum(last + 1, curve.size - 1))
+    level = jnp.where((first > 0) & (level < before), before, level)
+    return jnp.where((last < curve.size - 1) & (level > after), after, level)
+
+
+def _merged(curve, first, last, exists, ends):
+    """Links between the nodes of bunches and of those that overlap, (nodes − 1, ...); and which merge with the next."""
+    start, stop = jnp.split(curve.type_at(ends.panel, ends.t), 2)
+    merged = exists[:-1] & exists[1:] & (stop[:-1] > start[1:])
+    bunch, number = (part[:-1] for part in _bunch_of_nodes(first, exists, curve.size))
+    behind = jnp.concatenate([jnp.where(merged, first[1:], last[:-1]), last[-1:]])
+    until = jnp.maximum(pick(behind, bunch), pick(last, bunch))
+    return pick(exists, bunch) & (pick(first, bunch) <= number) & (number < until), merged
 
 
 class Ironed:
@@ -82,8 +124,7 @@ class Ironed:
     def _nodes(self):
         """The ironed curve at its nodes, no derivatives."""
         (values, _), (first, last, exists, *_) = self._still.node_values(), self._where
-        number = jnp.broadcast_to(jnp.arange(len(values)).reshape((-1,) + (1,) * (values.ndim - 1)), values.shape)
-        bunch = jnp.maximum(count_below(jnp.where(exists, first, len(values)), number, strictly=False) - 1, 0)
+        bunch, number = _bunch_of_nodes(first, exists, len(values))
         inside = (pick(first, bunch) <= number) & (number <= pick(last, bunch)) & pick(exists, bunch)
         return lax.cummax(jnp.where(inside, lax.stop_gradient(pick(self.bunches.level, bunch)), values), axis=0)
 

@@ -77,8 +77,7 @@ class Ironing:
         pooled = pick(begun, bunch) + pick(level, bunch) * (curve.cdf - pick(low.cdf, bunch))
         virtual = jnp.where(inside & pick(bunches.exists, bunch), pick(level, bunch), curve.node_values()[0])
         falls = jnp.maximum(0.0, -jnp.diff(jnp.minimum(virtual, eta), axis=0))
-        integral = curve.types * curve.cdf - (1 - weight) * curve.cdf_integral
-        short = jnp.where(inside, jnp.maximum(0.0, pooled - integral), 0.0)
+        short = jnp.where(inside, jnp.maximum(0.0, pooled - curve.node_integrals()[0]), 0.0)
         return jnp.max(falls, axis=0), jnp.max(short, axis=0)
 
     def _counted(self, ends, of):

@@ -9,6 +9,7 @@ from jaxmech.endowments.panels import Panels
 from jaxmech.endowments.polynomials import rule_of
 from jaxmech.pytrees import pytree
 
+_NODES = 5  # of each bin: three are enough for F²/f, but ironing looks between
 _PIECES = 4  # panels between two knots: 1/f is no polynomial where f changes by a large factor
 _LARGEST_FACTOR = 4096.0
 
@@ -48,9 +49,8 @@ class Histogram(Numerical):
 
     def panels(self):
         density = self.masses / jnp.sum(self.masses, axis=0) / jnp.diff(self.edges, axis=0)
-        # Three nodes: F²/f is a square on each bin.
         return Panels(
-            self.edges, jnp.broadcast_to(density[:, None], (len(density), 3, *density.shape[1:])), self.bunches
+            self.edges, jnp.broadcast_to(density[:, None], (len(density), _NODES, *density.shape[1:])), self.bunches
         )
 
     def landmarks(self):

@@ -307,6 +307,12 @@ def test_ratios_of_log_concave_laws_are_monotone(name):
         assert np.all((sign * np.diff(ratio, axis=0) >= -1e-6 * ratio[1:])[kept[1:] & kept[:-1]])
 
 
+@every_law
+def test_the_entries_of_a_law_give_it_back(name):
+    law = market_law(name)
+    assert jax.tree.all(jax.tree.map(np.array_equal, law.with_entries(law.entries()), law))
+
+
 def test_jumps_are_found_at_the_edges_of_a_histogram_and_nowhere_else():
     law = market_law("histogram")
     found, jumps = law.jump_at(jnp.concatenate([law.edges, law.edges + 0.01]))
