@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.endowments import Numerical
+from jaxmech.endowments import Law, Mixture, Numerical
 from jaxmech.endowments.numerical import resolved_to
 from jaxmech.tables import MarketError
 
@@ -26,6 +26,7 @@ def one_entry_a_group(block, called):
         shapes[name] = array.shape[listed:]
         return array
 
+    _check_parts(block.endowment, called)
     law = block.endowment.mapped(number)
     capacity, count = number("risk_capacity", block.risk_capacity), number("count", block.count)
     try:
@@ -33,6 +34,8 @@ def one_entry_a_group(block, called):
     except ValueError:
         listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise MarketError(f"shapes of {called} do not fit together: {listed}; use scalars or (groups,)") from None
+    if 0 in shape:
+        raise MarketError(f"{called}: some number is an empty list; give one number a group")
     if len(shape) > 1:
         raise MarketError(f"{called}: fields have shape {shape}; use scalars or (groups,) and batch with vmap or sweep")
 
@@ -40,6 +43,20 @@ def one_entry_a_group(block, called):
         return jnp.broadcast_to(array, array.shape[:listed] + shape)
 
     return law.mapped(filled), filled("", capacity), filled("", count), shape[0]
+
+
+def _check_parts(law, called):
+    """MarketError for laws where numbers should be, and for a mixture of something else than laws."""
+    for entry in fields(law):
+        value = getattr(law, entry.name)
+        if isinstance(value, Law):
+            raise MarketError(f"{entry.name} of {called} is {value!r}; a law cannot stand there")
+    if not isinstance(law, Mixture):
+        return
+    if not isinstance(law.laws, tuple) or not all(isinstance(part, Law) for part in law.laws) or not law.laws:
+        raise MarketError(f"laws of {called} is {law.laws!r}; give a tuple of laws, as (Uniform(-1, 0), Uniform(0, 1))")
+    for part in law.laws:
+        _check_parts(part, called)
 
 
 def check_numbers(law, capacity, count, called):

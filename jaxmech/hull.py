@@ -102,7 +102,8 @@ def _chord(curve, values, first, last):
 
 def _merged(curve, first, last, exists, ends):
     """Links between the nodes of bunches and of those that overlap, (nodes − 1, ...); and which merge with the next."""
-    start, stop = jnp.split(curve.type_at(ends.panel, ends.t), 2)
+    types = jnp.where(ends.pinned, pick(curve.law.cuts, ends.cut), curve.type_at(ends.panel, ends.t))
+    start, stop = jnp.split(types, 2)
     merged = exists[:-1] & exists[1:] & (stop[:-1] > start[1:])
     bunch, number = (part[:-1] for part in _bunch_of_nodes(first, exists, curve.size))
     behind = jnp.concatenate([jnp.where(merged, first[1:], last[:-1]), last[-1:]])

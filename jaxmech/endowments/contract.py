@@ -103,7 +103,9 @@ class Law:
         """The law with these numbers instead of its own, in the shape of `entries`."""
 
         def new(name, value, listed):
-            return jnp.stack([entries[f"{name}_{k}"] for k in range(len(value))]) if listed else entries[name]
+            if not listed:
+                return entries[name]
+            return jnp.stack([entries[f"{name}_{k}"] for k in range(len(value))]) if len(value) else value
 
         return self.mapped(new)
 
@@ -196,9 +198,9 @@ def _mapped(value, name, listed, function):
     if isinstance(value, Law):
         numeric = [entry.name for entry in fields(value) if not entry.metadata.get("static")]
         return replace(value, **{key: inner(getattr(value, key), key, key in value.stacked_fields) for key in numeric})
-    if isinstance(value, tuple) and not listed:
+    if isinstance(value, tuple) and any(isinstance(part, Law) for part in value):
         return tuple(inner(part, place) for place, part in enumerate(value))
-    if isinstance(value, dict):
+    if isinstance(value, dict) and name.endswith("parameters"):
         return {key: inner(part, key) for key, part in value.items()}
     return function(name, value, listed)
 

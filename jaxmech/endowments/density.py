@@ -23,7 +23,8 @@ class Density(Numerical):
       kinks: points where the density jumps or has a corner, shape (kinks,) or (kinks, groups).
       unit: z is divided by it before log_density sees it: what stretching the law changes.
 
-    `Market.of` refuses a density that its polynomials miss by more than 1e-9 in probability.
+    Derivatives see a jump move only with the kink that names it. `Market.of` refuses a density that its polynomials
+    miss by more than 1e-9 in probability.
     """
 
     log_density: Callable = field(metadata={"static": True})
@@ -48,7 +49,7 @@ class Density(Numerical):
     def landmarks(self):
         cuts = super().landmarks()
         inside = [jnp.clip(kink, self.lower, self.upper)[None] for kink in self.kinks]
-        return jnp.sort(jnp.concatenate([cuts, *inside]), axis=0) if inside else cuts
+        return jnp.sort(jnp.concatenate([*inside, cuts]), axis=0) if inside else cuts
 
     def rules(self):
         return [*super().rules(), ("unit", self.unit > 0, "must be > 0")]

@@ -10,7 +10,7 @@ from jaxmech.endowments.polynomials import rule_of
 from jaxmech.pytrees import pytree
 
 _NODES = 5  # of each bin: three are enough for F²/f, but ironing looks between
-_PIECES = 4  # panels between two knots: 1/f is no polynomial where f changes by a large factor
+_PIECES = 8  # panels between two knots: 1/f is no polynomial where f changes by a large factor
 _LARGEST_FACTOR = 4096.0
 
 
@@ -57,6 +57,8 @@ class Histogram(Numerical):
         return self.edges
 
     def rules(self):
+        if len(self.edges) != len(self.masses) + 1:
+            raise ValueError("one edge more than masses")
         return [
             ("edges", self.edges[:-1] < self.edges[1:], "must rise from bin to bin"),
             ("masses", self.masses > 0, "must be > 0; merge an empty bin with its neighbour, as from_samples does"),
@@ -111,6 +113,8 @@ class PiecewiseLinear(Numerical):
         return self.panels().cuts
 
     def rules(self):
+        if len(self.knots) != len(self.heights) or len(self.knots) < 2:
+            raise ValueError("as many knots as heights")
         return [
             ("knots", self.knots[:-1] < self.knots[1:], "must rise"),
             ("heights", self.heights >= 0, "must be ≥ 0"),

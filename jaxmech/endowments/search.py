@@ -80,18 +80,20 @@ def _merged_pairs(values, weights):
     low, high = right[:, 0], left[:, -1]
 
     def step(state):
-        level, low, high, _, active, count = state
+        level, low, high, running, active, count = state
         above, below = left > level[:, None], right < level[:, None]
         over = jnp.sum(jnp.where(above, left_weight * (left - level[:, None]), 0.0), axis=1)
         under = jnp.sum(jnp.where(below, right_weight * (level[:, None] - right), 0.0), axis=1)
         mass = jnp.sum(jnp.where(above, left_weight, 0.0) + jnp.where(below, right_weight, 0.0), axis=1)
         low, high = jnp.where(over > under, level, low), jnp.where(over > under, high, level)
         newton = level + (over - under) / jnp.where(mass > 0, mass, 1.0)
-        safe = (newton >= low) & (newton <= high)
+        # Weights of 0 may send it in circles.
+        safe = (newton >= low) & (newton <= high) & (count % 8 < 7)
         now = jnp.sum(above, axis=1) - jnp.sum(below, axis=1)  # rises as the level falls
-        new = jnp.where(safe, newton, 0.5 * (low + high))
-        # On one linear piece Newton's step is the answer.
-        return new, low, high, ~((safe & (now == active)) | (new == level)), now, count + 1
+        # A step of Newton's that ended on the linear piece it set out from has found the answer.
+        found = ~running | (now == active)
+        new = jnp.where(found, level, jnp.where(safe, newton, 0.5 * (low + high)))
+        return new, low, high, ~found & (new != level), jnp.where(safe, now, full), count + 1
 
     def unfinished(state):
         *_, running, _, count = state

