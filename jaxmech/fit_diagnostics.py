@@ -1,12 +1,15 @@
-"""How well a fitted law agrees with its data: Kolmogorov and Smirnov's distance, quantiles, a report and a figure."""
+"""How well a fitted law agrees with its data, and whether it is regular; a report and a figure."""
 
 from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jaxmech.bunching import bunching
 from jaxmech.endowments.binning import binned
+from jaxmech.ironing import ironing
 from jaxmech.tables import MarketError
 
 _MOST_QUANTILES = 500
@@ -43,6 +46,24 @@ def quantile_pairs(law, sample):
     return values_of("quantile", law, at), sample.quantiles(at)
 
 
+@jax.jit
+def _ironed_share(law, weight):
+    sides = jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., None], law).resolved().both_sides()
+    found = ironing(sides, weight, bunching(sides, weight))
+    if found is None:
+        return jnp.zeros(2)
+    start, stop = (jnp.where(end < jnp.inf, end, sides.lower) for end in found.bunches)
+    return jnp.sum(sides.cdf(stop) - sides.cdf(start), axis=(0, 2))
+
+
+def ironed_share(law, weight=1.0):
+    """Probability of the types that are ironed at effective weight w: buyers (ψ⁻), then sellers (ψ⁺). Shape (2,).
+
+    0 for a regular law. In a market only types outside the binding interval matter: `Mechanism.bunching_intervals`.
+    """
+    return np.asarray(_ironed_share(law, float(weight)))
+
+
 def fit_text(fit) -> str:
     """What `Fit.report` says."""
     missing = f", {fit.missing} missing" if fit.missing else ""
@@ -58,6 +79,9 @@ def fit_text(fit) -> str:
         lines.append(f"  bandwidth {fit.bandwidth:.6g}")
     lines.append(f"  log likelihood {fit.log_likelihood:.6g}, AIC {fit.aic:.6g}, BIC {fit.bic:.6g}")
     lines.append(f"  Kolmogorov–Smirnov {fit.ks_statistic:.4g}, p {fit.ks_p_value:.3g} as if nothing had been fitted")
+    bought, sold = ironed_share(fit.law)
+    ironed = f"{bought:.2%} of the types ironed where they buy, {sold:.2%} where they sell"
+    lines.append(f"  not regular: at w = 1 {ironed}" if bought + sold > 0 else "  regular: nothing to iron")
     return "\n".join([*lines, *(f"  note: {note}" for note in fit.notes)])
 
 

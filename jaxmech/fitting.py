@@ -9,7 +9,7 @@ import numpy as np
 from jaxmech import endowments as laws
 from jaxmech.endowments.binning import LEAST_DISTINCT, Sample, clean_samples, support_of
 from jaxmech.fit_densities import histogram_estimate, smoothed_estimate
-from jaxmech.fit_diagnostics import fit_figure, fit_text, ks_distance, quantile_pairs, values_of
+from jaxmech.fit_diagnostics import fit_figure, fit_text, ironed_share, ks_distance, quantile_pairs, values_of
 from jaxmech.fit_estimates import Estimate, parametric_estimate, uniform_estimate
 from jaxmech.fit_families import NAMES, parametric
 from jaxmech.tables import MarketError
@@ -49,6 +49,10 @@ class Fit:
         from scipy.stats import kstwo
 
         return float(kstwo.sf(self.ks_statistic, max(round(self.observations), 1)))
+
+    def ironed_share(self, weight=1.0):
+        """Probability of the types that are ironed at effective weight w: buyers, then sellers, shape (2,)."""
+        return ironed_share(self.law, weight)
 
     def qq(self):
         """Quantiles of the law and of the data at the same probabilities, two arrays (m,), m ≤ 500; asset units."""

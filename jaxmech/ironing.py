@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmech.bunching import VirtualTypes
+from jaxmech.bunching import VirtualTypes, padded
 from jaxmech.endowments import SideBySide
 from jaxmech.endowments.search import pick
 from jaxmech.hull import Ironed
@@ -28,7 +28,7 @@ class Corrections(NamedTuple):
 
 
 class Ironing:
-    """The ironed ψ⁻ of a law given by panels, whose bunches are located."""
+    """The ironed ψ⁻ of a law given by panels, whose bunches are located: Condition 2 may fail."""
 
     def __init__(self, law, weight, where):
         self.law = law
@@ -167,8 +167,8 @@ class _SideBySide:
     @property
     def bunches(self):
         most = max(part.bunches[0].shape[0] for part in self._parts)
-        padded = [jax.tree.map(lambda end: padded(end, most), part.bunches) for part in self._parts]
-        return tuple(self._law.joined(ends) for ends in zip(*padded, strict=True))
+        ends = [tuple(padded(end, most) for end in part.bunches) for part in self._parts]
+        return tuple(self._law.joined(own) for own in zip(*ends, strict=True))
 
     def _each(self, method, *arrays):
         columns = zip(*(self._law.columns(array) for array in arrays), strict=True)

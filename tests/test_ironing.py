@@ -45,7 +45,8 @@ def test_every_random_market_is_certified_and_as_good_as_the_grid_says(solved):
     for lane, found in enumerate(np.asarray(objective)):
         laws, capacity, count = alone(lane)
         grid = isotonic_reference.precise_reference(laws, capacity, count, float(mechanism.weight[lane]), cells=600)
-        assert abs(found - grid.objective) < 1e-7 * achieved.first_best_surplus[lane], lane
+        tolerance = 1e-7 * achieved.first_best_surplus[lane] + 0.02 * grid.moved
+        assert abs(found - grid.objective) < tolerance, lane
 
 
 @pytest.mark.slow

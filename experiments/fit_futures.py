@@ -1,0 +1,217 @@
+"""Four futures markets from public weekly positions, their laws fitted by several families: does the law matter?
+
+    python experiments/fit_futures.py DATA.csv [--folder experiments/results/fit_futures]
+
+`futures_positions` says what DATA.csv is, what of a market is observed and what is not. For each contract and family
+the script fits one law to each category of traders, solves the market at α = 1/2, certifies the answer, and carries the
+errors of the fit to it. It writes table.csv, one row a market, groups.csv, one row a law, and two pictures; and the
+mixture markets, which are not regular, as market files into experiments/markets.
+"""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import matplotlib.pyplot as plt
+import numpy as np
+from futures_positions import DataError, groups_of, provenance, read_categories
+
+import jaxmech as jm
+from jaxmech.fit_market import market_text
+from jaxmech.plots import STYLE, written
+
+CONTRACTS = {
+    "us_treasury_10y": "10-year Treasury note",
+    "sp500_emini": "E-mini S&P 500",
+    "euro_fx": "euro",
+    "japanese_yen": "Japanese yen",
+}
+FAMILIES = {
+    "truncated_normal": ({}, "#1f4fb4"),
+    "mixture": ({"components": 2}, "#e08214"),
+    "histogram": ({"bins": 16}, "0.6"),
+    "smoothed": ({}, "#2a9d55"),
+}
+ALPHA = 0.5
+WEIGHTS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+HERE = Path(__file__).parent
+
+
+class Solved(NamedTuple):
+    """One contract by one family of laws."""
+
+    contract: str
+    family: str
+    fits: dict  # Fit by group
+    market: jm.Market
+    mechanism: jm.Mechanism
+    bands: jm.Bands
+
+
+def fitted(groups, family):
+    """A Fit a group."""
+    options, _ = FAMILIES[family]
+    return {
+        name: jm.fit(group.sample, family, lower=group.lower, upper=group.upper, **options)
+        for name, group in groups.items()
+    }
+
+
+def solved(contract, family, groups) -> Solved:
+    """The market at α = 1/2 with bands at 90%; ValueError where the answer is not certified."""
+    fits = fitted(groups, family)
+    traders = [
+        jm.Traders(found.law, groups[name].risk_capacity, groups[name].count, name) for name, found in fits.items()
+    ]
+    market = jm.Market.of(*traders)
+    mechanism = jm.solve(market, ALPHA)
+    jm.certify(mechanism).raise_if_failed(f"{contract}, {family}")
+    # A kernel density has no covariance of its own: its bands are resampled.
+    settings = {"method": "bootstrap", "draws": 100} if family == "smoothed" else {}
+    bands = jm.answer_bands(fits, market, ALPHA, weights=WEIGHTS, **settings)
+    return Solved(contract, family, fits, market, mechanism, bands)
+
+
+def row_of(one: Solved):
+    """What the table says of a market."""
+    achieved = jm.outcomes(one.mechanism)
+    surplus = float(achieved.first_best_surplus)
+    low, revenue, high = one.bands.of("revenue")
+    return {
+        "contract": one.contract,
+        "family": one.family,
+        "aic": sum(found.aic for found in one.fits.values()),
+        "regular_groups": int(np.sum(jm.condition_2(one.market))),
+        "first_best_surplus": surplus,
+        "revenue": revenue,
+        "revenue_low": low,
+        "revenue_high": high,
+        "revenue_over_surplus": revenue / surplus,
+        "efficiency_lost_over_surplus": float(achieved.first_best_efficiency - achieved.efficiency) / surplus,
+        "types_ironed": float(np.average(ironed(one), weights=one.market.count)),
+    }
+
+
+def ironed(one: Solved):
+    """Share of the types of each group that the mechanism bunches for want of regularity, (G,)."""
+    shares = []
+    for found, intervals in zip(one.fits.values(), np.asarray(one.mechanism.bunching_intervals), strict=True):
+        ends = intervals[~np.isnan(intervals[:, 0])]
+        shares.append(float(np.sum(np.diff(np.asarray(found.law.cdf(ends)), axis=1))) if len(ends) else 0.0)
+    return shares
+
+
+def group_rows(one: Solved):
+    """What the other table says of a law."""
+    for (name, found), share in zip(one.fits.items(), ironed(one), strict=True):
+        yield {
+            "contract": one.contract,
+            "family": one.family,
+            "group": name,
+            "observations": found.observations,
+            "aic": found.aic,
+            "bic": found.bic,
+            "ks_statistic": found.ks_statistic,
+            "ks_p_value": found.ks_p_value,
+            "ironed_in_the_mechanism": share,
+            "notes": "; ".join(found.notes),
+        }
+
+
+def draw_laws(contract, markets, axes):
+    """Data and densities of each group; types ironed in the mixture's mechanism are shaded."""
+    for place, panel in enumerate(axes):
+        name, found = list(markets["mixture"].fits.items())[place]
+        z = np.linspace(found.lower, found.upper, 600)[1:-1]
+        panel.hist(found.sample.values, bins=24, density=True, color="0.85", weights=found.sample.weights)
+        for family in ("truncated_normal", "mixture", "smoothed"):
+            law = markets[family].fits[name].law
+            panel.plot(z, law.pdf(z), color=FAMILIES[family][1], lw=1.2, label=family.replace("_", " "))
+        for start, stop in np.asarray(markets["mixture"].mechanism.bunching_intervals)[place]:
+            panel.axvspan(start, stop, color=FAMILIES["mixture"][1], alpha=0.18, lw=0)
+        panel.set_title(f"{CONTRACTS[contract]}: {name.replace('_', ' ')}", fontsize=8)
+        panel.set_yticks([])
+
+
+def draw_frontier(contract, markets, axes):
+    """Frontiers in shares of each market's own surplus, the mixture's with 90% bands of revenue."""
+    for family, one in markets.items():
+        first = jm.outcomes(one.mechanism)
+        surplus, best = float(first.first_best_surplus), float(first.first_best_efficiency)
+        revenue = np.array([one.bands.of(f"frontier.revenue@{weight:g}") for weight in WEIGHTS]) / surplus
+        lost = [(best - one.bands.of(f"frontier.efficiency@{weight:g}")[1]) / surplus for weight in WEIGHTS]
+        color = FAMILIES[family][1]
+        axes.plot(lost, revenue[:, 1], ".-", color=color, ms=3, lw=1, label=family.replace("_", " "))
+        if family == "mixture":
+            axes.fill_between(lost, revenue[:, 0], revenue[:, 2], color=color, alpha=0.2, lw=0)
+    axes.set_title(CONTRACTS[contract], fontsize=9)
+    axes.set_xlabel("efficiency lost / first-best surplus")
+    axes.set_ylabel("revenue / first-best surplus")
+
+
+def pictures(found, folder):
+    """Both pictures, as PNG and PDF; `found` is Solved by contract and family."""
+    groups = len(next(iter(found.values()))["mixture"].fits)
+    with plt.rc_context(STYLE):
+        laws, panels = plt.subplots(len(found), groups, figsize=(2.4 * groups, 1.9 * len(found)), squeeze=False)
+        frontiers, sides = plt.subplots(1, len(found), figsize=(3.1 * len(found), 2.9), squeeze=False)
+        for (contract, markets), row, axes in zip(found.items(), panels, sides[0], strict=True):
+            draw_laws(contract, markets, row)
+            draw_frontier(contract, markets, axes)
+        panels[0, 0].legend(fontsize=6)
+        sides[0, 0].legend(fontsize=7, loc="lower right")
+        return [written(laws, folder, "laws"), written(frontiers, folder, "frontiers")]
+
+
+def write_csv(rows, path):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_market(one: Solved, groups, facts, folder):
+    """The mixture market as a file; numbers keep every digit."""
+    counts = {name: group.count for name, group in groups.items()}
+    capacities = {name: group.risk_capacity for name, group in groups.items()}
+    said = {"contract": CONTRACTS[one.contract], "command": "python experiments/fit_futures.py DATA.csv"}
+    said |= {key: str(value) for key, value in facts.items()}
+    name = f"{one.contract}_mixture"
+    (folder / f"{name}.toml").write_text(market_text(name, one.fits, counts, capacities, said), encoding="utf-8")
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="weekly positions, a CSV file")
+    parser.add_argument("--folder", type=Path, default=HERE / "results" / "fit_futures", help="of tables and pictures")
+    parser.add_argument("--markets", type=Path, default=HERE / "markets", help="folder of the market files")
+    options = parser.parse_args(arguments)
+    jax.config.update("jax_enable_x64", True)
+    try:
+        series = {contract: read_categories(options.data, contract) for contract in CONTRACTS}
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for folder in (options.folder, options.markets):
+        folder.mkdir(parents=True, exist_ok=True)
+    found = {}
+    for contract, categories in series.items():
+        groups = groups_of(categories)
+        found[contract] = {family: solved(contract, family, groups) for family in FAMILIES}
+        for one in found[contract].values():
+            shown = [f"{key} {value:.5g}" if isinstance(value, float) else value for key, value in row_of(one).items()]
+            print(*shown, sep=", ", flush=True)
+        facts = provenance(categories, options.data.read_bytes())
+        write_market(found[contract]["mixture"], groups, facts, options.markets)
+    markets = [one for families in found.values() for one in families.values()]
+    write_csv([row_of(one) for one in markets], options.folder / "table.csv")
+    write_csv([row for one in markets for row in group_rows(one)], options.folder / "groups.csv")
+    pictures(found, options.folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
