@@ -19,6 +19,7 @@ bench: $(VENV)/ready  ## speed against peers, one process a question
 	$(BIN)/python benchmarks/multipliers.py
 	$(BIN)/python benchmarks/derivatives.py
 	$(BIN)/python benchmarks/frontiers.py
+	$(BIN)/python benchmarks/irregular.py
 	$(BIN)/python benchmarks/auctions.py
 
 $(VENV)/ready: pyproject.toml constraints.txt

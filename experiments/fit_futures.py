@@ -3,9 +3,10 @@
     python experiments/fit_futures.py DATA.csv [--folder experiments/results/fit_futures]
 
 `futures_positions` says what DATA.csv is, what of a market is observed and what is not. For each contract and family
-the script fits one law to each category of traders, solves the market at α = 1/2, certifies the answer, and carries the
-errors of the fit to it. It writes table.csv, one row a market, groups.csv, one row a law, and two pictures; and the
-mixture markets, which are not regular, as market files into experiments/markets.
+the script fits one law to each category of traders, solves the market at α = 1/2 and along its frontier, and certifies
+the answers; for truncated normal laws and mixtures it carries the errors of the fit to them. It writes table.csv, one
+row a market, groups.csv, one row a law, and two pictures; and the mixture markets, which are not regular, as market
+files into experiments/markets.
 """
 
 import argparse
@@ -36,7 +37,8 @@ FAMILIES = {
     "smoothed": ({}, "#2a9d55"),
 }
 ALPHA = 0.5
-WEIGHTS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+WEIGHTS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)  # of the frontier; w* is below all of them
+BANDED = ("truncated_normal", "mixture")
 HERE = Path(__file__).parent
 
 
@@ -48,7 +50,8 @@ class Solved(NamedTuple):
     fits: dict  # Fit by group
     market: jm.Market
     mechanism: jm.Mechanism
-    bands: jm.Bands
+    frontier: list  # Outcomes at `WEIGHTS`
+    bands: jm.Bands | None
 
 
 def fitted(groups, family):
@@ -67,19 +70,20 @@ def solved(contract, family, groups) -> Solved:
         jm.Traders(found.law, groups[name].risk_capacity, groups[name].count, name) for name, found in fits.items()
     ]
     market = jm.Market.of(*traders)
-    mechanism = jm.solve(market, ALPHA)
-    jm.certify(mechanism).raise_if_failed(f"{contract}, {family}")
-    # A kernel density has no covariance of its own: its bands are resampled.
-    settings = {"method": "bootstrap", "draws": 100} if family == "smoothed" else {}
-    bands = jm.answer_bands(fits, market, ALPHA, weights=WEIGHTS, **settings)
-    return Solved(contract, family, fits, market, mechanism, bands)
+    mechanisms = {alpha: jm.solve(market, alpha) for alpha in (ALPHA, *WEIGHTS)}
+    for alpha, mechanism in mechanisms.items():
+        jm.certify(mechanism).raise_if_failed(f"{contract}, {family}, alpha {alpha:g}")
+    frontier = [jm.outcomes(mechanisms[weight]) for weight in WEIGHTS]
+    bands = jm.answer_bands(fits, market, ALPHA, weights=WEIGHTS) if family in BANDED else None
+    return Solved(contract, family, fits, market, mechanisms[ALPHA], frontier, bands)
 
 
 def row_of(one: Solved):
     """What the table says of a market."""
     achieved = jm.outcomes(one.mechanism)
     surplus = float(achieved.first_best_surplus)
-    low, revenue, high = one.bands.of("revenue")
+    revenue = float(achieved.revenue)
+    low, _, high = one.bands.of("revenue") if one.bands else (np.nan,) * 3
     return {
         "contract": one.contract,
         "family": one.family,
@@ -137,16 +141,17 @@ def draw_laws(contract, markets, axes):
 
 
 def draw_frontier(contract, markets, axes):
-    """Frontiers in shares of each market's own surplus, the mixture's with 90% bands of revenue."""
+    """Frontiers in shares of each market's own surplus, with 90% bands of revenue where the fit has them."""
     for family, one in markets.items():
         first = jm.outcomes(one.mechanism)
         surplus, best = float(first.first_best_surplus), float(first.first_best_efficiency)
-        revenue = np.array([one.bands.of(f"frontier.revenue@{weight:g}") for weight in WEIGHTS]) / surplus
-        lost = [(best - one.bands.of(f"frontier.efficiency@{weight:g}")[1]) / surplus for weight in WEIGHTS]
+        revenue = [float(at.revenue) / surplus for at in one.frontier]
+        lost = [(best - float(at.efficiency)) / surplus for at in one.frontier]
         color = FAMILIES[family][1]
-        axes.plot(lost, revenue[:, 1], ".-", color=color, ms=3, lw=1, label=family.replace("_", " "))
-        if family == "mixture":
-            axes.fill_between(lost, revenue[:, 0], revenue[:, 2], color=color, alpha=0.2, lw=0)
+        axes.plot(lost, revenue, ".-", color=color, ms=3, lw=1, label=family.replace("_", " "))
+        if one.bands:
+            ends = np.array([one.bands.of(f"frontier.revenue@{weight:g}") for weight in WEIGHTS]) / surplus
+            axes.fill_between(lost, ends[:, 0], ends[:, 2], color=color, alpha=0.2, lw=0)
     axes.set_title(CONTRACTS[contract], fontsize=9)
     axes.set_xlabel("efficiency lost / first-best surplus")
     axes.set_ylabel("revenue / first-best surplus")

@@ -38,7 +38,8 @@ class Certificate(NamedTuple):
         lane = int(np.argmin(ok))
         values = {name: float(np.atleast_1d(np.asarray(getattr(self, name)))[lane]) for name in self._fields[:-1]}
         report = ", ".join(f"{name} {value:.1e}" for name, value in values.items())
-        remedy = "check Condition 2 (log-concave endowments)" if values["monotonicity_breach"] > 1e-9 else "report it"
+        falls = values["monotonicity_breach"] > tolerance_of(float)
+        remedy = "a Beta law with a shape below 1 is not ironed; use a Histogram of it" if falls else "report it"
         raise ValueError(f"{what}: {np.sum(~ok)} of {ok.size} failed, first lane {lane}: {report}; {remedy}")
 
 

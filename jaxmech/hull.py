@@ -1,4 +1,4 @@
-"""A curve over the support of a law given by panels, and its ironed version: where it falls it is pooled.
+"""A curve over the support of a law given by panels, and its ironed version: where it falls it is pooled (theory §14).
 
 The ironed version is the slope of the lower convex hull of the curve's integral over a measure. It is the curve itself
 but for bunches [z₁, z₂], on which it is constant at the level c, and there, C the integral and M the measure,
@@ -191,10 +191,14 @@ def _polished(curve, values, first, last, level, exists):
     def step(state):
         first, last, level, _, far, _, count = state
         before, after = pick(values, jnp.maximum(first - 1, 0)), pick(values, jnp.minimum(last + 1, final))
+        start, stop = pick(values, first), pick(values, last)
         down = (first > 0) & (before >= level)
         up = (last < final) & (after <= level)
-        first = first + jnp.where(down, -1, jnp.where((pick(values, first) < level) & (first < last), 1, 0))
-        last = last + jnp.where(up, 1, jnp.where((pick(values, last) > level) & (last > first), -1, 0))
+        # An end on the wrong side of the level has gone too far, unless the curve comes back between the nodes.
+        fore = (start < level) & (first < last) & (start <= pick(values, jnp.minimum(first + 1, final)))
+        back = (stop > level) & (last > first) & (stop >= pick(values, jnp.maximum(last - 1, 0)))
+        first = first + jnp.where(down, -1, jnp.where(fore, 1, 0))
+        last = last + jnp.where(up, 1, jnp.where(back, -1, 0))
         ends = crossing(curve, _both(first, last + 1), _both(level, level), _both(exists, exists))
         new = _level_between(curve, ends.panel, curve.type_at(ends.panel, ends.t))
         move = jnp.where(exists, jnp.abs(new - level), 0.0)

@@ -1,4 +1,4 @@
-"""Ironing: virtual types where the law is not regular (theory §3; the paper's Condition 2 is not needed).
+"""Ironing: virtual types where the law is not regular (theory §14; the paper's Condition 2 is not needed).
 
 The best nondecreasing rule follows the ironed ψ⁻ = z + w F/f: the slope of the lower convex hull, over F, of
 

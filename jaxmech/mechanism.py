@@ -39,7 +39,7 @@ class Mechanism:
     @property
     def bunching_intervals(self):
         """Types beside the binding interval that all buy, or all sell, the same where Condition 2 fails: their law is
-        ironed there (theory §3). Shape (G, intervals, 2), in order, NaN where a group has fewer; under jit as many
+        ironed there (theory §14). Shape (G, intervals, 2), in order, NaN where a group has fewer; under jit as many
         rows as the laws allow for. None, shape (G, 0, 2), where laws are regular.
         """
         found = _bunching_intervals(self)

@@ -1,4 +1,4 @@
-"""Laws given by the values of their density: polynomials on panels.
+"""Laws given by the values of their density: polynomials on panels (theory §15).
 
 The support is cut into panels; on each the density is the polynomial through its values at Gauss–Legendre nodes, and
 F, its integrals, F/f and F²/f are integrals of Legendre series. At the cuts the density may jump. Everything is summed

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", ["multipliers", "derivatives", "frontiers", "auctions"])
+@pytest.mark.parametrize("script", ["multipliers", "derivatives", "frontiers", "irregular", "auctions"])
 def test_benchmark_runs_and_accepts_the_answers(script, tmp_path):
     out = tmp_path / "figures.json"
     command = [sys.executable, str(ROOT / "benchmarks" / f"{script}.py"), "--quick", "--json", str(out)]
