@@ -131,8 +131,10 @@ def draw_laws(contract, markets, axes):
         name, found = list(markets["mixture"].fits.items())[place]
         z = np.linspace(found.lower, found.upper, 600)[1:-1]
         panel.hist(found.sample.values, bins=24, density=True, color="0.85", weights=found.sample.weights)
-        for family in ("truncated_normal", "mixture", "smoothed"):
-            law = markets[family].fits[name].law
+        for family, one in markets.items():
+            if family == "histogram":
+                continue
+            law = one.fits[name].law
             panel.plot(z, law.pdf(z), color=FAMILIES[family][1], lw=1.2, label=family.replace("_", " "))
         for start, stop in np.asarray(markets["mixture"].mechanism.bunching_intervals)[place]:
             panel.axvspan(start, stop, color=FAMILIES["mixture"][1], alpha=0.18, lw=0)

@@ -143,6 +143,8 @@ def _root(curve, panel, low, high, level):
         short, slope = here.value < level, here.slope * half
         low, high = jnp.where(short, t, low), jnp.where(short, high, t)
         newton = t - (here.value - level) / jnp.where(slope > 0, slope, 1.0)
+        # Where there is no crossing the answer is an end: a look at it saves the bisections.
+        newton = jnp.where(count == 0, jnp.clip(newton, low, high), newton)
         safe = (newton >= low) & (newton <= high) & (slope > 0)
         new = jnp.where(safe, newton, 0.5 * (low + high))
         # The step after so short a step of Newton's would be rounding.

@@ -78,7 +78,7 @@ def located(curve) -> Located:
 
     shapes = jax.eval_shape(step, (None, None, linked, 0))
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes[:2])
-    start = nothing[0], jnp.ones_like(nothing[1]), linked, 0
+    start = nothing[0], jnp.any(linked) | nothing[1], linked, 0
     return lax.while_loop(unfinished, step, start)[0]
 
 
@@ -189,21 +189,23 @@ def _polished(curve, values, first, last, level, exists):
     final = curve.size - 1
 
     def step(state):
-        first, last, level, _, far, _, count = state
+        first, last, level, ends, far, running, count = state
         before, after = pick(values, jnp.maximum(first - 1, 0)), pick(values, jnp.minimum(last + 1, final))
         start, stop = pick(values, first), pick(values, last)
-        down = (first > 0) & (before >= level)
-        up = (last < final) & (after <= level)
+        down = running & (first > 0) & (before >= level)
+        up = running & (last < final) & (after <= level)
         # An end on the wrong side of the level has gone too far, unless the curve comes back between the nodes.
-        fore = (start < level) & (first < last) & (start <= pick(values, jnp.minimum(first + 1, final)))
-        back = (stop > level) & (last > first) & (stop >= pick(values, jnp.maximum(last - 1, 0)))
+        fore = running & (start < level) & (first < last) & (start <= pick(values, jnp.minimum(first + 1, final)))
+        back = running & (stop > level) & (last > first) & (stop >= pick(values, jnp.maximum(last - 1, 0)))
         first = first + jnp.where(down, -1, jnp.where(fore, 1, 0))
         last = last + jnp.where(up, 1, jnp.where(back, -1, 0))
-        ends = crossing(curve, _both(first, last + 1), _both(level, level), _both(exists, exists))
-        new = _level_between(curve, ends.panel, curve.type_at(ends.panel, ends.t))
-        move = jnp.where(exists, jnp.abs(new - level), 0.0)
-        stalled = (move > 0.5 * far) & (move < 1e-6 * curve.law.width)
-        return first, last, new, ends, move, (move > tolerance) & ~stalled, count + 1
+        found = crossing(curve, _both(first, last + 1), _both(level, level), _both(running, running))
+        ends = jax.tree.map(lambda new, old: jnp.where(_both(running, running), new, old), found, ends)
+        new = jnp.where(running, _level_between(curve, ends.panel, curve.type_at(ends.panel, ends.t)), level)
+        move = jnp.where(running, jnp.abs(new - level), far)
+        still = ~(down | up | fore | back)
+        stalled = still & (move > 0.5 * far) & (move < 1e-6 * curve.law.width)
+        return first, last, new, ends, move, running & (move > tolerance) & ~stalled, count + 1
 
     def unfinished(state):
         *_, running, count = state

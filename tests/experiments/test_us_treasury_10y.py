@@ -1,9 +1,8 @@
 """The fitted market of the 10-year US Treasury note, and the script that fits it."""
 
-import importlib.util
+import importlib
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
@@ -16,10 +15,9 @@ MARKET = EXPERIMENTS / "markets" / "us_treasury_10y.toml"
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("fit_us_treasury_10y", EXPERIMENTS / "fit_us_treasury_10y.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXPERIMENTS)
+        yield importlib.import_module("fit_us_treasury_10y")
 
 
 @pytest.fixture(scope="module")
@@ -47,31 +45,6 @@ def test_market_has_the_four_categories_with_mean_risk_capacity_one(market):
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 def test_answer_is_certified(market, alpha):
     assert jm.certify(jm.solve(market, alpha)).ok
-
-
-def test_fit_recovers_a_known_truncated_normal(script):
-    law = jm.TruncatedNormal(0.3, 0.8, -1.5, 2.0)
-    sample = np.asarray(law.quantile((np.arange(4000) + 0.5) / 4000))
-    (loc, scale), at_bounds = script.fit_truncated_normal(sample, -1.5, 2.0)
-    assert at_bounds == ()
-    assert (loc, scale) == pytest.approx((0.3, 0.8), rel=2e-3)
-
-
-def test_fit_of_random_draws_is_within_sampling_error(script):
-    sample = jm.TruncatedNormal(-0.2, 0.5, -1.0, 1.2).sample(jax.random.key(0), (4000,))
-    (loc, scale), _ = script.fit_truncated_normal(np.asarray(sample), -1.0, 1.2)
-    assert (loc, scale) == pytest.approx((-0.2, 0.5), abs=0.05)
-
-
-def test_fit_of_a_uniform_sample_stops_at_the_bound_and_says_so(script):
-    (_, scale), at_bounds = script.fit_truncated_normal(np.array([-1.0, -0.99, 0.99, 1.0]), -1.0, 1.0)
-    assert "scale" in at_bounds
-    assert scale == pytest.approx(4.0)
-
-
-def test_shock_is_the_deviation_from_the_weeks_before(script):
-    series = np.array([1.0, 2.0, 3.0, 10.0, 4.0])
-    assert script.shocks(series, weeks=3) == pytest.approx([10 - 2, 4 - 5])
 
 
 def test_script_writes_a_market_that_solves(script, tmp_path, capsys):

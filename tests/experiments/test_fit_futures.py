@@ -1,0 +1,102 @@
+"""Markets fitted to four futures contracts, the script that fits them, and how it reads positions."""
+
+import csv
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jaxmech as jm
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+CATEGORIES = ("dealer", "asset_manager", "leveraged_fund", "other_reportable")
+
+
+def imported(name):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXPERIMENTS)
+        return importlib.import_module(name)
+
+
+@pytest.fixture(scope="module")
+def positions():
+    return imported("futures_positions")
+
+
+@pytest.fixture(scope="module")
+def script():
+    return imported("fit_futures")
+
+
+def table(path, contracts, weeks=90):
+    """Random positions whose net is bimodal."""
+    draws = np.random.default_rng(0)
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["contract", "date", "category", "long", "short", "spread", "traders_long", "traders_short"])
+        for contract in contracts:
+            for category in CATEGORIES:
+                for week in range(weeks):
+                    net = draws.choice([-40_000, 50_000]) + draws.normal(0, 9_000)
+                    rows.writerow([contract, f"2020-{week:04d}", category, 200_000 + net, 200_000, 1000, 20, 18])
+    return path
+
+
+def test_shock_is_the_deviation_from_the_weeks_before(positions):
+    series = np.array([1.0, 2.0, 3.0, 10.0, 4.0])
+    assert positions.shocks(series, weeks=3) == pytest.approx([10 - 2, 4 - 5])
+
+
+def test_groups_have_mean_risk_capacity_one_and_hold_their_samples(positions, tmp_path):
+    groups = positions.groups_of(positions.read_categories(table(tmp_path / "data.csv", ["x"]), "x"))
+    counts = [group.count for group in groups.values()]
+    assert counts == [20] * 4
+    assert np.average([group.risk_capacity for group in groups.values()], weights=counts) == pytest.approx(1, abs=1e-5)
+    for group in groups.values():
+        assert group.lower < group.sample.min()
+        assert group.sample.max() < group.upper
+
+
+@pytest.mark.parametrize("contract", ["us_treasury_10y", "sp500_emini", "euro_fx", "japanese_yen"])
+def test_committed_markets_are_not_regular_and_certified(contract):
+    market = jm.Market.from_toml(EXPERIMENTS / "markets" / f"{contract}_mixture.toml")
+    assert market.names == CATEGORIES
+    assert not np.all(jm.condition_2(market))
+    for alpha in (0.0, 0.5, 1.0):
+        jm.certify(jm.solve(market, alpha)).raise_if_failed(f"{contract}, alpha {alpha}")
+
+
+def test_the_treasury_mixture_bunches_leveraged_funds_that_sell():
+    market = jm.Market.from_toml(EXPERIMENTS / "markets" / "us_treasury_10y_mixture.toml")
+    mechanism = jm.solve(market, 0.5)
+    ((start, stop),) = mechanism.bunching_intervals[2]
+    assert mechanism.binding_interval[2, 1] < start < stop
+    inside = np.asarray(mechanism.virtual_type(np.linspace(start, stop, 9)[:, None])[:, 2])
+    assert np.ptp(inside) < 1e-9
+
+
+@pytest.mark.slow
+def test_script_writes_tables_pictures_and_markets(script, tmp_path, monkeypatch):
+    monkeypatch.setattr(script, "CONTRACTS", {"x": "First", "y": "Second"})
+    monkeypatch.setattr(script, "FAMILIES", {name: script.FAMILIES[name] for name in ("truncated_normal", "mixture")})
+    monkeypatch.setattr(script, "BANDED", ("truncated_normal",))
+    data = table(tmp_path / "data.csv", ["x", "y"])
+    assert script.main([str(data), "--folder", str(tmp_path / "out"), "--markets", str(tmp_path / "markets")]) == 0
+    rows = list(csv.DictReader((tmp_path / "out" / "table.csv").open()))
+    assert [(row["contract"], row["family"]) for row in rows] == [
+        (contract, family) for contract in "xy" for family in ("truncated_normal", "mixture")
+    ]
+    assert float(rows[1]["aic"]) < float(rows[0]["aic"])
+    assert (rows[0]["regular_groups"], rows[1]["regular_groups"]) == ("4", "0")
+    groups = list(csv.DictReader((tmp_path / "out" / "groups.csv").open()))
+    assert len(groups) == 16
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"laws.png", "frontiers.png"}
+    market = jm.Market.from_toml(tmp_path / "markets" / "x_mixture.toml")
+    found = float(jm.outcomes(jm.solve(market, 0.5)).revenue)
+    assert found == pytest.approx(float(rows[1]["revenue"]), rel=1e-9)
+
+
+def test_missing_contract_is_refused_in_words(script, tmp_path, capsys):
+    assert script.main([str(table(tmp_path / "data.csv", ["x"]))]) == 2
+    assert "no rows of contract 'us_treasury_10y'" in capsys.readouterr().err
