@@ -220,7 +220,9 @@ def _polished(curve, values, first, last, level, exists):
     first, last, level, ends, move, *_ = lax.while_loop(unfinished, step, start)
     # Where rounding is all there is, far out in a tail, a bunch may fade away.
     low, high = jnp.split(curve.type_at(ends.panel, ends.t), 2)
-    exists = exists & (move <= 1e-6 * curve.law.width) & (low < high)
+    near = 1e-6 * curve.law.width
+    about = (pick(values, first) >= level - near) & (pick(values, last) <= level + near)
+    exists = exists & (move <= near) & (low < high) & about
     order = jnp.argsort(jnp.where(exists, first, curve.size), axis=0)
     ends = jax.tree.map(lambda part: jnp.concatenate([pick(end, order) for end in jnp.split(part, 2)]), ends)
     return pick(first, order), pick(last, order), pick(exists, order), ends

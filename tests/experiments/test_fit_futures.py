@@ -83,13 +83,13 @@ def test_script_writes_tables_pictures_and_markets(script, tmp_path, monkeypatch
     monkeypatch.setattr(script, "BANDED", ("truncated_normal",))
     data = table(tmp_path / "data.csv", ["x", "y"])
     assert script.main([str(data), "--folder", str(tmp_path / "out"), "--markets", str(tmp_path / "markets")]) == 0
-    rows = list(csv.DictReader((tmp_path / "out" / "table.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "out" / "table.csv").read_text().splitlines()))
     assert [(row["contract"], row["family"]) for row in rows] == [
         (contract, family) for contract in "xy" for family in ("truncated_normal", "mixture")
     ]
     assert float(rows[1]["aic"]) < float(rows[0]["aic"])
     assert (rows[0]["regular_groups"], rows[1]["regular_groups"]) == ("4", "0")
-    groups = list(csv.DictReader((tmp_path / "out" / "groups.csv").open()))
+    groups = list(csv.DictReader((tmp_path / "out" / "groups.csv").read_text().splitlines()))
     assert len(groups) == 16
     assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"laws.png", "frontiers.png"}
     market = jm.Market.from_toml(tmp_path / "markets" / "x_mixture.toml")
