@@ -28,6 +28,9 @@ class VirtualTypes(Curve):
         (weight,) = self.parameters
         return self.types * self.cdf - (1 - weight) * self.cdf_integral, self.cdf
 
+    def pieces(self):
+        return _rise(self, *self.parameters, 0.0)
+
 
 class _Multipliers(Curve):
     """w F + f·(z − η) over z, which Ω/(1 + λ) is where it rises; parameters: w and η."""
@@ -48,6 +51,15 @@ class _Multipliers(Curve):
     def node_integrals(self):
         weight, eta = self.parameters
         return (self.types - eta) * self.cdf - (1 - weight) * self.cdf_integral, self.types
+
+    def pieces(self):
+        return _rise(self, *self.parameters)[0], jnp.diff(self.types, axis=0)
+
+
+def _rise(curve, weight, eta):
+    """∫ (ψ⁻ − η) dF and ∫dF from each node to the next."""
+    mass, excess, length, cdf = curve.masses()
+    return (curve.types[:-1] - eta) * mass + length * (weight * cdf + mass) - (1 - weight) * excess, mass
 
 
 def ironed_multiplier(law, eta, weight, z, raw):

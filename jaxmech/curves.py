@@ -74,6 +74,20 @@ class Curve:
         """(C, M) of `Point` at the nodes, shape (nodes, ...)."""
         raise NotImplementedError
 
+    def pieces(self):
+        """(rise of C, rise of M) from each node to the next, shape (nodes − 1, ...): without cancellation."""
+        raise NotImplementedError
+
+    def masses(self):
+        """∫f and ∫(F − F at its start) from each node to the next, the length and F at the start, (nodes − 1, ...)."""
+        values, half = self.law.values, self.table.half[:, None]
+        parts = [
+            half**times * jnp.einsum("ej,pj...->pe...", jnp.asarray(matrix, values.dtype), values, precision="highest")
+            for times, matrix in enumerate(self.law.rule.between, 1)
+        ]
+        mass, excess = (_flat(jnp.pad(part, [(0, 0), (0, 1)] + [(0, 0)] * (part.ndim - 2)))[:-1] for part in parts)
+        return jnp.maximum(mass, 0.0), jnp.maximum(excess, 0.0), jnp.diff(self.types, axis=0), self.cdf[:-1]
+
     def still(self) -> "Curve":
         """The same curve without derivatives."""
         return type(self)(*lax.stop_gradient((self.law, *self.parameters)))

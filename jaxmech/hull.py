@@ -18,7 +18,7 @@ from jax import lax
 from jaxmech.curves import Crossing, crossing, settled
 from jaxmech.endowments.search import count_below, isotonic, pick, runs
 
-_RAMP = 1e-12  # falls from node to node below this part of the value are rounding
+_ROUNDING = 1e-12  # part of the value below which falls are rounding
 _POLISHES = 40
 _MERGERS = 100
 
@@ -58,16 +58,14 @@ def _level_between(curve, panels, types):
 def located(curve) -> Located:
     """The bunches of a curve: isotonic regression on its nodes, polished, and merged while they overlap."""
     curve = curve.still()
-    values, weights = curve.node_values()
-    ramped = values + jnp.cumsum(_RAMP * (curve.law.width + jnp.abs(values)), axis=0)
-    pooled = isotonic(ramped, weights)
-    moved = pooled != ramped
-    linked = (pooled[1:] == pooled[:-1]) & (moved[1:] | moved[:-1])
+    values, _ = curve.node_values()
+    slope, linked = _pooled_pieces(curve, values)
 
     def step(state):
         *_, linked, count = state
         first, last, exists, number = runs(linked, curve.law.bunches)
-        level = jnp.where(count == 0, pick(pooled, first), _chord(curve, values, first, last))
+        roughly = pick(slope, jnp.minimum(first, len(slope) - 1))
+        level = jnp.where(count == 0, roughly, _chord(curve, values, first, last))
         found = _polished(curve, values, first, last, level, exists)
         linked, merged = _merged(curve, *found)
         return Located(*found, (number > curve.law.bunches)[None]), merged, linked, count + 1
@@ -80,6 +78,26 @@ def located(curve) -> Located:
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes[:2])
     start = nothing[0], jnp.any(linked) | nothing[1], linked, 0
     return lax.while_loop(unfinished, step, start)[0]
+
+
+def _pooled_pieces(curve, values):
+    """Slopes of the lower convex hull of C over M at the nodes, and which pieces lie in bunches; (nodes − 1, ...).
+
+    A piece lies in one where the hull leaves nodes out, or where the curve falls from node to node.
+    """
+    rise, mass = curve.pieces()
+    slope = jnp.where(mass > 0, rise / jnp.where(mass > 0, mass, 1.0), values[:-1])
+    pooled = isotonic(slope, mass)
+    rounding = _ROUNDING * (curve.law.width + jnp.abs(values[:-1]))
+    moved = jnp.abs(pooled - slope) > rounding
+    alike = (pooled[1:] == pooled[:-1]) & (moved[1:] | moved[:-1])
+    nothing = jnp.zeros_like(alike[:1])
+    inside = jnp.concatenate([nothing, alike]) | jnp.concatenate([alike, nothing])
+    # Bunches that share a node are told apart.
+    apart = inside[1:] & inside[:-1] & ~alike
+    linked = (inside & ~jnp.concatenate([nothing, apart])) | (jnp.diff(values, axis=0) < -rounding)
+    # No η reaches levels so high.
+    return pooled, linked & (pooled < curve.law.upper + curve.law.width / _ROUNDING**0.5)
 
 
 def _bunch_of_nodes(first, exists, size):

@@ -34,6 +34,9 @@ class Ironing:
         self.law = law
         self.curve = VirtualTypes(law, jnp.asarray(weight, law.values.dtype))
         self.ironed = Ironed(self.curve, where)
+        # F/f may be huge between two peaks of a density: what lies in a bunch is left out rather than subtracted.
+        start, stop, cuts = *jax.lax.stop_gradient(self.bunches), law.cuts[:, None]
+        self._within = jnp.any((cuts[:-1] >= start) & (cuts[1:] <= stop), axis=1)
 
     @property
     def bunches(self):
@@ -94,6 +97,10 @@ class Ironing:
         low, high = (jax.tree.map(lambda part, k=k: jnp.split(part, 2)[k], tail) for k in (0, 1))
         return *jnp.split(types, 2), low, high, jnp.where(bunches.exists, bunches.level, 0.0)
 
+    def squared_ratio_integral(self, z):
+        """∫_l^z F²/f but for panels inside bunches, where `corrections` takes it for 0 too."""
+        return self.law.squared_ratio_integral(z, self._within)
+
     def corrections(self, ends) -> Corrections:
         """What the bunches below a, and above b, add."""
         (weight,) = self.curve.parameters
@@ -106,7 +113,7 @@ class Ironing:
         mean = change(lambda z, at: z * at.cdf - at.integral)
         square = change(lambda z, at: z * (z * at.cdf - 2 * at.integral) + 2 * at.second_integral)
         overlap = change(lambda z, at: z * at.integral - at.second_integral)  # ∫ zF dz
-        ratio = self.law.squared_ratio_integral(stop) - self.law.squared_ratio_integral(start)
+        ratio = self.squared_ratio_integral(stop) - self.squared_ratio_integral(start)
         squared = square + 2 * weight * overlap + weight**2 * ratio  # ∫ ψ² dF
         return Corrections(
             square=self._counted(ends, level**2 * cdf - squared),
@@ -128,13 +135,15 @@ class Ironing:
 
     def _raw_integral(self, z):
         (weight,) = self.curve.parameters
-        return 0.5 * (z - self.law.lower) * (z + self.law.lower) + weight * self.law.ratio_integral(z)
+        raw = self.law.ratio_integral(z, self._within)
+        return 0.5 * (z - self.law.lower) * (z + self.law.lower) + weight * raw
 
 
 class _Regular:
     """What `Ironing` is for laws that need none."""
 
     def __init__(self, law):
+        self.squared_ratio_integral = law.squared_ratio_integral
         self.bunches = (jnp.full((0, *law.lower.shape), jnp.inf, law.lower.dtype),) * 2
 
     def value(self, z, raw):
@@ -194,6 +203,9 @@ class _SideBySide:
 
     def faults(self, eta):
         return tuple(map(self._law.joined, zip(*self._each("faults", eta), strict=True)))
+
+    def squared_ratio_integral(self, z):
+        return self._law.joined(self._each("squared_ratio_integral", z))
 
     def corrections(self, ends):
         return Corrections(*map(self._law.joined, zip(*self._each("corrections", ends), strict=True)))

@@ -56,7 +56,8 @@ def interim_moments(law, risk_capacity, count, weight, eta, ends, bunching=None)
     """The moments of §5 at given multipliers; see the module's docstring for the letters."""
     sides = law.both_sides()
     at_ends = branch(sides.prepare(), ends, weight)
-    square_integral = sides.squared_ratio_integral(ends)
+    pooled = ironing(sides, weight, bunching)
+    square_integral = (sides if pooled is None else pooled).squared_ratio_integral(ends)
     mean, middle, centre = expected_virtual_type(eta, ends, at_ends, law, weight)
     cdf, first, second = at_ends.cdf, at_ends.integral, at_ends.second_integral
     gap = mirrored(centre, centre) - ends
@@ -65,7 +66,6 @@ def interim_moments(law, risk_capacity, count, weight, eta, ends, bunching=None)
     square = gap**2 * cdf + 2 * (1 - weight) * (gap * first + second) + weight**2 * square_integral
     lever = gap * first + (2 - weight) * second
     earned = (gap + mirrored(off, off)) * first + second - weight * square_integral
-    pooled = ironing(sides, weight, bunching)
     if pooled is not None:
         added = pooled.corrections(ends)
         square, lever, earned = square + added.square, lever + added.lever, earned + added.earned

@@ -29,8 +29,6 @@ class Cuts(NamedTuple):
     cdf: jax.Array  # F at the cuts
     first: jax.Array  # ∫F
     second: jax.Array  # ∫∫F
-    ratio_integral: jax.Array  # ∫F/f
-    square_integral: jax.Array  # ∫F²/f
     density: jax.Array  # f at the nodes, (panels, nodes, ...)
     ratio: jax.Array  # F/f
     square: jax.Array  # F²/f
@@ -79,9 +77,6 @@ class Panels(Law):
             weights = rule.weights * (1 - rule.nodes) ** power / math.factorial(power)
             return half ** (power + 1) * jnp.sum(self.column(weights) * of, axis=1)
 
-        def summed(pieces):
-            return jnp.concatenate([jnp.zeros_like(half[:1]), jnp.cumsum(pieces, axis=0)])
-
         def to_nodes(of):
             integral = jnp.asarray(rule.integral, values.dtype)
             return half[:, None] * jnp.einsum("kj,pj...->pk...", integral, of, precision="highest")
@@ -99,8 +94,6 @@ class Panels(Law):
             cdf,
             first,
             second,
-            summed(integral(ratio)),
-            summed(integral(square)),
             values,
             ratio,
             square,
@@ -152,19 +145,22 @@ class Panels(Law):
         jumps = (cut == z) & (panel > 0) & (jnp.abs(after - before) > 1e-9 * (after + before))
         return jnp.where(jumps, cut, z).reshape(shape), jumps.reshape(shape)
 
-    def squared_ratio_integral(self, z):
-        return self._integral_to(z, "square_integral", "square")
+    def squared_ratio_integral(self, z, without=None):
+        """∫_l^z F²/f; units of the asset cubed. Panels `without`, (panels, ...), count for nothing."""
+        return self._integral_to(z, self.tabulated().square, without)
 
-    def ratio_integral(self, z):
+    def ratio_integral(self, z, without=None):
         """∫_l^z F/f; units of the asset squared."""
-        return self._integral_to(z, "ratio_integral", "ratio")
+        return self._integral_to(z, self.tabulated().ratio, without)
 
-    def _integral_to(self, z, at_cuts, inside):
+    def _integral_to(self, z, of, without):
         z, shape = self.rows(z)
-        table, (panel, t) = self.tabulated(), self.place(z)
+        of = of if without is None else jnp.where(without[:, None], 0.0, of)
+        half, (panel, t) = 0.5 * jnp.diff(self.cuts, axis=0), self.place(z)
+        passed = summed(half * jnp.sum(self.column(self.rule.weights) * of, axis=1))
         weights = weighed(self.rule.once, chebyshev(t, len(self.rule.nodes) + 3))
-        rest = pick(table.half, panel) * jnp.sum(weights * _own_values(getattr(table, inside), panel), axis=0)
-        return (pick(getattr(table, at_cuts), panel) + rest).reshape(shape)
+        rest = pick(half, panel) * jnp.sum(weights * _own_values(of, panel), axis=0)
+        return (pick(passed, panel) + rest).reshape(shape)
 
     @property
     def resolution_error(self):
@@ -202,6 +198,11 @@ class Panels(Law):
     def sample(self, key, shape=()):
         uniform = jax.random.uniform(key, tuple(shape) + self.lower.shape, dtype=jnp.result_type(float))
         return quantile(self, uniform)
+
+
+def summed(pieces):
+    """What comes before each cut, (panels + 1, ...), of what the panels hold."""
+    return jnp.concatenate([jnp.zeros_like(pieces[:1]), jnp.cumsum(pieces, axis=0)])
 
 
 def _own_values(table, panel):

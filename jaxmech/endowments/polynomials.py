@@ -1,6 +1,7 @@
 """Polynomials through Gauss–Legendre nodes: their values, slopes and integrals as constant matrices."""
 
 from functools import cache, partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ class Rule(NamedTuple):
     weights: np.ndarray  # (n,)
     integral: np.ndarray  # (n, n): from values at the nodes to integrals from −1 to the nodes
     ends: np.ndarray  # (2, n): from values at the nodes to those at −1 and 1
+    between: np.ndarray  # (2, n + 1, n): to integrals over what the nodes cut [−1, 1] to, taken once and twice
     # From Chebyshev polynomials at t, n + 3 of them, to the weights of the nodes in the polynomial at t, in its slope,
     # and in its integral from −1 to t once, twice and three times; each (n, n + 3).
     value: np.ndarray
@@ -38,11 +40,17 @@ def rule_of(count) -> Rule:
         return np.stack([transform @ one(places) for one in polynomials])
 
     integrals = [[one.integ(times, lbnd=-1) for one in lagrange] for times in (1, 2, 3)]
+    pieces = []
+    for low, high in pairwise([-1.0, *nodes, 1.0]):
+        inside = 0.5 * (low + high + (high - low) * nodes)
+        once = 0.5 * (high - low) * weights * np.stack([one(inside) for one in lagrange])
+        pieces.append((once.sum(axis=1), once @ (high - inside)))
     return Rule(
         nodes,
         weights,
         np.stack([one(nodes) for one in integrals[0]], axis=1),
         np.stack([one(np.array([-1.0, 1.0])) for one in lagrange], axis=1),
+        np.array(pieces).swapaxes(0, 1),
         rows(lagrange),
         rows([one.deriv() for one in lagrange]),
         *map(rows, integrals),
