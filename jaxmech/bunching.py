@@ -29,7 +29,16 @@ class VirtualTypes(Curve):
         return self.types * self.cdf - (1 - weight) * self.cdf_integral, self.cdf
 
     def pieces(self):
-        return _rise(self, *self.parameters, 0.0)
+        return _rise(self, *self.parameters, 0.0)[:2]
+
+    @property
+    def span(self):
+        return self.law.width
+
+    def rounding(self):
+        (weight,) = self.parameters
+        ratio = self.cdf / self.density
+        return 1e-12 * (self.span + weight * ratio) + weight * ratio * self.density_error() / self.density
 
 
 class _Multipliers(Curve):
@@ -53,13 +62,22 @@ class _Multipliers(Curve):
         return (self.types - eta) * self.cdf - (1 - weight) * self.cdf_integral, self.types
 
     def pieces(self):
-        return _rise(self, *self.parameters)[0], jnp.diff(self.types, axis=0)
+        rise, _, length = _rise(self, *self.parameters)
+        return rise, length
+
+    @property
+    def span(self):
+        return 1 + jnp.max(self.law.values, axis=(0, 1)) * self.law.width
+
+    def rounding(self):
+        _, eta = self.parameters
+        return 1e-12 * self.span + self.density_error() * jnp.abs(self.types - eta)
 
 
 def _rise(curve, weight, eta):
-    """∫ (ψ⁻ − η) dF and ∫dF from each node to the next."""
+    """∫ (ψ⁻ − η) dF, ∫dF and the length from each node to the next."""
     mass, excess, length, cdf = curve.masses()
-    return (curve.types[:-1] - eta) * mass + length * (weight * cdf + mass) - (1 - weight) * excess, mass
+    return (curve.types[:-1] - eta) * mass + length * (weight * cdf + mass) - (1 - weight) * excess, mass, length
 
 
 def ironed_multiplier(law, eta, weight, z, raw):

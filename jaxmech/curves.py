@@ -11,6 +11,7 @@ from jaxmech.endowments.panels import tail_at
 from jaxmech.endowments.search import pick
 
 _ALIKE = 1e-8  # densities on both sides of a cut that differ by this part are the same
+_UNRESOLVED = 1e-13  # part of the largest density on a panel that rounding may hide
 _STEPS = 60
 
 
@@ -85,8 +86,31 @@ class Curve:
             half**times * jnp.einsum("ej,pj...->pe...", jnp.asarray(matrix, values.dtype), values, precision="highest")
             for times, matrix in enumerate(self.law.rule.between, 1)
         ]
-        mass, excess = (_flat(jnp.pad(part, [(0, 0), (0, 1)] + [(0, 0)] * (part.ndim - 2)))[:-1] for part in parts)
-        return jnp.maximum(mass, 0.0), jnp.maximum(excess, 0.0), jnp.diff(self.types, axis=0), self.cdf[:-1]
+        # Differences of the types themselves would round.
+        parts.append(half * self.law.column(jnp.diff(self.t)))
+        mass, excess, length = (
+            _flat(jnp.pad(part, [(0, 0), (0, 1)] + [(0, 0)] * (part.ndim - 2)))[:-1] for part in parts
+        )
+        return jnp.maximum(mass, 0.0), jnp.maximum(excess, 0.0), length, self.cdf[:-1]
+
+    @property
+    def span(self):
+        """How far the curve goes, roughly: what small falls are small against."""
+        raise NotImplementedError
+
+    @property
+    def tolerance(self):
+        """To what the curve is known where the density is not small."""
+        return 8 * jnp.finfo(self.types.dtype).eps * (self.span + jnp.abs(self.law.lower) + jnp.abs(self.law.upper))
+
+    def rounding(self):
+        """Falls that may be those of polynomials rather than of the law, (nodes, ...)."""
+        raise NotImplementedError
+
+    def density_error(self):
+        """To what the density is known, (nodes, ...)."""
+        error = _density_error(self.law)[:, None]
+        return _flat(jnp.broadcast_to(error, (len(error), self.count, *error.shape[2:])))
 
     def still(self) -> "Curve":
         """The same curve without derivatives."""
@@ -117,6 +141,11 @@ def _flat(nodes):
     return nodes.reshape(-1, *nodes.shape[2:])
 
 
+def _density_error(law):
+    """To what the density is known on each panel, (panels, ...)."""
+    return law.density_error + _UNRESOLVED * jnp.max(law.values, axis=1)
+
+
 def _with_ends(law):
     """The density at the nodes of each panel and at its ends: one value at a cut without a jump, that of the panel with
     less to round."""
@@ -125,7 +154,8 @@ def _with_ends(law):
     # Rounding may reach below a density that vanishes there.
     left, right = jnp.maximum(ends, jnp.min(values, axis=1) * 1e-3)
     before, after = right[:-1], left[1:]
-    alike = jnp.abs(after - before) <= _ALIKE * (after + before)
+    error = _density_error(law)
+    alike = jnp.abs(after - before) <= _ALIKE * (after + before) + 10 * (error[1:] + error[:-1])
     largest = jnp.max(values, axis=1)
     one = jnp.where(largest[:-1] <= largest[1:], before, after)
     left = left.at[1:].set(jnp.where(alike, one, after))

@@ -18,7 +18,6 @@ from jax import lax
 from jaxmech.curves import Crossing, crossing, settled
 from jaxmech.endowments.search import count_below, isotonic, pick, runs
 
-_ROUNDING = 1e-12  # part of the value below which falls are rounding
 _POLISHES = 40
 _MERGERS = 100
 
@@ -88,16 +87,25 @@ def _pooled_pieces(curve, values):
     rise, mass = curve.pieces()
     slope = jnp.where(mass > 0, rise / jnp.where(mass > 0, mass, 1.0), values[:-1])
     pooled = isotonic(slope, mass)
-    rounding = _ROUNDING * (curve.law.width + jnp.abs(values[:-1]))
-    moved = jnp.abs(pooled - slope) > rounding
-    alike = (pooled[1:] == pooled[:-1]) & (moved[1:] | moved[:-1])
-    nothing = jnp.zeros_like(alike[:1])
-    inside = jnp.concatenate([nothing, alike]) | jnp.concatenate([alike, nothing])
+    rounding = curve.rounding()
+    rounding = jnp.maximum(rounding[1:], rounding[:-1])
+    inside, begins = _pools(pooled, jnp.abs(pooled - slope) > rounding)
     # Bunches that share a node are told apart.
-    apart = inside[1:] & inside[:-1] & ~alike
-    linked = (inside & ~jnp.concatenate([nothing, apart])) | (jnp.diff(values, axis=0) < -rounding)
+    apart = jnp.concatenate([jnp.zeros_like(inside[:1]), inside[:-1]]) & begins
+    linked = (inside & ~apart) | (jnp.diff(values, axis=0) < -rounding)
     # No η reaches levels so high.
-    return pooled, linked & (pooled < curve.law.upper + curve.law.width / _ROUNDING**0.5)
+    return pooled, linked & (pooled < curve.law.upper + 1e6 * curve.span)
+
+
+def _pools(pooled, moved):
+    """Which pieces are in pools of equal values some of which have moved, and which begin a pool; (pieces, ...)."""
+    change, end = pooled[1:] != pooled[:-1], jnp.ones_like(moved[:1])
+    begins, stops = jnp.concatenate([end, change]), jnp.concatenate([change, end])
+    number = jnp.arange(len(pooled)).reshape((-1,) + (1,) * (pooled.ndim - 1)) + jnp.zeros(pooled.shape, int)
+    first = lax.cummax(jnp.where(begins, number, 0), axis=0)
+    last = lax.cummin(jnp.where(stops, number, len(pooled)), axis=0, reverse=True)
+    passed = jnp.cumsum(moved, axis=0)
+    return (last > first) & (pick(passed, last) - pick(passed, first) + pick(moved, first) > 0), begins
 
 
 def _bunch_of_nodes(first, exists, size):
@@ -222,23 +230,20 @@ def _polished(curve, values, first, last, level, exists):
         new = jnp.where(running, _level_between(curve, ends.panel, curve.type_at(ends.panel, ends.t)), level)
         move = jnp.where(running, jnp.abs(new - level), far)
         still = ~(down | up | fore | back)
-        stalled = still & (move > 0.5 * far) & (move < 1e-6 * curve.law.width)
-        return first, last, new, ends, move, running & (move > tolerance) & ~stalled, count + 1
+        stalled = still & (move > 0.5 * far) & (move < 1e-6 * curve.span)
+        return first, last, new, ends, move, running & (move > curve.tolerance) & ~stalled, count + 1
 
     def unfinished(state):
         *_, running, count = state
         return jnp.any(running) & (count < _POLISHES)
 
-    tolerance = (
-        8 * jnp.finfo(values.dtype).eps * (curve.law.width + jnp.abs(curve.law.lower) + jnp.abs(curve.law.upper))
-    )
     both = _both(first, last)
     nowhere = Crossing(jnp.zeros_like(both), jnp.zeros(both.shape, values.dtype), both < 0, jnp.zeros_like(both))
     start = first, last, level, nowhere, jnp.where(exists, jnp.inf, 0.0), exists, 0
     first, last, level, ends, move, *_ = lax.while_loop(unfinished, step, start)
     # Where rounding is all there is, far out in a tail, a bunch may fade away.
     low, high = jnp.split(curve.type_at(ends.panel, ends.t), 2)
-    near = 1e-6 * curve.law.width
+    near = 1e-6 * curve.span
     about = (pick(values, first) >= level - near) & (pick(values, last) <= level + near)
     exists = exists & (move <= near) & (low < high) & about
     order = jnp.argsort(jnp.where(exists, first, curve.size), axis=0)

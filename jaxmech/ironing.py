@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from jaxmech.bunching import VirtualTypes, padded
 from jaxmech.endowments import SideBySide
+from jaxmech.endowments.ratio_integrals import RatioIntegral
 from jaxmech.endowments.search import pick
 from jaxmech.hull import Ironed
 
@@ -34,9 +35,8 @@ class Ironing:
         self.law = law
         self.curve = VirtualTypes(law, jnp.asarray(weight, law.values.dtype))
         self.ironed = Ironed(self.curve, where)
-        # F/f may be huge between two peaks of a density: what lies in a bunch is left out rather than subtracted.
         start, stop, cuts = *jax.lax.stop_gradient(self.bunches), law.cuts[:, None]
-        self._within = jnp.any((cuts[:-1] >= start) & (cuts[1:] <= stop), axis=1)
+        self._within = jnp.any((cuts[:-1] < stop) & (cuts[1:] > start), axis=1)
 
     @property
     def bunches(self):
@@ -79,9 +79,9 @@ class Ironing:
         begun = start * low.cdf - (1 - weight) * low.integral
         pooled = pick(begun, bunch) + pick(level, bunch) * (curve.cdf - pick(low.cdf, bunch))
         virtual = jnp.where(inside & pick(bunches.exists, bunch), pick(level, bunch), curve.node_values()[0])
-        falls = jnp.maximum(0.0, -jnp.diff(jnp.minimum(virtual, eta), axis=0))
+        falls = -jnp.diff(jnp.minimum(virtual, eta), axis=0) - curve.rounding()[1:]
         short = jnp.where(inside, jnp.maximum(0.0, pooled - curve.node_integrals()[0]), 0.0)
-        return jnp.max(falls, axis=0), jnp.max(short, axis=0)
+        return jnp.maximum(0.0, jnp.max(falls, axis=0)), jnp.max(short, axis=0)
 
     def _counted(self, ends, of):
         """Σ over the bunches below the ends of `of`, shape (most, ...)."""
@@ -98,8 +98,8 @@ class Ironing:
         return *jnp.split(types, 2), low, high, jnp.where(bunches.exists, bunches.level, 0.0)
 
     def squared_ratio_integral(self, z):
-        """∫_l^z F²/f but for panels inside bunches, where `corrections` takes it for 0 too."""
-        return self.law.squared_ratio_integral(z, self._within)
+        """∫_l^z F²/f but for the bunches, where `corrections` takes it for 0 too."""
+        return self._outside(z, 2)
 
     def corrections(self, ends) -> Corrections:
         """What the bunches below a, and above b, add."""
@@ -113,30 +113,34 @@ class Ironing:
         mean = change(lambda z, at: z * at.cdf - at.integral)
         square = change(lambda z, at: z * (z * at.cdf - 2 * at.integral) + 2 * at.second_integral)
         overlap = change(lambda z, at: z * at.integral - at.second_integral)  # ∫ zF dz
-        ratio = self.squared_ratio_integral(stop) - self.squared_ratio_integral(start)
-        squared = square + 2 * weight * overlap + weight**2 * ratio  # ∫ ψ² dF
         return Corrections(
-            square=self._counted(ends, level**2 * cdf - squared),
+            square=self._counted(ends, level**2 * cdf - square - 2 * weight * overlap),
             lever=self._counted(ends, level * mean - square - weight * overlap),
-            earned=self._counted(ends, overlap + weight * ratio - level * first),
+            earned=self._counted(ends, overlap - level * first),
         )
 
     def _integral(self, z):
         """∫_l^z of the ironed ψ⁻; units of the asset squared."""
         rows, shape = self.law.rows(z)
-        bunch, inside = self.ironed.bunch_of(rows)
-        start, stop, *_, level = self._at_bunches()
-        pooled = level * (stop - start) - (self._raw_integral(stop) - self._raw_integral(start))
-        before = jnp.concatenate([jnp.zeros_like(pooled[:1]), jnp.cumsum(pooled, axis=0)])
-        passed = pick(before, bunch + jnp.where(inside | (rows < pick(start, bunch)), 0, 1))
-        begun = pick(start, bunch)
-        partly = pick(level, bunch) * (rows - begun) - (self._raw_integral(rows) - self._raw_integral(begun))
-        return (self._raw_integral(rows) + passed + jnp.where(inside, partly, 0.0)).reshape(shape)
-
-    def _raw_integral(self, z):
         (weight,) = self.curve.parameters
-        raw = self.law.ratio_integral(z, self._within)
-        return 0.5 * (z - self.law.lower) * (z + self.law.lower) + weight * raw
+        start, stop, *_, level = self._at_bunches()
+        until = jnp.clip(rows[:, None], start, stop)
+        pooled = jnp.sum((until - start) * (level - 0.5 * (until + start)), axis=1)
+        raw = 0.5 * (rows - self.law.lower) * (rows + self.law.lower)
+        return (raw + pooled).reshape(shape) + weight * self._outside(z, 1)
+
+    def _outside(self, z, power):
+        """∫_l^z F^power/f but for the bunches: it may be huge in them, between two peaks of a density."""
+        rows, shape = self.law.rows(z)
+        start, stop, *_ = self._at_bunches()
+        integral = RatioIntegral(self.law, power, self._within)
+        begun = jnp.concatenate([self.law.lower[None], stop])
+        whole = jnp.concatenate([jnp.zeros_like(begun[:1]), jnp.cumsum(integral.between(begun[:-1], start), axis=0)])
+        bunch, inside = self.ironed.bunch_of(rows)
+        passed = jnp.where(rows < pick(start, bunch), bunch, bunch + 1)
+        since = pick(begun, passed)
+        rest = integral.between(since, jnp.where(inside, since, jnp.maximum(rows, since)))
+        return (pick(whole, passed) + rest).reshape(shape)
 
 
 class _Regular:

@@ -27,6 +27,7 @@ ORDER = (
     "endowments.beta",
     "endowments.search",
     "endowments.polynomials",
+    "endowments.ratio_integrals",
     "endowments.panels",
     "endowments.numerical",
     "endowments.binning",

@@ -15,11 +15,9 @@ import numpy as np
 
 from jaxmech.endowments.contract import Law, LeftTail, quantile
 from jaxmech.endowments.polynomials import Rule, chebyshev, rule_of, weighed
+from jaxmech.endowments.ratio_integrals import RANGE, RatioIntegral, summed
 from jaxmech.endowments.search import count_below, pick
 from jaxmech.pytrees import pytree
-
-# The density may differ from the panel's largest by this factor before rounding takes over.
-_RANGE = 1e-14
 
 
 class Cuts(NamedTuple):
@@ -145,29 +143,27 @@ class Panels(Law):
         jumps = (cut == z) & (panel > 0) & (jnp.abs(after - before) > 1e-9 * (after + before))
         return jnp.where(jumps, cut, z).reshape(shape), jumps.reshape(shape)
 
-    def squared_ratio_integral(self, z, without=None):
-        """∫_l^z F²/f; units of the asset cubed. Panels `without`, (panels, ...), count for nothing."""
-        return self._integral_to(z, self.tabulated().square, without)
+    def squared_ratio_integral(self, z):
+        return self._integral_to(z, 2)
 
-    def ratio_integral(self, z, without=None):
+    def ratio_integral(self, z):
         """∫_l^z F/f; units of the asset squared."""
-        return self._integral_to(z, self.tabulated().ratio, without)
+        return self._integral_to(z, 1)
 
-    def _integral_to(self, z, of, without):
+    def _integral_to(self, z, power):
         z, shape = self.rows(z)
-        of = of if without is None else jnp.where(without[:, None], 0.0, of)
-        half, (panel, t) = 0.5 * jnp.diff(self.cuts, axis=0), self.place(z)
-        passed = summed(half * jnp.sum(self.column(self.rule.weights) * of, axis=1))
-        weights = weighed(self.rule.once, chebyshev(t, len(self.rule.nodes) + 3))
-        rest = pick(half, panel) * jnp.sum(weights * _own_values(of, panel), axis=0)
-        return (pick(passed, panel) + rest).reshape(shape)
+        return RatioIntegral(self, power).to(z).reshape(shape)
+
+    @property
+    def density_error(self):
+        """What the last two terms of each panel's series weigh: about what its polynomial misses, (panels, ...)."""
+        series = np.linalg.inv(np.polynomial.legendre.legvander(self.rule.nodes, len(self.rule.nodes) - 1))[-2:]
+        return jnp.sum(jnp.abs(jnp.einsum("kj,pj...->pk...", jnp.asarray(series), self.values)), axis=1)
 
     @property
     def resolution_error(self):
-        """What the last two terms of all panels' series weigh: about the probability that the polynomials miss."""
-        series = np.linalg.inv(np.polynomial.legendre.legvander(self.rule.nodes, len(self.rule.nodes) - 1))[-2:]
-        last = jnp.sum(jnp.abs(jnp.einsum("kj,pj...->pk...", jnp.asarray(series), self.values)), axis=1)
-        return jnp.sum(jnp.diff(self.cuts, axis=0) * last, axis=0)
+        """About the probability that the polynomials miss."""
+        return jnp.sum(jnp.diff(self.cuts, axis=0) * self.density_error, axis=0)
 
     @property
     def mean(self):
@@ -200,11 +196,6 @@ class Panels(Law):
         return quantile(self, uniform)
 
 
-def summed(pieces):
-    """What comes before each cut, (panels + 1, ...), of what the panels hold."""
-    return jnp.concatenate([jnp.zeros_like(pieces[:1]), jnp.cumsum(pieces, axis=0)])
-
-
 def _own_values(table, panel):
     """What a table says of the nodes of each one's panel, (nodes, m, ...)."""
     return jnp.moveaxis(jnp.take_along_axis(table, panel[:, None], axis=0, mode="promise_in_bounds"), 1, 0)
@@ -220,7 +211,7 @@ def tail_at(table, panel, t):
         return jnp.sum(weighed(rows, basis) * values, axis=0)
 
     # Kept above the rounding of the panel's polynomial.
-    density = jnp.maximum(read(rule.value), _RANGE * jnp.max(values, axis=0))
+    density = jnp.maximum(read(rule.value), RANGE * jnp.max(values, axis=0))
     mass = half * read(rule.once)
     before, first, second = (pick(part, panel) for part in (table.cdf, table.first, table.second))
     cdf = before + jnp.where(mass > 0, mass, 0.0)

@@ -87,12 +87,13 @@ def _merged_pairs(values, weights):
         mass = jnp.sum(jnp.where(above, left_weight, 0.0) + jnp.where(below, right_weight, 0.0), axis=1)
         low, high = jnp.where(over > under, level, low), jnp.where(over > under, high, level)
         newton = level + (over - under) / jnp.where(mass > 0, mass, 1.0)
+        slack = 4 * jnp.finfo(level.dtype).eps * jnp.abs(newton)
         # Weights of 0 may send it in circles.
-        safe = (newton >= low) & (newton <= high) & (count % 8 < 7)
+        safe = (newton >= low - slack) & (newton <= high + slack) & (count % 8 < 7)
         now = jnp.sum(above, axis=1) - jnp.sum(below, axis=1)  # rises as the level falls
         # A step of Newton's that ended on the linear piece it set out from has found the answer.
-        found = ~running | (now == active)
-        new = jnp.where(found, level, jnp.where(safe, newton, 0.5 * (low + high)))
+        found = ~running | (now == active) | (jnp.abs(newton - level) <= slack)
+        new = jnp.where(found, level, jnp.where(safe, jnp.clip(newton, low, high), 0.5 * (low + high)))
         return new, low, high, ~found & (new != level), jnp.where(safe, now, full), count + 1
 
     def unfinished(state):

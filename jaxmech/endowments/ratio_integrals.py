@@ -1,0 +1,74 @@
+"""∫F/f and ∫F²/f of laws given by panels (theory §15).
+
+F/f may grow by many decades on one panel: up to a place inside it the integral is taken from nodes of its own, which
+see nothing of what comes after.
+"""
+
+import jax.numpy as jnp
+
+from jaxmech.endowments.search import pick
+
+# The density may differ from the panel's largest by this factor before rounding takes over.
+RANGE = 1e-14
+
+
+def summed(pieces):
+    """What comes before each cut, (panels + 1, ...), of what the panels hold."""
+    return jnp.concatenate([jnp.zeros_like(pieces[:1]), jnp.cumsum(pieces, axis=0)])
+
+
+class RatioIntegral:
+    """∫ F^power/f over parts of the support.
+
+    Args:
+      law: Panels.
+      power: 1 or 2.
+      without: panels that never lie between the ends of what is asked for, (panels, ...): they count for nothing.
+    """
+
+    def __init__(self, law, power, without=None):
+        table, rule, self._law, self._power = law.tabulated(), law.rule, law, power
+        of = table.ratio if power == 1 else table.square
+        of = of if without is None else jnp.where(without[:, None], 0.0, of)
+        self._passed = summed(table.half * jnp.sum(law.column(rule.weights) * of, axis=1))
+        self._half, self._cdf, self._least = table.half, table.cdf, RANGE * jnp.max(law.values, axis=1)
+        self._density, self._mass = (
+            jnp.einsum("nk,pn...->pk...", jnp.asarray(rows, law.values.dtype), law.values, precision="highest")
+            for rows in (rule.value, rule.once)
+        )
+
+    def to(self, z):
+        """From the lower end to z, (m, ...)."""
+        panel, t = self._law.place(z)
+        return pick(self._passed, panel) + self._inside(panel, jnp.full_like(t, -1.0), t)
+
+    def between(self, start, stop):
+        """From start to stop ≥ start, (m, ...)."""
+        (first, low), (last, high) = self._law.place(start), self._law.place(stop)
+        one, same = jnp.ones_like(low), first == last
+        inside = self._inside(first, low, jnp.where(same, high, one))
+        beyond = pick(self._passed, last) - pick(self._passed, first + 1) + self._inside(last, -one, high)
+        return inside + jnp.where(same, 0.0, beyond)
+
+    def _inside(self, panel, low, high):
+        """From place low to place high of a panel."""
+        rule = self._law.rule
+        nodes, weights = (jnp.asarray(part, low.dtype).reshape((-1,) + (1,) * low.ndim) for part in rule[:2])
+        t = low + 0.5 * (high - low) * (1 + nodes)
+        density, mass = (_series(jnp.moveaxis(_own(part, panel), 1, 0), t) for part in (self._density, self._mass))
+        half, density = pick(self._half, panel), jnp.maximum(density, pick(self._least, panel))
+        cdf = pick(self._cdf, panel) + jnp.where(mass > 0, half * mass, 0.0)
+        return half * 0.5 * (high - low) * jnp.sum(weights * cdf**self._power / density, axis=0)
+
+
+def _own(table, panel):
+    """The row of each one's panel, (m, columns, ...)."""
+    return jnp.take_along_axis(table, panel[:, None], axis=0, mode="promise_in_bounds")
+
+
+def _series(coefficients, t):
+    """The Chebyshev series with these coefficients, (n, m, ...), at t, (nodes, m, ...), by Clenshaw's recurrence."""
+    later = latest = jnp.zeros_like(t)
+    for one in coefficients[:0:-1]:
+        later, latest = 2 * t * later - latest + one, later
+    return t * later - latest + coefficients[0]
