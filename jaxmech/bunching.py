@@ -29,7 +29,12 @@ class VirtualTypes(Curve):
         return self.types * self.cdf - (1 - weight) * self.cdf_integral, self.cdf
 
     def pieces(self):
-        return _rise(self, *self.parameters, 0.0)[:2]
+        (weight,) = self.parameters
+        mass, excess, length, cdf = self.masses()
+        over = length * (weight * cdf + mass) - (1 - weight) * excess
+        # Where nobody is, between two peaks, the floor of the density stands in.
+        mass = jnp.maximum(mass, self.table.floor * length)
+        return self.types[:-1] + over / jnp.where(mass > 0, mass, 1.0), mass
 
     @property
     def span(self):
@@ -62,8 +67,10 @@ class _Multipliers(Curve):
         return (self.types - eta) * self.cdf - (1 - weight) * self.cdf_integral, self.types
 
     def pieces(self):
-        rise, _, length = _rise(self, *self.parameters)
-        return rise, length
+        weight, eta = self.parameters
+        mass, excess, length, cdf = self.masses()
+        rise = (self.types[:-1] - eta) * mass + length * (weight * cdf + mass) - (1 - weight) * excess
+        return rise / jnp.where(length > 0, length, 1.0), length
 
     @property
     def span(self):
@@ -72,12 +79,6 @@ class _Multipliers(Curve):
     def rounding(self):
         _, eta = self.parameters
         return 1e-12 * self.span + self.density_error() * jnp.abs(self.types - eta)
-
-
-def _rise(curve, weight, eta):
-    """∫ (ψ⁻ − η) dF, ∫dF and the length from each node to the next."""
-    mass, excess, length, cdf = curve.masses()
-    return (curve.types[:-1] - eta) * mass + length * (weight * cdf + mass) - (1 - weight) * excess, mass, length
 
 
 def ironed_multiplier(law, eta, weight, z, raw):

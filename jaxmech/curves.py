@@ -51,7 +51,7 @@ class Curve:
         self.t, self.count, half = jnp.asarray(t, law.values.dtype), len(t), self.table.half[:, None]
         self.types = _flat(law.cuts[:-1, None] + half * (1 + law.column(t)))
         self.widths = _flat(half * law.column(weights))
-        self.density = _flat(_with_ends(law))
+        self.density = _flat(_with_ends(law)) + self.table.floor
         self.cdf = self._at_nodes(self.table.cdf, self.table.node_cdf)
         self.size = len(self.types)
 
@@ -76,7 +76,7 @@ class Curve:
         raise NotImplementedError
 
     def pieces(self):
-        """(rise of C, rise of M) from each node to the next, shape (nodes − 1, ...): without cancellation."""
+        """(slope of C over M, rise of M) from each node to the next, (nodes − 1, ...), without cancellation."""
         raise NotImplementedError
 
     def masses(self):

@@ -84,8 +84,8 @@ def _pooled_pieces(curve, values):
 
     A piece lies in one where the hull leaves nodes out, or where the curve falls from node to node.
     """
-    rise, mass = curve.pieces()
-    slope = jnp.where(mass > 0, rise / jnp.where(mass > 0, mass, 1.0), values[:-1])
+    slope, mass = curve.pieces()
+    slope = jnp.where(mass > 0, slope, values[:-1])
     pooled = isotonic(slope, mass)
     rounding = curve.rounding()
     rounding = jnp.maximum(rounding[1:], rounding[:-1])

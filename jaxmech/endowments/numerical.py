@@ -10,7 +10,6 @@ from jaxmech.endowments.panels import Panels
 from jaxmech.endowments.polynomials import rule_of
 
 NODES = 16  # of each panel
-_LEAST = 1e-18  # added to a density that is 1 at its largest: below it there is nothing to be known
 
 
 def resolved_to(dtype):
@@ -88,7 +87,7 @@ def _scaled(log_density, cuts):
     shell = Panels(cuts, jnp.ones((cuts.shape[0] - 1, NODES, *cuts.shape[1:]), cuts.dtype))
     log_values = log_density(shell.nodes) + jnp.zeros_like(shell.values)
     top = jnp.max(log_values, axis=(0, 1))
-    values = jnp.exp(log_values - top) + _LEAST
+    values = jnp.exp(log_values - top)
     half = 0.5 * jnp.diff(cuts, axis=0)
     mass = jnp.einsum("p...,j,pj...->...", half, jnp.asarray(rule_of(NODES).weights, cuts.dtype), values)
     return values / mass, top + jnp.log(mass)

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxmech.endowments.contract import Law, LeftTail, quantile
 from jaxmech.endowments.polynomials import Rule, chebyshev, rule_of, weighed
-from jaxmech.endowments.ratio_integrals import RANGE, RatioIntegral, summed
+from jaxmech.endowments.ratio_integrals import LEAST, RANGE, RatioIntegral, summed
 from jaxmech.endowments.search import count_below, pick
 from jaxmech.pytrees import pytree
 
@@ -27,7 +27,8 @@ class Cuts(NamedTuple):
     cdf: jax.Array  # F at the cuts
     first: jax.Array  # ∫F
     second: jax.Array  # ∫∫F
-    density: jax.Array  # f at the nodes, (panels, nodes, ...)
+    floor: jax.Array  # of the density, (...)
+    values: jax.Array  # f at the nodes, (panels, nodes, ...)
     ratio: jax.Array  # F/f
     square: jax.Array  # F²/f
     node_cdf: jax.Array  # F
@@ -40,7 +41,7 @@ class Panels(Law):
 
     Args:
       cuts: ends of the panels, nondecreasing, shape (panels + 1, G, ...); the first and the last are the support's.
-      values: density at the Gauss–Legendre nodes of each panel, > 0, shape (panels, nodes, G, ...).
+      values: density at the Gauss–Legendre nodes of each panel, ≥ 0, shape (panels, nodes, G, ...).
       bunches: how many intervals may need ironing, at most.
     """
 
@@ -85,13 +86,16 @@ class Panels(Law):
         second = summed(first[:-1] * width + cdf[:-1] * width**2 / 2 + integral(values, 2))
         inside = to_nodes(values)
         node_cdf = cdf[:-1, None] + jnp.where(inside > 0, inside, 0.0)
-        ratio = node_cdf / values
+        # A floor under the density but not under F: F/f vanishes where there is nobody, and rises where it would.
+        floor = LEAST * jnp.max(values, axis=(0, 1))
+        ratio = node_cdf / (values + floor)
         square = node_cdf * ratio
         return Cuts(
             half,
             cdf,
             first,
             second,
+            floor,
             values,
             ratio,
             square,
@@ -203,7 +207,7 @@ def _own_values(table, panel):
 
 def tail_at(table, panel, t):
     """LeftTail at place t of the given panels, (m, ...), the density there and its slope: one-sided at t = ±1."""
-    values, half, reach = _own_values(table.density, panel), pick(table.half, panel), t + 1
+    values, half, reach = _own_values(table.values, panel), pick(table.half, panel), t + 1
     rule = rule_of(len(values))
     basis = chebyshev(t, len(values) + 3)
 
@@ -211,7 +215,7 @@ def tail_at(table, panel, t):
         return jnp.sum(weighed(rows, basis) * values, axis=0)
 
     # Kept above the rounding of the panel's polynomial.
-    density = jnp.maximum(read(rule.value), RANGE * jnp.max(values, axis=0))
+    density = jnp.maximum(read(rule.value), RANGE * jnp.max(values, axis=0)) + table.floor
     mass = half * read(rule.once)
     before, first, second = (pick(part, panel) for part in (table.cdf, table.first, table.second))
     cdf = before + jnp.where(mass > 0, mass, 0.0)

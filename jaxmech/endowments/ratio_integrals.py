@@ -10,6 +10,7 @@ from jaxmech.endowments.search import pick
 
 # The density may differ from the panel's largest by this factor before rounding takes over.
 RANGE = 1e-14
+LEAST = 1e-18  # part of its largest below which nothing is to be known about a density
 
 
 def summed(pieces):
@@ -31,7 +32,8 @@ class RatioIntegral:
         of = table.ratio if power == 1 else table.square
         of = of if without is None else jnp.where(without[:, None], 0.0, of)
         self._passed = summed(table.half * jnp.sum(law.column(rule.weights) * of, axis=1))
-        self._half, self._cdf, self._least = table.half, table.cdf, RANGE * jnp.max(law.values, axis=1)
+        self._half, self._cdf, self._floor = table.half, table.cdf, table.floor
+        self._least = RANGE * jnp.max(law.values, axis=1)
         self._density, self._mass = (
             jnp.einsum("nk,pn...->pk...", jnp.asarray(rows, law.values.dtype), law.values, precision="highest")
             for rows in (rule.value, rule.once)
@@ -56,7 +58,7 @@ class RatioIntegral:
         nodes, weights = (jnp.asarray(part, low.dtype).reshape((-1,) + (1,) * low.ndim) for part in rule[:2])
         t = low + 0.5 * (high - low) * (1 + nodes)
         density, mass = (_series(jnp.moveaxis(_own(part, panel), 1, 0), t) for part in (self._density, self._mass))
-        half, density = pick(self._half, panel), jnp.maximum(density, pick(self._least, panel))
+        half, density = pick(self._half, panel), jnp.maximum(density, pick(self._least, panel)) + self._floor
         cdf = pick(self._cdf, panel) + jnp.where(mass > 0, half * mass, 0.0)
         return half * 0.5 * (high - low) * jnp.sum(weights * cdf**self._power / density, axis=0)
 
