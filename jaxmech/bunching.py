@@ -91,7 +91,7 @@ def ironed_multiplier(law, eta, weight, z, raw):
     if isinstance(law, SideBySide):
         columns = zip(law.laws, *(law.columns(one) for one in (eta, z, raw)), strict=True)
         return law.joined([ironed_multiplier(one, own, weight, at, found) for one, own, at, found in columns])
-    if not isinstance(law, Panels):
+    if not may_fall(law):
         return raw
     rows, shape = law.rows(z)
     return _ironed_over_types(law, eta, weight).value(rows).reshape(shape)
@@ -108,7 +108,7 @@ def multiplier_kinks(law, eta, weight):
         found = [multiplier_kinks(one, own, weight) for one, own in zip(law.laws, law.columns(eta), strict=True)]
         most = max(len(kinks) for kinks in found)
         return law.joined([padded(kinks, most) for kinks in found])
-    if not isinstance(law, Panels):
+    if not may_fall(law):
         return jnp.full((0, *law.lower.shape), jnp.inf, law.lower.dtype)
     bunches = _ironed_over_types(law, eta, weight).bunches
     return jnp.concatenate([bunches.start, bunches.stop])
@@ -123,11 +123,16 @@ def ratios_rise(law):
     """Whether F/f rises from node to node, of the shape of the law's fields; True of laws that are no panels."""
     if isinstance(law, SideBySide):
         return law.joined([ratios_rise(one) for one in law.laws])
-    if not isinstance(law, Panels):
+    if not may_fall(law):
         return jnp.ones(law.lower.shape, bool)
     curve = VirtualTypes(law, jnp.ones((), law.values.dtype))
     ratio = curve.cdf / curve.density
     return jnp.all(jnp.diff(ratio, axis=0) >= -1e-9 * (law.width + ratio[1:]), axis=0)
+
+
+def may_fall(law):
+    """Whether the virtual types of a law, of one family, may fall."""
+    return isinstance(law, Panels) and law.bunches > 0
 
 
 def bunching(law, weight):
@@ -138,7 +143,7 @@ def bunching(law, weight):
     if isinstance(law, SideBySide):
         parts = tuple(bunching(one, weight) for one in law.laws)
         return None if all(part is None for part in parts) else parts
-    return located(VirtualTypes(law, jnp.asarray(weight, law.values.dtype))) if isinstance(law, Panels) else None
+    return located(VirtualTypes(law, jnp.asarray(weight, law.values.dtype))) if may_fall(law) else None
 
 
 def one_side(where, side):

@@ -79,7 +79,8 @@ class Ironing:
         begun = start * low.cdf - (1 - weight) * low.integral
         pooled = pick(begun, bunch) + pick(level, bunch) * (curve.cdf - pick(low.cdf, bunch))
         virtual = jnp.where(inside & pick(bunches.exists, bunch), pick(level, bunch), curve.node_values()[0])
-        falls = -jnp.diff(jnp.minimum(virtual, eta), axis=0) - curve.rounding()[1:]
+        rounding = curve.rounding()
+        falls = -jnp.diff(jnp.minimum(virtual, eta), axis=0) - jnp.maximum(rounding[1:], rounding[:-1])
         short = jnp.where(inside, jnp.maximum(0.0, pooled - curve.node_integrals()[0]), 0.0)
         return jnp.maximum(0.0, jnp.max(falls, axis=0)), jnp.max(short, axis=0)
 

@@ -192,6 +192,9 @@ def test_regular_laws_are_left_alone():
     assert mechanism.bunching_intervals.shape == (2, 0, 2)
     triangular = jm.solve(jm.Market.of(jm.Traders(jm.Triangular(0.2, -1, 1), jnp.array([0.7, 1.2]), 3)), 0.4)
     assert triangular.bunching_intervals.shape == (2, 0, 2)
+    cosine = jm.Density(lambda z, depth: jnp.log1p(depth["depth"] * jnp.cos(jnp.pi * z)), {"depth": 0.9}, -1.0, 1.0)
+    hump = jm.solve(jm.Market.of(jm.Traders(cosine, 0.7, 5)), 0.4)
+    assert not np.any(np.isfinite(hump.bunching_intervals))
 
 
 def test_a_mixture_of_one_law_with_itself_is_that_law():

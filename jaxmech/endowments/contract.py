@@ -226,8 +226,10 @@ def _left_quantile(law, probability):
         tail = left_tail(z)
         low = jnp.where(tail.cdf < probability, z, low)
         high = jnp.where(tail.cdf < probability, high, z)
-        newton = z - tail.ratio * jnp.log(tail.cdf / probability)
-        safe = (newton > low) & (newton < high)
+        excess = jnp.log(tail.cdf / probability)
+        newton = z - tail.ratio * excess
+        # Where nobody is, F/f tells nothing.
+        safe = (newton > low) & (newton < high) & (jnp.abs(excess) < 30)
         new = jnp.where(safe, newton, 0.5 * (low + high))
         return new, low, high, jnp.abs(new - z), count + 1
 

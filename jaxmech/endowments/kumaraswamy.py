@@ -23,6 +23,8 @@ class Kumaraswamy(FromDensity):
     lower: jax.Array
     upper: jax.Array
 
+    bunches = 0  # log-concave
+
     def log_density(self, z):
         x = jnp.maximum(z - self.lower, 1e-15 * self.width) / self.width
         rest = jnp.maximum(-jnp.expm1(self.a * jnp.log(x)), 1e-15)

@@ -51,6 +51,8 @@ class TruncatedLaplace(LocationScale):
     lower: jax.Array
     upper: jax.Array
 
+    bunches = 0  # log-concave
+
     def log_density_of_distance(self, x):
         return -x
 
@@ -69,6 +71,8 @@ class TruncatedLogistic(LocationScale):
     scale: jax.Array
     lower: jax.Array
     upper: jax.Array
+
+    bunches = 0  # log-concave
 
     def log_density_of_distance(self, x):
         return -x - 2 * jnp.log1p(jnp.exp(-x))

@@ -23,7 +23,7 @@ class Mixture(Numerical):
     weights: jax.Array
 
     stacked_fields = ("weights",)
-    bunches = property(lambda self: sum(law.bunches for law in self.laws))
+    bunches = property(lambda self: sum(max(law.bunches, 4) for law in self.laws))
 
     @property
     def lower(self):

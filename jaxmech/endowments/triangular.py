@@ -20,6 +20,8 @@ class Triangular(FromDensity):
     lower: jax.Array
     upper: jax.Array
 
+    bunches = 0  # log-concave
+
     def log_density(self, z):
         below = z < self.mode
         side = jnp.where(below, self.mode - self.lower, self.upper - self.mode)

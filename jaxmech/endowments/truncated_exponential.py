@@ -21,6 +21,8 @@ class TruncatedExponential(FromDensity):
     lower: jax.Array
     upper: jax.Array
 
+    bunches = 0  # log-concave
+
     def log_density(self, z):
         return -self.rate * (z - jnp.where(self.rate > 0, self.lower, self.upper))
 

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import mpmath as mp
 import numpy as np
 import pytest
 
-from jaxmech.endowments import Panels, Triangular
+from jaxmech.endowments import Kumaraswamy, Panels, Triangular
 
 from . import accuracy
 from .laws import GIVEN, LOG_CONCAVE, column, market_law, witness
@@ -467,3 +468,18 @@ def test_variance_of_a_triangular_law_has_the_second_derivatives_of_its_formula(
     point = jnp.array([0.3, -1.0, 1.5])
     found = jax.jit(jax.hessian(lambda point: Triangular(*point).variance))(point)
     close(found, jax.hessian(formula)(point), 0, 1e-9)
+
+
+def test_squared_ratio_integral_sees_nothing_of_the_far_tail_on_the_same_panel():
+    a, b, lower, upper = 41.5, 45.9, -1.1, 0.58
+    law = Kumaraswamy(*(jnp.asarray([one]) for one in (a, b, lower, upper)))
+    width = mp.mpf(upper) - mp.mpf(lower)
+
+    def integrand(z):
+        power = ((z - lower) / width) ** a
+        cdf = 1 - (1 - power) ** b
+        return cdf**2 * width * ((z - lower) / width) / (a * b * power * (1 - power) ** (b - 1))
+
+    for z in (0.45, 0.5, 0.51, 0.52):
+        expected = float(mp.quad(integrand, np.linspace(-0.5, z, 12).tolist()))
+        np.testing.assert_allclose(law.squared_ratio_integral(jnp.asarray([z])), expected, rtol=1e-8)
