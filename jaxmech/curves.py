@@ -189,9 +189,10 @@ def _root(curve, panel, low, high, level):
         newton = t - (here.value - level) / jnp.where(slope > 0, slope, 1.0)
         # Where there is no crossing the answer is an end: a look at it saves the bisections.
         newton = jnp.where(count == 0, jnp.clip(newton, low, high), newton)
-        safe = (newton >= low) & (newton <= high) & (slope > 0)
-        new = jnp.where(safe, newton, 0.5 * (low + high))
-        # The step after so short a step of Newton's would be rounding.
+        # The step after so short a step of Newton's would be rounding; so is that it leaves the bracket.
+        short_step = jnp.abs(newton - t) <= eps**0.6
+        safe = (slope > 0) & (short_step | ((newton >= low) & (newton <= high)))
+        new = jnp.where(safe, jnp.clip(newton, low, high), 0.5 * (low + high))
         return new, low, high, jnp.abs(new - t) > jnp.where(safe, eps**0.6, 4 * eps), count + 1
 
     def unfinished(state):

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxmech.curves import Crossing, crossing, settled
-from jaxmech.endowments.search import count_below, isotonic, pick, runs
+from jaxmech.endowments.isotonic import isotonic
+from jaxmech.endowments.search import count_below, pick, runs
 
 _POLISHES = 40
 _MERGERS = 100

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxmech.bunching import VirtualTypes, padded
 from jaxmech.endowments import SideBySide
 from jaxmech.endowments.ratio_integrals import RatioIntegral
-from jaxmech.endowments.search import pick
+from jaxmech.endowments.search import count_below, pick
 from jaxmech.hull import Ironed
 
 
@@ -35,8 +35,8 @@ class Ironing:
         self.law = law
         self.curve = VirtualTypes(law, jnp.asarray(weight, law.values.dtype))
         self.ironed = Ironed(self.curve, where)
-        start, stop, cuts = *jax.lax.stop_gradient(self.bunches), law.cuts[:, None]
-        self._within = jnp.any((cuts[:-1] < stop) & (cuts[1:] > start), axis=1)
+        start, stop = self.bunches
+        self._within = count_below(start, law.cuts[1:]) > count_below(stop, law.cuts[:-1], strictly=False)
 
     @property
     def bunches(self):

@@ -26,6 +26,7 @@ ORDER = (
     "endowments.truncated_normal",
     "endowments.beta",
     "endowments.search",
+    "endowments.isotonic",
     "endowments.polynomials",
     "endowments.ratio_integrals",
     "endowments.panels",

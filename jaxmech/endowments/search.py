@@ -1,4 +1,4 @@
-"""Places in sorted arrays, and isotonic regression: batches along the trailing axes, no host, no loop over elements."""
+"""Places in sorted arrays, and runs: batches along the trailing axes, no host, no loop over elements."""
 
 import math
 
@@ -38,75 +38,6 @@ def count_below(values, target, strictly=True):
 def pick(values, place):
     """values[place] along the first axis, lane by lane: shapes (n, ...) and (m, ...), integers, give (m, ...)."""
     return jnp.take_along_axis(values, place, axis=0, mode="promise_in_bounds")
-
-
-def isotonic(values, weights):
-    """Weighted isotonic regression along the first axis: the nearest nondecreasing sequence in weighted squares.
-
-    Halves that are nondecreasing are merged pairwise, log n times. What of the left half exceeds the level c, and what
-    of the right half falls short of it, becomes c, with c such that the weighted mean stays:
-
-        Σ_left w (x − c)⁺ = Σ_right w (c − x)⁺,
-
-    found by Newton's method on that decreasing piecewise linear function. Costs nothing but a look where no value
-    falls.
-
-    Args:
-      values: shape (n, ...).
-      weights: ≥ 0, the same shape; all shapes are those of numbers without derivatives.
-    """
-    size = values.shape[0]
-    full = 2 ** math.ceil(math.log2(size))
-
-    def merged(state):
-        values, _ = state
-        last = jnp.broadcast_to(jnp.max(values, axis=0), (full - size, *values.shape[1:]))
-        values, mass = jnp.concatenate([values, last]), jnp.concatenate([weights, jnp.zeros_like(last)])
-        half = 1
-        while half < full:
-            pairs = (-1, 2, half, *values.shape[1:])
-            values = _merged_pairs(values.reshape(pairs), mass.reshape(pairs)).reshape(values.shape)
-            half *= 2
-        return values[:size], jnp.asarray(False)
-
-    falls = jnp.any(values[1:] < values[:-1])
-    return lax.while_loop(lambda state: state[1], merged, (values, falls))[0]
-
-
-def _merged_pairs(values, weights):
-    """Each pair of nondecreasing halves, shape (pairs, 2, half, ...), made one nondecreasing sequence."""
-    left, right, left_weight, right_weight = values[:, 0], values[:, 1], weights[:, 0], weights[:, 1]
-    full = 4 * left.shape[1]  # more than any count
-    low, high = right[:, 0], left[:, -1]
-
-    def step(state):
-        level, low, high, running, active, count = state
-        above, below = left > level[:, None], right < level[:, None]
-        over = jnp.sum(jnp.where(above, left_weight * (left - level[:, None]), 0.0), axis=1)
-        under = jnp.sum(jnp.where(below, right_weight * (level[:, None] - right), 0.0), axis=1)
-        mass = jnp.sum(jnp.where(above, left_weight, 0.0) + jnp.where(below, right_weight, 0.0), axis=1)
-        low, high = jnp.where(over > under, level, low), jnp.where(over > under, high, level)
-        newton = level + (over - under) / jnp.where(mass > 0, mass, 1.0)
-        slack = 4 * jnp.finfo(level.dtype).eps * jnp.abs(newton)
-        # Weights of 0 may send it in circles.
-        safe = (newton >= low - slack) & (newton <= high + slack) & (count % 8 < 7)
-        now = jnp.sum(above, axis=1) - jnp.sum(below, axis=1)  # rises as the level falls
-        # A step of Newton's that ended on the linear piece it set out from has found the answer.
-        found = ~running | (now == active) | (jnp.abs(newton - level) <= slack)
-        new = jnp.where(found, level, jnp.where(safe, jnp.clip(newton, low, high), 0.5 * (low + high)))
-        return new, low, high, ~found & (new != level), jnp.where(safe, now, full), count + 1
-
-    def unfinished(state):
-        *_, running, _, count = state
-        return jnp.any(running) & (count < 80)
-
-    pooled = high > low
-    low, high = jnp.where(pooled, low, 0.0), jnp.where(pooled, high, 0.0)
-    start = 0.5 * (low + high), low, high, pooled, jnp.full(low.shape, full), 0
-    level, *_ = lax.while_loop(unfinished, step, start)
-    level, pooled = level[:, None], pooled[:, None]
-    left = jnp.where(pooled & (left > level), level, left)
-    return jnp.stack([left, jnp.where(pooled & (right < level), level, right)], axis=1)
 
 
 def runs(linked, most):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import isotonic_regression
 
-from jaxmech.endowments.search import count_below, isotonic, pick, runs
+from jaxmech.endowments.isotonic import isotonic
+from jaxmech.endowments.search import count_below, pick, runs
 
 LANES = 40
 fitted = jax.jit(isotonic)
