@@ -1,4 +1,4 @@
-"""From what was measured to docs/performance.md: tables, plots, and three lines at the top. Nothing is measured here."""
+"""From what was measured to docs/performance.md: tables, plots, three lines at the top. Nothing is measured here."""
 
 import importlib
 from pathlib import Path
@@ -31,8 +31,8 @@ INTRODUCTION = """\
 
 {head}
 
-`make performance` measures everything on this page again and writes it; `python benchmarks/performance.py --only NAME` one
-section, `--render` the page alone from `docs/performance.json`. Compilation is kept apart, figures are medians of
+`make performance` measures everything on this page again and writes it; `python benchmarks/performance.py --only NAME`
+one section, `--render` the page alone from `docs/performance.json`. Compilation is kept apart, figures are medians of
 interleaved runs in one process, every answer of ours is certified, and a peer whose answer differs ends the run.
 """
 
@@ -74,7 +74,8 @@ def section_text(name, result):
 
 
 def figure(results, section, name):
-    return results.get(section, {}).get("measured", {}).get("figures", {}).get(name)
+    figures = results[section]["measured"]["figures"] if section in results else None
+    return (figures or {}).get(name)
 
 
 def marks_text(results):
@@ -96,8 +97,8 @@ def head(results):
 
     return "\n".join(
         [
-            f"- **Fast.** {of('time_spent', 'multipliers')} µs for the multipliers of a market of five distinct traders, "
-            f"{of('time_spent', 'multipliers over floor')} times what its erf and exp alone cost; "
+            f"- **Fast.** {of('time_spent', 'multipliers')} µs for the multipliers of a market of five distinct "
+            f"traders, {of('time_spent', 'multipliers over floor')} times what its erf and exp alone cost; "
             f"{of('growth', 'optimistix over ours at 5')} times faster than optimistix at five traders and "
             f"{of('growth', 'optimistix over ours at 50')} times at fifty, at equal residual.",
             f"- **Linear.** One market of {of('groups', 'most traders')} distinct traders takes "

@@ -71,6 +71,7 @@ def main(arguments=None):
     data, out = options.json or folder / "performance.json", options.page or folder / "performance.md"
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_device", jax.devices("cpu")[0])
+    jax.config.update("jax_enable_compilation_cache", options.quick)  # where compilation is measured, it must happen
     try:
         if not options.render:
             measure(options.only, options.quick, data)

@@ -1,4 +1,4 @@
-"""The sections of docs/performance.md, one a module: its docstring is the section's text, `measured(quick)` its content.
+"""The sections of docs/performance.md, one a module: the docstring is its heading and text, `measured(quick)` the rest.
 
-The first line of a docstring is the heading. `quick` asks for a check that it runs.
+`quick` asks for a check that it runs.
 """

@@ -1,9 +1,10 @@
 """Derivatives
 
-What all derivatives of the optimum cost, over the value alone. First the 17 parameters of five truncated normal traders
-(means, scales, risk capacities, one support) in the objective of the whole optimum, budget included, by reverse mode and
-by 34 central differences; the Hessian is forward over reverse, all 17 × 17 entries, and agrees with differences of the gradient. Then the
-2 × 31 first derivatives of revenue and efficiency in everything there is at a given weight w.
+What all derivatives of the optimum cost, over the value alone. First the 17 parameters of five truncated normal
+traders (means, scales, risk capacities, one support) in the objective of the whole optimum, budget included: by reverse
+mode, by 34 central differences, and the Hessian, all 17 × 17 entries, forward over reverse. Derivatives agree with
+differences, of the value and of the gradient. Then the 2 × 31 first derivatives of revenue and efficiency in everything
+there is at a given weight w.
 """
 
 from derivatives import rows as objective_rows

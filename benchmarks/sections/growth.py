@@ -2,8 +2,8 @@
 
 The same markets and the same answers, to 1e-9. `optimistix` is a vmapped dense Newton on the paper's own 4N unknowns
 (equations 14–17, corrected), in the faster of two batch sizes; `find_root` is scipy's vectorised root finder on nested
-scalar roots, all markets at once; `scipy.optimize.root` solves the 4N unknowns a market at a time, on compiled residuals
-with their Jacobian. The first and the last factor a matrix of 4N rows.
+scalar roots, all markets at once; `scipy.optimize.root` solves the 4N unknowns a market at a time, on compiled
+residuals with their Jacobian. The first and the last factor a matrix of 4N rows.
 """
 
 import numpy as np

@@ -1,9 +1,9 @@
 """Time per market by law
 
-Full points (multipliers, all outcomes, certificate) of markets of two groups, 200 of them in one call. `Uniform`,
+Full points (multipliers, all outcomes, certificate) of markets of two groups of three traders, in one call. `Uniform`,
 `TruncatedNormal` and `Beta` have formulas of their own; the others are cut into panels of polynomials, and laws that
-need it are ironed. Compilation is that of the first float64 call. Certified says how many in float32 pass the certificate
-at float32's tolerance; in float64 all do, or there would be no page.
+need it are ironed. Compilation is that of the first float64 call. `Certified` says how many pass float32's own
+tolerance in float32; in float64 all are certified, or there would be no page.
 """
 
 import jax

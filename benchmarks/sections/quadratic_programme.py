@@ -1,9 +1,9 @@
 """Against the discretised quadratic programme
 
 Two traders, one uniform and one truncated normal, at α = ½: problem (6)–(10) on a grid of K cells a trader, a conic
-programme solved by Clarabel to 1e-10, which knows neither virtual types nor multipliers. Its value approaches the optimum
-from below by the square of the cells; Richardson's extrapolation from K and K/2 removes that. Errors are those of the
-objective.
+programme solved by Clarabel to 1e-10, which knows neither virtual types nor multipliers. Its value approaches the
+optimum from below by the square of the cells; Richardson's extrapolation from K and K/2 removes that. Errors are those
+of the objective.
 """
 
 import sys
@@ -21,7 +21,7 @@ import jaxmech as jm
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
 ALPHA, ALLOWED = 0.5, 1e-6
-NORMAL = dict(loc=0.2, scale=0.5, lower=-1.0, upper=1.0)
+NORMAL = {"loc": 0.2, "scale": 0.5, "lower": -1.0, "upper": 1.0}
 
 
 @cache

@@ -41,16 +41,12 @@ def measured(quick=False):
     steps = np.asarray(multipliers_of(market, weight, chunks[0])[3])
     parts, figures = components(market, weight, steps, patience)
     sizes = by_chunk(market, weight, steps, chunks, patience)
-    counts = [
-        [int(count), int(number), number / markets]
-        for count, number in zip(*np.unique(steps, return_counts=True), strict=True)
-    ]
+    histogram = zip(*np.unique(steps, return_counts=True), strict=True)
+    counts = [[int(taken), int(number), f"{number / markets:.2%}"] for taken, number in histogram]
     return Measured(
         [
             table(["part", "µs a market", "over multipliers"], parts),
-            table(
-                ["markets a chunk", "multipliers, µs a market", "steps of the slowest, mean over chunks", "idle"], sizes
-            ),
+            table(["markets a chunk", "multipliers, µs a market", "steps of its slowest, mean", "idle"], sizes),
             table(["steps", "markets", "share"], counts),
         ],
         notes=[f"Mean {steps.mean():.2f} steps, largest {steps.max()}."],
@@ -80,20 +76,19 @@ def components(market, weight, steps, patience):
     slowest = np.mean(np.max(steps.reshape(-1, chunk), axis=1))
     times = dict(zip(calls, times.T, strict=True))
     times["floor: erf and exp alone"] = passes(steps) * times["one pass of erf and exp"]
-    times["one step of the loop, all markets of a chunk"] = times["multipliers"] / (slowest + 1)
-    rows = [
-        [name, float(np.median(time)), float(np.median(time / times["multipliers"]))] for name, time in times.items()
-    ]
+    times["one pass of the loop, over those that the slowest of a chunk needs"] = times["multipliers"] / (slowest + 1)
+    base = times["multipliers"]
+    rows = [[name, float(np.median(time)), float(np.median(time / base))] for name, time in times.items()]
     ratios = {
-        "multipliers over floor": times["multipliers"] / times["floor: erf and exp alone"],
-        "full point over multipliers": times["full point: multipliers, outcomes, certificate"] / times["multipliers"],
+        "multipliers over floor": base / times["floor: erf and exp alone"],
+        "full point over multipliers": times["full point: multipliers, outcomes, certificate"] / base,
     }
     figures = {name: float(np.median(ratio)) for name, ratio in ratios.items()}
     return rows, figures | {"multipliers": rows[0][1], "floor": float(np.median(times["floor: erf and exp alone"]))}
 
 
 def by_chunk(market, weight, steps, chunks, patience):
-    """Rows by markets a chunk: time, steps of the slowest, and the share of steps in which a market waits for others."""
+    """Rows by markets a chunk: time, steps of its slowest, and the share of passes in which a market waits."""
     calls = [partial(multipliers_of, market, weight, chunk) for chunk in chunks]
     times = np.median(repeated(calls, 0.5 * patience), axis=0) / len(steps) * 1e6
     slowest = [float(np.mean(np.max(steps.reshape(-1, chunk), axis=1))) for chunk in chunks]
