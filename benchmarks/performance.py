@@ -3,8 +3,8 @@
     python benchmarks/performance.py [--only NAME …] [--render] [--quick] [--json PATH] [--page PATH]
 
 Sections are measured one after the other and kept in docs/performance.json as they come, so that one can be measured
-again alone; then the page and its plots are rendered from that file. A wrong answer ends the run with exit status 1 and
-leaves the section as it was. `--quick` checks that everything runs and writes to benchmarks/results. All but the GPU's
+again alone; then the page and its plots are rendered from that file. A wrong answer leaves its section as it was and
+makes the exit status 1. `--quick` checks that everything runs and writes to benchmarks/results. All but the GPU's
 section runs on the CPU, also where there is a GPU.
 """
 
@@ -40,20 +40,31 @@ def section(name, quick):
     return json.loads(json.dumps(result, default=float))
 
 
+def kept(path):
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
 def measure(names, quick, path):
-    """Measure the sections and keep each in the file as soon as it is there."""
-    results = json.loads(path.read_text()) if path.exists() else {}
+    """Measure the sections and keep each in the file as soon as it is there; returns the exit status."""
+    status, results = 0, kept(path)
     for name in names:
         print(f"{name} … ", end="", flush=True)
-        results[name] = section(name, quick)
-        print(f"{results[name]['seconds']:.0f} s", flush=True)
+        busy = time.process_time()
+        try:
+            results[name] = section(name, quick)
+        except WrongAnswer as error:
+            print(f"wrong answer: {error}", flush=True)
+            status = 1
+            continue
+        print(f"{results[name]['seconds']:.0f} s, {time.process_time() - busy:.0f} s of CPU", flush=True)
         ordered = {key: results[key] for key in ORDER if key in results}
         path.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n")
+    return status
 
 
 def render(data, out):
     """Write the page and its plots from the file of results."""
-    results = json.loads(data.read_text())
+    results = kept(data)
     out.write_text(page(results))
     return [out, *draw(results, out.parent / "images")]
 
@@ -72,15 +83,10 @@ def main(arguments=None):
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_default_device", jax.devices("cpu")[0])
     jax.config.update("jax_enable_compilation_cache", options.quick)  # where compilation is measured, it must happen
-    try:
-        if not options.render:
-            measure(options.only, options.quick, data)
-    except WrongAnswer as error:
-        print(f"wrong answer: {error}", file=sys.stderr)
-        return 1
+    status = 0 if options.render else measure(options.only, options.quick, data)
     for path in render(data, out):
         print(f"wrote {path}")
-    return 0
+    return status
 
 
 if __name__ == "__main__":
