@@ -115,7 +115,11 @@ def head(results):
 def page(results):
     """The whole page from {section: result}; sections not measured yet are left out."""
     sections = [section_text(name, results[name]) for name in ORDER if name in results]
-    return "\n\n".join([INTRODUCTION.format(head=head(results)).strip(), marks_text(results), *sections]) + "\n"
+    missing = ", ".join(f"`{name}`" for name in ORDER if name not in results)
+    absent = [f"**Not measured yet:** {missing}."] if missing else []
+    return (
+        "\n\n".join([INTRODUCTION.format(head=head(results)).strip(), *absent, marks_text(results), *sections]) + "\n"
+    )
 
 
 def draw(results, folder):
@@ -133,12 +137,17 @@ def draw(results, folder):
 
 def _drawn(plot, path):
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
-    axes_of, (figure, axes) = "osD^vP*", plt.subplots(figsize=(5.6, 3.4))
+    axes_of, (figure, axes) = "osD^vP*", plt.subplots(figsize=(7.0, 3.4))
     for marker, (label, (xs, ys)) in zip(axes_of, plot["series"].items(), strict=False):
         axes.loglog(xs, ys, marker=marker, markersize=4, label=label)
     axes.set(xlabel=plot["x"], ylabel=plot["y"])
-    axes.legend()
+    places = sorted({x for xs, _ in plot["series"].values() for x in xs})
+    if places[-1] < 1000 * places[0]:  # powers of ten say little on a short axis
+        axes.set_xticks(places, [text_of(place) for place in places])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.savefig(path, metadata={"Software": None})
     plt.close(figure)
     return Path(path)
