@@ -17,6 +17,7 @@ from jaxmech.certificate import tolerance_of
 TRADERS = 5
 CHUNKS = (500, 1000, 2000, 5000, 20000)  # markets a piece of a batch: small pieces stay in cache and end early
 CHUNK = 2000  # what the performance page uses, and why is measured there
+POINT_CHUNK = 500  # of outcomes and certificates, whose integrals have twenty nodes a market and leave the cache sooner
 ALLOWED = 1e-9  # residual, and distance between solvers
 
 

@@ -1,7 +1,7 @@
 """Time per market by batch size
 
-Markets of five distinct truncated normal traders, B of them in one compiled call, 2,000 at a time. Below a thousand
-markets the call itself is what costs; above, time per market is flat. `Multipliers` are η and the binding intervals;
+Markets of five distinct truncated normal traders, B of them in one compiled call, 2,000 at a time, full points 500.
+Below a thousand markets the call itself is what costs; above, time per market is flat. `Multipliers` are η and the binding intervals;
 `full point` adds all outcomes and the certificate. The peers solve the same markets to the same residual, as far as
 waiting for them is reasonable. In float32 answers carry about five digits.
 """
@@ -10,7 +10,7 @@ from functools import partial
 
 import jax.numpy as jnp
 from harness import Measured, medians, plot, require, table
-from main_case import chunked, full_point, market_of, multipliers, proved, random_arrays, require_proved
+from main_case import POINT_CHUNK, chunked, full_point, market_of, multipliers, proved, random_arrays, require_proved
 from peers import Case, find_root, optimistix, require_same, scipy_root
 
 OPTIMISTIX, FIND_ROOT, SCIPY_ROOT = 10_000, 1_000, 100  # largest batches
@@ -46,7 +46,7 @@ def microseconds(markets, patience):
     calls = {
         OURS[0]: chunked(multipliers, market, weight),
         OURS[1]: chunked(multipliers, *single),
-        OURS[2]: chunked(full_point, market, weight),
+        OURS[2]: chunked(full_point, market, weight, POINT_CHUNK),
     }
     eta, ends, *_, proof = calls[OURS[2]]()
     require(bool(jnp.all(proved(proof))), f"{int(jnp.sum(~proved(proof)))} mechanisms are not certified")

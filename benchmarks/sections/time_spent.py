@@ -14,6 +14,7 @@ from harness import Measured, repeated, table
 from main_case import (
     CHUNK,
     CHUNKS,
+    POINT_CHUNK,
     TRADERS,
     chunked,
     first_derivatives,
@@ -49,7 +50,10 @@ def measured(quick=False):
             table(["markets a chunk", "multipliers, µs a market", "steps of its slowest, mean", "idle"], sizes),
             table(["steps", "markets", "share"], counts),
         ],
-        notes=[f"Mean {steps.mean():.2f} steps, largest {steps.max()}."],
+        notes=[
+            f"Mean {steps.mean():.2f} steps, largest {steps.max()}. In the first table multipliers are found for {CHUNK:,} "
+            f"markets at a time, the rest for {POINT_CHUNK}."
+        ],
         figures=figures,
     )
 
@@ -61,16 +65,16 @@ def multipliers_of(market, weight, chunk):
 def components(market, weight, steps, patience):
     """Rows of what a full point and its derivatives consist of, and the figures that are marked."""
     markets = weight.shape[-1]
-    chunk = min(CHUNK, markets)
+    chunk, few = min(CHUNK, markets), min(POINT_CHUNK, markets)
     mechanism = in_chunks(jm.solve_at_weight, chunk)(market, weight)
     calls = {
         "multipliers": chunked(multipliers, market, weight),
         "one pass of erf and exp": partial(in_chunks(special_functions, chunk), special_points(TRADERS, markets)),
-        "outcomes of given multipliers": partial(in_chunks(jm.outcomes, chunk), mechanism),
-        "certificate of given multipliers": partial(in_chunks(jm.certify, chunk), mechanism),
-        "multipliers and outcomes": chunked(multipliers_and_outcomes, market, weight),
-        "full point: multipliers, outcomes, certificate": chunked(full_point, market, weight),
-        "2 × 31 first derivatives, with outcomes": chunked(first_derivatives, market, weight),
+        "outcomes of given multipliers": partial(in_chunks(jm.outcomes, few), mechanism),
+        "certificate of given multipliers": partial(in_chunks(jm.certify, few), mechanism),
+        "multipliers and outcomes": chunked(multipliers_and_outcomes, market, weight, few),
+        "full point: multipliers, outcomes, certificate": chunked(full_point, market, weight, few),
+        "2 × 31 first derivatives, with outcomes": chunked(first_derivatives, market, weight, few),
     }
     times = repeated(list(calls.values()), patience) / markets * 1e6
     slowest = np.mean(np.max(steps.reshape(-1, chunk), axis=1))
