@@ -117,9 +117,8 @@ def page(results):
     sections = [section_text(name, results[name]) for name in ORDER if name in results]
     missing = ", ".join(f"`{name}`" for name in ORDER if name not in results)
     absent = [f"**Not measured yet:** {missing}."] if missing else []
-    return (
-        "\n\n".join([INTRODUCTION.format(head=head(results)).strip(), *absent, marks_text(results), *sections]) + "\n"
-    )
+    introduction = INTRODUCTION.format(head=head(results)).strip()
+    return "\n\n".join([introduction, *absent, marks_text(results), *sections]) + "\n"
 
 
 def draw(results, folder):

@@ -1,7 +1,7 @@
 """Time per market by batch size
 
 Markets of five distinct truncated normal traders, B of them in one compiled call, 2,000 at a time, full points 500.
-Below a thousand markets the call itself is what costs; above, time per market is flat. `Multipliers` are η and the binding intervals;
+Below a thousand markets the call itself is what costs. `Multipliers` are η and the binding intervals;
 `full point` adds all outcomes and the certificate. The peers solve the same markets to the same residual, as far as
 waiting for them is reasonable. In float32 answers carry about five digits.
 """

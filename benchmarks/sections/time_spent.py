@@ -51,8 +51,8 @@ def measured(quick=False):
             table(["steps", "markets", "share"], counts),
         ],
         notes=[
-            f"Mean {steps.mean():.2f} steps, largest {steps.max()}. In the first table multipliers are found for {CHUNK:,} "
-            f"markets at a time, the rest for {POINT_CHUNK}."
+            f"Mean {steps.mean():.2f} steps, largest {steps.max()}. In the first table multipliers are found for "
+            f"{CHUNK:,} markets at a time, the rest for {POINT_CHUNK}."
         ],
         figures=figures,
     )
