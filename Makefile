@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: sweep paper test bench clean
+.PHONY: sweep paper test bench performance clean
 
 sweep: $(VENV)/ready  ## the main job: 200,000 points on the Treasury futures market
 	$(BIN)/jaxmech sweep experiments/us_treasury_10y_sweep.toml --out experiments/results/us_treasury_10y
@@ -21,6 +21,9 @@ bench: $(VENV)/ready  ## speed against peers, one process a question
 	$(BIN)/python benchmarks/frontiers.py
 	$(BIN)/python benchmarks/irregular.py
 	$(BIN)/python benchmarks/auctions.py
+
+performance: $(VENV)/ready  ## every figure of docs/performance.md measured again, and the page written; a quarter of an hour
+	$(BIN)/python benchmarks/performance.py
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

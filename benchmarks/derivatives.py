@@ -1,4 +1,4 @@
-"""What do all first derivatives of the optimum cost? Reverse mode against finite differences, on the CPU, in float64.
+"""What do all derivatives of the optimum cost? Reverse mode against finite differences, on the CPU, in float64.
 
     python benchmarks/derivatives.py [--quick] [--json PATH]
 
@@ -56,20 +56,45 @@ def central_differences(numbers, alpha):
     return jax.lax.map(one, jnp.eye(len(numbers))[:, :, None])
 
 
+def gradient(numbers, alpha):
+    return value_and_derivatives(numbers, alpha)[1]
+
+
+@jax.jit
+def hessian(numbers, alpha):
+    """All second derivatives, (17, 17, markets): forward over reverse, one parameter at a time for every market."""
+    ways = jnp.broadcast_to(jnp.eye(len(numbers))[:, :, None], (len(numbers), *numbers.shape))
+    return jax.lax.map(lambda way: jax.jvp(lambda x: gradient(x, alpha), (numbers,), (way,))[1], ways)
+
+
+def require_hessian(numbers, alpha, found):
+    """Along a random direction against differences of gradients, where α is away from the kink at w*."""
+    way = jnp.asarray(np.random.default_rng(1).uniform(-1, 1, (len(numbers), 1)))
+    ahead, behind = (gradient(numbers + step * way, alpha) for step in (STEP, -STEP))
+    along = jnp.einsum("ijm,im->jm", found, jnp.broadcast_to(way, numbers.shape))
+    off = jnp.abs(along - (ahead - behind) / (2 * STEP)) / (1 + jnp.max(jnp.abs(found), axis=(0, 1)))
+    lopsided = jnp.abs(found - found.swapaxes(0, 1)) / (1 + jnp.abs(found))
+    require(float(jnp.max(off)) <= 1e-6, f"second derivatives differ from differences by {float(jnp.max(off)):.1e}")
+    require(float(jnp.max(lopsided)) <= 1e-9, f"the Hessian is not symmetric by {float(jnp.max(lopsided)):.1e}")
+
+
 def rows(markets, rounds):
     numbers, alpha = parameters(markets)
     _, exact = value_and_derivatives(numbers, alpha)
     rough = central_differences(numbers, alpha)
     off = float(jnp.max(jnp.abs(exact - rough) / (1 + jnp.abs(rough))))
     require(off <= 1e-6, f"derivatives differ from differences by {off:.1e}")
-    calls = [lambda f=f: f(numbers, alpha) for f in (value, value_and_derivatives, central_differences)]
-    times = interleaved(calls, rounds)
-    plain, reverse, differences = 1e6 * np.median(times, axis=0) / markets
+    require_hessian(numbers, alpha, hessian(numbers, alpha))
+    functions = (value, value_and_derivatives, central_differences, hessian)
+    times = interleaved([lambda f=f: f(numbers, alpha) for f in functions], rounds)
+    plain, reverse, differences, second = 1e6 * np.median(times, axis=0) / markets
     yield Row("objective of the optimum, one market", plain, "µs")
     yield Row("with its 17 derivatives, reverse mode", reverse, "µs")
-    yield Row("ratio", float(np.median(times[:, 1] / times[:, 0])), "×", 3)
+    yield Row("gradient: ratio", float(np.median(times[:, 1] / times[:, 0])), "×", 3)
     yield Row("by 34 central differences", differences, "µs", note=f"{off:.0e} from the derivatives at most")
     yield Row("central differences / reverse mode", float(np.median(times[:, 2] / times[:, 1])), "×")
+    yield Row("Hessian, 17 × 17", second, "µs")
+    yield Row("Hessian: ratio", float(np.median(times[:, 3] / times[:, 0])), "×")
 
 
 if __name__ == "__main__":

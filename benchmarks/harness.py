@@ -37,6 +37,15 @@ class Row(NamedTuple):
         return f"{self.name:<62} {self.figure:>10.4g} {self.unit:<10} {goal:<11} {verdict:<12} {self.note}".rstrip()
 
 
+class Measured(NamedTuple):
+    """What one section of the performance page measured; plain data, so that it can be written as JSON."""
+
+    tables: list  # of {"columns": names, "rows": lists}
+    plots: list = ()  # of {"name", "x", "y", "series": {label: [xs, ys]}}, both axes logarithmic
+    notes: list = ()  # sentences below the tables
+    figures: dict | None = None  # single numbers that the head of the page quotes
+
+
 class WrongAnswer(Exception):
     """A speed without a right answer is no result."""
 
@@ -59,10 +68,55 @@ def interleaved(calls, rounds):
     return np.array([[seconds(call) for call in calls] for _ in range(rounds)])
 
 
+def repeated(calls, patience, least=3):
+    """`interleaved`, as many rounds as fit into about `patience` seconds."""
+    for call in calls:
+        jax.block_until_ready(call())
+    once = sum(seconds(call) for call in calls)
+    rounds = int(np.clip(patience / once, least, 100))
+    return np.array([[seconds(call) for call in calls] for _ in range(rounds)])
+
+
+def medians(calls, patience, least=3):
+    """Median seconds of each of {name: call}, interleaved."""
+    times = np.median(repeated(list(calls.values()), patience, least), axis=0)
+    return dict(zip(calls, map(float, times), strict=True))
+
+
+def exponent(sizes, figures):
+    """Growth exponent: the slope of least squares in logarithms."""
+    return float(np.polyfit(np.log(sizes), np.log(figures), 1)[0])
+
+
+def table(columns, rows):
+    return {"columns": list(columns), "rows": [list(row) for row in rows]}
+
+
+def plot(name, x, y, series):
+    """A plot of {label: [(x, y), …]}; None leaves a point out."""
+    kept = {label: [point for point in points if point[1] is not None] for label, points in series.items()}
+    lines = {label: [list(column) for column in zip(*points, strict=True)] for label, points in kept.items() if points}
+    return {"name": name, "x": x, "y": y, "series": lines}
+
+
+def processor():
+    """The model of the CPU as the kernel tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def surroundings():
+    """Device and versions."""
+    where = {"device": jax.devices()[0].device_kind, "processor": processor(), "cpus": os.cpu_count()}
+    return where | {"python": platform.python_version(), "jax": jax.__version__, "jaxmech": jm.__version__}
+
+
 def report(rows, path=None, **about):
     """Print the rows as they come, and write them to a path if given; returns the exit status: 1 for a wrong answer."""
-    where = {"device": jax.devices()[0].device_kind, "cpus": os.cpu_count(), "machine": platform.machine()}
-    where |= {"python": platform.python_version(), "jax": jax.__version__, "jaxmech": jm.__version__} | about
+    where = surroundings() | about
     print(", ".join(f"{name} {value}" for name, value in where.items()))
     done = []
     try:

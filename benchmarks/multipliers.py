@@ -11,7 +11,7 @@ import argparse
 import os
 import subprocess
 import sys
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,13 +22,23 @@ import jax.numpy as jnp
 import numpy as np
 import paper_system
 from harness import Row, interleaved, report, require, seconds
-from jax.scipy.special import erf
-
-import jaxmech as jm
-
-TRADERS = 5
-CHUNKS = (500, 1000, 2000, 5000, 20000)  # markets a piece of a batch: small pieces stay in cache and end early
-ALLOWED = 1e-9  # residual, and distance between solvers
+from main_case import (
+    ALLOWED,
+    CHUNKS,
+    TRADERS,
+    fastest,
+    first_derivatives,
+    in_chunks,
+    market_of,
+    multipliers,
+    multipliers_and_outcomes,
+    passes,
+    random_arrays,
+    require_proved,
+    special_functions,
+    special_points,
+)
+from peers import Case, optimistix, require_same, require_solved, scipy_root
 
 
 class Size(NamedTuple):
@@ -45,110 +55,17 @@ FULL = Size(20_000, CHUNKS, 200, 1_000_000, 9)
 QUICK = Size(500, (500,), 5, 2_000, 2)
 
 
-# Markets and what is asked of them
-
-
-def random_arrays(markets, traders=TRADERS, seed=0):
-    """loc, scale, lower, upper, κ, each (traders, markets), and w, (markets,)."""
-    rng = np.random.default_rng(seed)
-    ranges = ((-0.5, 0.5), (0.3, 1.0), (-1.5, -0.8), (0.8, 1.5), (0.3, 3.0))
-    return [jnp.asarray(rng.uniform(*ends, (traders, markets))) for ends in ranges], jnp.asarray(
-        rng.uniform(0, 1, markets)
-    )
-
-
-def market_of(loc, scale, lower, upper, risk_capacity):
-    """The market itself, past the checked door, which refuses batches."""
-    names = tuple(f"group_{place}" for place in range(1, len(loc) + 1)) if len(loc) < 100 else ()
-    return jm.Market(jm.TruncatedNormal(loc, scale, lower, upper), risk_capacity, jnp.ones_like(loc), names)
-
-
-def multipliers(market, weight):
-    mechanism = jm.solve_at_weight(market, weight)
-    return mechanism.eta, mechanism.ends, mechanism.error, mechanism.steps
-
-
-def multipliers_and_outcomes(market, weight):
-    mechanism = jm.solve_at_weight(market, weight)
-    return mechanism.eta, mechanism.ends, mechanism.error, jm.outcomes(mechanism)
-
-
-def first_derivatives(market, weight):
-    """Revenue, efficiency, and the derivatives of both in w, κ, counts and the law. Markets of a batch are independent,
-    so a cotangent of ones gives every market its own gradient."""
-
-    def value(market, weight):
-        achieved = jm.outcomes(jm.solve_at_weight(market, weight))
-        return achieved.revenue, achieved.efficiency
-
-    values, pull = jax.vjp(value, market, weight)
-    one, none = jnp.ones_like(values[0]), jnp.zeros_like(values[0])
-    return values, pull((one, none)), pull((none, one))
-
-
-def is_proved(market, weight):
-    """Which mechanisms are certified. The budget aside: w is given here, and may lie below w*."""
-    proof = jm.certify(jm.solve_at_weight(market, weight))
-    wrong = jnp.stack(
-        [proof.residual, jnp.abs(proof.duality_gap), -proof.participation_slack, proof.monotonicity_breach]
-    )
-    return jnp.all(wrong <= ALLOWED, axis=0)
-
-
-@cache
-def in_chunks(function, size):
-    """The function on a batch, `size` markets at a time, as one compiled call."""
-
-    def split(leaf):
-        return jnp.moveaxis(leaf.reshape((*leaf.shape[:-1], -1, size)), -2, 0)
-
-    def joined(leaf):
-        leaf = jnp.moveaxis(leaf, 0, -2)
-        return leaf.reshape((*leaf.shape[:-2], -1))
-
-    @jax.jit
-    def whole(*arguments):
-        if jax.tree.leaves(arguments)[0].shape[-1] == size:
-            return function(*arguments)
-        pieces = jax.lax.map(lambda piece: function(*piece), jax.tree.map(split, arguments))
-        return jax.tree.map(joined, pieces)
-
-    return whole
-
-
-@cache
-def dense_newton(size):
-    """The peer on a batch whose axis is in front, `size` markets at a time."""
-    return jax.jit(lambda problem: jax.lax.map(paper_system.newton, problem, batch_size=size))
-
-
-# Time
-
-
-def fastest(calls, rounds):
-    """Key and median seconds of the fastest of {key: call}."""
-    medians = np.median(interleaved(calls.values(), rounds), axis=0)
-    best = int(np.argmin(medians))
-    return list(calls)[best], medians[best]
-
-
-# The rows
-
-
 def multiplier_rows(size, market, weight):
     """1 and 8: microseconds a market, and what the special functions alone would take."""
     calls = {chunk: partial(in_chunks(multipliers, chunk), market, weight) for chunk in size.chunks}
     chunk, median = fastest(calls, size.rounds)
     *_, error, steps = calls[chunk]()
-    ok = in_chunks(is_proved, min(chunk, 500))(market, weight)
-    require(bool(jnp.all(ok)), f"{int(jnp.sum(~ok))} mechanisms are not certified")
-    evaluations = float(jnp.mean(steps)) + 2  # one pass finds that it is done; the top of the support is evaluated once
-    points = jnp.linspace(-2, 2, 2 * TRADERS * size.markets).reshape(2 * TRADERS, -1)
-    special = in_chunks(lambda x: erf(x) + jnp.exp(-(x**2)), chunk)
-    floor = evaluations * np.median(interleaved([partial(special, points)], size.rounds))
+    require_proved(market, weight)
+    special = partial(in_chunks(special_functions, chunk), special_points(TRADERS, size.markets))
+    floor = passes(steps) * np.median(interleaved([special], size.rounds))
     unit = 1e6 / size.markets
     note = f"{chunk} at a time, {float(jnp.mean(steps)):.2f} steps, error ≤ {float(jnp.max(error)):.0e}"
-    floor_note = f"{evaluations:.1f} evaluations at {2 * TRADERS} points a market"
+    floor_note = f"{passes(steps):.1f} evaluations at {2 * TRADERS} points a market"
     return chunk, [
         Row("multipliers, one market", median * unit, "µs", 3, note=note),
         Row("floor: erf and exp alone, one market", floor * unit, "µs", note=floor_note),
@@ -157,26 +74,22 @@ def multiplier_rows(size, market, weight):
 
 def peer_rows(size, arrays, weight, chunk):
     """2 and 3: the same answers from dense root finders."""
-    problems = paper_system.Problem(*(array.T for array in arrays), weight)
-    market = market_of(*arrays)
-    ours = partial(in_chunks(multipliers, chunk), market, weight)
+    ours = partial(in_chunks(multipliers, chunk), market_of(*arrays), weight)
     eta, ends, *_ = ours()
-    solution = jnp.concatenate([eta, ends[0], -ends[1]]).T
-    piece, _ = fastest({k: partial(dense_newton(k), problems) for k in size.chunks}, 2)
-    dense = partial(dense_newton(piece), problems)
-    require_same(dense(), problems, solution, "optimistix")
+    case = Case(arrays, weight, eta, ends)
+    piece, _ = fastest({k: optimistix(case, k) for k in size.chunks}, 2)
+    dense = optimistix(case, piece)
+    require_right(dense(), case, "optimistix")
     times = interleaved([ours, dense], size.rounds)
     per_market = np.median(times, axis=0) / size.markets * 1e6
     ratio = np.median(times[:, 1] / times[:, 0])
     name = "optimistix Newton, dense, vmapped"
     yield Row(f"{name}, one market", per_market[1], "µs", note=f"{piece} at a time")
     yield Row(f"{name} / multipliers", ratio, "×", 15, True)
-    sample = jax.tree.map(lambda leaf: leaf[: size.scipy_points], problems)
-    points = [jax.tree.map(lambda leaf, k=k: np.asarray(leaf[k]), sample) for k in range(size.scipy_points)]
-    starts = np.asarray(jax.vmap(paper_system.start)(sample))
+    sample = case.first(size.scipy_points)
     for with_jacobian in (True, False):
-        call = partial(paper_system.scipy_roots, starts, points, with_jacobian)
-        require_same(call(), sample, solution[: size.scipy_points], "scipy")
+        call = scipy_root(sample, with_jacobian)
+        require_right(call(), sample, "scipy")
         times = interleaved([ours, call], min(size.rounds, 3))
         each = times[:, 1] / size.scipy_points
         name = f"scipy.optimize.root {'with' if with_jacobian else 'without'} Jacobian"
@@ -184,16 +97,9 @@ def peer_rows(size, arrays, weight, chunk):
         yield Row(f"{name} / multipliers", np.median(each / (times[:, 0] / size.markets)), "×", 500, True)
 
 
-def require_same(unknowns, problems, solution, who):
-    """Where η lies inside the support. Elsewhere the paper's system is not the problem: a trader always sells or always
-    buys, and its root has an end of the binding interval outside the support."""
-    unknowns, eta = jnp.asarray(unknowns), solution[:, :TRADERS]
-    inside = jnp.all((problems.lower < eta) & (eta < problems.upper), axis=1)
-    require(float(jnp.mean(inside)) > 0.999, "the paper's system is the problem of too few markets")
-    worst = float(jnp.max(paper_system.largest_residual(unknowns, problems)))
-    apart = float(jnp.max(jnp.abs(unknowns[:, : 3 * TRADERS] - solution)[inside]))
-    require(worst <= ALLOWED, f"{who}: residual {worst:.1e}")
-    require(apart <= ALLOWED, f"{who}: solutions differ by {apart:.1e}")
+def require_right(unknowns, case, who):
+    require_solved(unknowns, case.problems, who)
+    require_same(unknowns, case, who)
 
 
 def outcome_rows(size, market, weight, chunk):
