@@ -86,7 +86,7 @@ def _move_ends(ends, last, late, target, at_ends, lower, upper, top, weight):
     newton = ends + (gap - rent) / (1 + rent_slope * jnp.where(below, 1.0, jnp.sqrt(balance)))
     beyond = (newton >= upper) & (target < top) & (rent > 0)
     rate = jnp.where(above | beyond, rent_slope, 1.0) / jnp.where(above | beyond, rent, 1.0)
-    size = jnp.log(jnp.where(beyond, rent / jnp.where(beyond, gap, 1.0), jnp.where(above, rent_slope, 1.0)))
+    size = _rough_log(jnp.where(beyond, rent / jnp.where(beyond, gap, 1.0), jnp.where(above, rent_slope, 1.0)))
     level = size + rate * gap
     guess = jnp.where(level > 1, level - 2 * (level - 1) / (level + 1), 1 / (2 - jnp.minimum(level, 1.0)))
     room = upper - ends
@@ -99,12 +99,17 @@ def _move_ends(ends, last, late, target, at_ends, lower, upper, top, weight):
     return jnp.where(swings, ends - 0.5 * last, new)
 
 
+def _rough_log(x):
+    """log x to the digits of float32, at most 85: enough for a guess, at half the cost."""
+    return jnp.log(jnp.clip(x, 1e-37, 1e37).astype(jnp.float32)).astype(x.dtype)
+
+
 def _iterate(law, risk_capacity, count, weight):
     """The loop. Each pass measures the error where it stands and moves only the markets that are not there yet."""
     sides = law.both_sides()
-    left_tail, lower, upper, width = sides.prepare(), sides.lower, sides.upper, law.width
+    left_tail, lower, upper, width = law.prepare_both_sides(), sides.lower, sides.upper, law.width
     others = total(count * risk_capacity) - risk_capacity
-    top = branch(left_tail, upper, weight).value
+    top = upper + weight * jnp.minimum(1 / law.pdf(jnp.stack([law.upper, law.lower])), jnp.finfo(upper.dtype).max)
     tolerance = _TOLERANCE * jnp.finfo(jnp.result_type(width)).eps
     where = bunching(sides, weight)
     pooled_ends = None if where is None else ironing(sides, weight, where).still_ends()
@@ -187,13 +192,13 @@ def implicit_tangent(solution, primals, tangents):
     eta, ends = solution.eta, solution.ends
     target, sides = mirrored(eta, eta), law.both_sides()
     at_lower = target <= sides.lower
-    at_upper = (ends >= sides.upper) & (target >= branch(sides.prepare(), ends, weight).value)
+    at_upper = (ends >= sides.upper) & (target >= branch(law.prepare_both_sides(), ends, weight).value)
     at_jump = sides.jump_at(ends)[1]
 
     def equations(law, risk_capacity, count, weight):
         sides = law.both_sides()
         moving = jnp.where(at_lower, sides.lower, jnp.where(at_upper, sides.upper, sides.jump_at(ends)[0]))
-        at_ends = branch(sides.prepare(), moving, weight)
+        at_ends = branch(law.prepare_both_sides(), moving, weight)
         mean, probability, _ = expected_virtual_type(eta, moving, at_ends, law, weight)
         residual = system_residual(eta, mean, risk_capacity, count)
         return residual, moving, at_ends.value, probability, at_ends.slope

@@ -55,7 +55,7 @@ class Outcomes(NamedTuple):
 def interim_moments(law, risk_capacity, count, weight, eta, ends, bunching=None) -> Interim:
     """The moments of §5 at given multipliers; see the module's docstring for the letters."""
     sides = law.both_sides()
-    at_ends = branch(sides.prepare(), ends, weight)
+    at_ends = branch(law.prepare_both_sides(), ends, weight)
     pooled = ironing(sides, weight, bunching)
     square_integral = (sides if pooled is None else pooled).squared_ratio_integral(ends)
     mean, middle, centre = expected_virtual_type(eta, ends, at_ends, law, weight)

@@ -109,7 +109,7 @@ def solve_neutral_offer(law, mean, risk_capacity, count, spread, slope):
       width + |η|; ∞ where the solve failed. Differentiable to any order in every argument by the implicit function
       theorem.
     """
-    left_tails, others = law.both_sides().prepare(), total(count * risk_capacity) - risk_capacity
+    left_tails, others = law.prepare_both_sides(), total(count * risk_capacity) - risk_capacity
     tolerance, most = _TOLERANCE * jnp.finfo(risk_capacity.dtype).eps, _most_flat(risk_capacity.dtype)
 
     def step(state):
@@ -147,7 +147,7 @@ def _solve_neutral_offer_jvp(primals, tangents):
     eta, error = solve_neutral_offer(*primals)
 
     def equations(law, mean, risk_capacity, count, spread, slope):
-        mean_offer, flat = _expected_offer(eta, law, mean, law.both_sides().prepare(), spread, slope)
+        mean_offer, flat = _expected_offer(eta, law, mean, law.prepare_both_sides(), spread, slope)
         return system_residual(eta, mean_offer, risk_capacity, count), flat
 
     (_, flat), (residual_dot, _) = jax.jvp(equations, primals, tangents)

@@ -168,7 +168,7 @@ def _guesses(market, weight):
     law, width = market.endowment, market.endowment.width
     rule = weight / (1 + weight)
     solution = solve_multipliers(law, market.risk_capacity, market.count, weight)
-    at_ends = branch(law.both_sides().prepare(), solution.ends, weight)
+    at_ends = branch(law.prepare_both_sides(), solution.ends, weight)
     traded = jnp.sum((1 - weight) * at_ends.integral + weight * at_ends.ratio * at_ends.cdf, axis=0)
     steepness = jnp.clip(traded / jnp.sum(at_ends.integral, axis=0), 0.5, 4.0)
     interval = -solution.ends[1] - solution.ends[0]

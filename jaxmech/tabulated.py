@@ -140,7 +140,7 @@ def tabulated(rule, cells=CELLS):
 def _offer_table(rule, cells):
     """V, one column a group, one grid on each side of the binding interval."""
     law, ends = rule.market.endowment, rule.columns.ends
-    sign, tails = jnp.asarray([[1.0], [-1.0]], ends.dtype), law.both_sides().prepare()
+    sign, tails = jnp.asarray([[1.0], [-1.0]], ends.dtype), law.prepare_both_sides()
     eta = sign * rule.columns.eta
 
     def offer(z):

@@ -117,6 +117,10 @@ class Law:
         """The law and its mirror image stacked: fields of shape (2, G, ...), row 0 the left side, row 1 the right."""
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), self, self.reflected())
 
+    def prepare_both_sides(self):
+        """`prepare` of `both_sides`; for laws that share what the sides have in common."""
+        return self.both_sides().prepare()
+
     def left_tail(self, z) -> LeftTail:
         """F, F/f, its slope, and the first two integrals of F at z."""
         return self.prepare()(z)

@@ -64,7 +64,13 @@ class SideBySide(Law):
         return self.joined([law.sample(key, shape) for law, key in zip(self.laws, keys, strict=True)])
 
     def prepare(self):
-        functions = [law.prepare() for law in self.laws]
+        return self._tails([law.prepare() for law in self.laws])
+
+    def prepare_both_sides(self):
+        return self.both_sides()._tails([law.prepare_both_sides() for law in self.laws])
+
+    def _tails(self, functions):
+        """One function from those of each law."""
 
         def left_tail(z):
             tails = [function(part) for function, part in zip(functions, self.columns(z), strict=True)]

@@ -15,6 +15,7 @@ from jaxmech.endowments.contract import Law, LeftTail
 from jaxmech.endowments.draws import truncated_normal_sample
 from jaxmech.endowments.landmarks import FALLS, around, beside
 from jaxmech.endowments.mills import bounded_moments, log_decay, positive, signed_mills, squared_mills_integral
+from jaxmech.groups import mirrored
 from jaxmech.pytrees import pytree
 
 
@@ -64,9 +65,17 @@ class TruncatedNormal(Law):
 
     def prepare(self):
         peak, left, right = self._around_peak()
+        return self._left_tail(peak, left[0] + right[0], signed_mills(self._standard(self.lower)))
+
+    def prepare_both_sides(self):
+        peak, left, right = self._around_peak()
         mass = left[0] + right[0]
+        mills = signed_mills(mirrored(self._standard(self.lower), self._standard(self.upper)))
+        return self.both_sides()._left_tail(mirrored(peak, peak), jnp.stack([mass, mass]), mills)
+
+    def _left_tail(self, peak, mass, mills):
+        """What `prepare` returns, from the mode within the support, the mass there, and the Mills ratio of λ."""
         lower = self._standard(self.lower)
-        mills = signed_mills(lower)
 
         def left_tail(z):
             at = self._standard(z)
