@@ -93,6 +93,7 @@ ORDER = (
     "sweep.engine",
     "sweep.description",
     "sweep.files",
+    "sweep.layout",
     "sweep.store",
     "sweep.cluster",
     "sweep.completion",
@@ -111,8 +112,10 @@ ORDER = (
     "fit_market",
     "bands",
     "report",
+    "sweep_report",
     "derivative_report",
     "",
+    "cli_sweep",
     "cli",
 )
 LONGEST_FILE, LONGEST_FUNCTION = 260, 45

@@ -115,5 +115,6 @@ def write(dataset, path):
     path = Path(path)
     if path.suffix != ".nc":
         raise MarketError(f"{path}: write Datasets to a path ending in .nc (netCDF); sweep(..., path) also to .zarr")
-    dataset.to_netcdf(path, engine="h5netcdf")
-    return path
+    partial = path.with_name(path.name + ".partial")
+    dataset.to_netcdf(partial, engine="h5netcdf")
+    return partial.replace(path)

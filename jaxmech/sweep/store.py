@@ -28,9 +28,9 @@ from jaxmech.sweep.description import description, design_of, spec_hash
 from jaxmech.sweep.design import Design
 from jaxmech.sweep.engine import STATUS, chunk_results, columns_of, micro_batch
 from jaxmech.sweep.files import disk_errors_in_words, read_json, to_disk, write_whole
+from jaxmech.sweep.layout import zarr_metadata
 from jaxmech.tables import MarketError
 
-_TOGETHER = 8  # columns in one piece of a chunk's file: what reading one variable reads
 _ARRAYS = ("values", "status")
 
 
@@ -198,7 +198,7 @@ def created(path, design, derivatives, size=None) -> SweepStore:
     described = description(design, derivatives)
     identity = {"spec": spec_hash(described), "micro_batch": micro_batch(design, size)[0]} | made_with()
     design, _ = design_of(described, identity["dtype"])  # the same here as wherever it is opened
-    metadata = _metadata(design, sum(max(groups, 1) for groups in columns.values()), identity["dtype"])
+    metadata = zarr_metadata(design, sum(max(groups, 1) for groups in columns.values()), identity["dtype"])
     body = {"sweep": described, "identity": identity, "columns": columns, "metadata": metadata}
     with disk_errors_in_words(path):
         (path / "manifest").mkdir(parents=True, exist_ok=True)
@@ -222,31 +222,6 @@ def opened(path) -> SweepStore:
         raise MarketError(f"{path / 'sweep.json'}: is cut or changed; run the sweep again with --resume to restore it")
     design, derivatives = design_of(body["sweep"], body["identity"]["dtype"])
     return SweepStore(path, design, derivatives, body["columns"], body["identity"], body["metadata"])
-
-
-def _metadata(design, columns, dtype):
-    """Text of the Zarr metadata by file."""
-    import zarr
-    from zarr.codecs import Crc32cCodec
-
-    memory, dims = {}, ("row", "point")
-    group = zarr.create_group(zarr.storage.MemoryStore(memory))
-    checked = {"compressors": [Crc32cCodec()]}  # without one, a flipped bit is read as another number
-    shape, chunk = design.shape, design.chunk_shape
-    together = min(_TOGETHER, columns)
-    group.create_array(
-        "values",
-        shape=(columns, *shape),
-        chunks=(together, *chunk),
-        shards=(-(-columns // together) * together, *chunk),
-        dtype=dtype,
-        fill_value=np.nan,
-        dimension_names=("column", *dims),
-        **checked,
-    )
-    states = {"shape": shape, "chunks": chunk, "dtype": "int8", "fill_value": STATUS["not_computed"]}
-    group.create_array("status", **states, dimension_names=dims, **checked)
-    return {name: memory[name].to_bytes().decode() for name in ("zarr.json", "values/zarr.json", "status/zarr.json")}
 
 
 def _counts(status):

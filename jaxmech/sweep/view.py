@@ -13,7 +13,9 @@ def stored_dataset(store):
     results = {name: _lazy(_Stored(store, first, groups, sizes)) for name, first, groups in store.places()}
     results["status"] = _lazy(_Stored(store, None, 0, sizes))
     unfinished = len(store.computed()) < store.design.chunks
-    return labelled(store.design, results, unfinished, lambda column: _lazy(_Column(column)), store.derivatives)
+    dataset = labelled(store.design, results, unfinished, lambda column: _lazy(_Column(column)), store.derivatives)
+    software = "jaxmech {jaxmech}, jax {jax}".format(**store.identity)
+    return dataset.assign_attrs(source=software, precision=store.identity["dtype"])
 
 
 def _lazy(array):
