@@ -135,7 +135,7 @@ def _client(engine, workers, most):
         n_workers=workers and min(workers, most),
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         env={"JAX_ENABLE_X64": str(int(made["x64"]))},  # before a worker imports JAX
     )
     with cluster, Client(cluster) as client:

@@ -125,9 +125,10 @@ class SweepStore:
         return sorted(int(file.stem) for file in (self.path / "manifest").glob("*.json") if file.stem.isdigit())
 
     def forget(self, chunk):
-        """Drop a chunk's record: it counts as not computed."""
+        """Drop a chunk: it counts as not computed. Its files go too, because Zarr reads what it writes a part of."""
         with disk_errors_in_words(self.path):
-            self._record(chunk).unlink(missing_ok=True)
+            for file in (self._record(chunk), *self._files(chunk)):
+                file.unlink(missing_ok=True)
 
     def damages(self) -> list:
         """Damage found by reading everything: files of the store first, else chunks, those not computed included."""

@@ -116,7 +116,7 @@ def cut(file):
 DAMAGES = {
     "values cut": ("values/c/0/1/0", cut, "truncated or changed"),
     "values flipped": ("values/c/0/1/0", flip, "truncated or changed"),
-    "values emptied": ("values/c/0/1/0", lambda file: file.write_bytes(b""), "truncated or changed"),
+    "values emptied": ("values/c/0/1/0", lambda file: file.write_bytes(b""), "numbers are not those"),
     "values deleted": ("values/c/0/1/0", os.remove, "file of its values is missing"),
     "status flipped": ("status/c/1/0", flip, "truncated or changed"),
     "status deleted": ("status/c/1/0", os.remove, "file of its status is missing"),
