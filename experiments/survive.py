@@ -16,7 +16,6 @@ import os
 import random
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -28,9 +27,10 @@ import jax
 import numpy as np
 import psutil
 
-jax.config.update("jax_enable_x64", True)
 from jaxmech.sweep import repair, verify
 from jaxmech.sweep.store import opened
+
+jax.config.update("jax_enable_x64", True)
 
 MARKET = """
 [[traders]]

@@ -15,6 +15,10 @@ from jaxmech.tables import MarketError
 
 _SCHEME = "dask://"
 _PATIENCE = "30s"  # to reach a scheduler
+_LOCAL = {
+    "distributed.deploy.lost-worker-timeout": "1 day",  # after 15 s, a worker that died twice would not come back
+    "distributed.scheduler.worker-saturation": 1.0,  # one chunk a worker: none is blamed for the death of another
+}
 
 
 def computed_on_cluster(store, missing, engine, workers, bar):
@@ -41,7 +45,7 @@ def computed_on_cluster(store, missing, engine, workers, bar):
         done, failed = [], {}
         try:
             suspects = _round(client, store, missing, bar, done, failed)
-            for chunk in suspects:  # workers that died had several chunks each: alone, a chunk answers for itself
+            for chunk in suspects:  # workers that died may have had several: alone, a chunk answers for itself
                 for again in _round(client, store, [chunk], bar, done, failed):
                     failed[again] = "killed every worker that computed it"
         except KeyboardInterrupt:
@@ -118,6 +122,7 @@ def _check_engine(engine, workers):
 @contextmanager
 def _client(engine, workers, most):
     """A client of the cluster, once it has a worker."""
+    import dask
     from distributed import Client, LocalCluster
 
     if engine != "local-cluster":
@@ -130,13 +135,11 @@ def _client(engine, workers, most):
             client.wait_for_workers(1)
             yield client
         return
-    made = made_with()
-    cluster = LocalCluster(
-        n_workers=workers and min(workers, most),
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address="127.0.0.1:0",
-        env={"JAX_ENABLE_X64": str(int(made["x64"]))},  # before a worker imports JAX
-    )
-    with cluster, Client(cluster) as client:
+    options = {"threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
+    environment = {"JAX_ENABLE_X64": str(int(made_with()["x64"]))}  # before a worker imports JAX
+    with (
+        dask.config.set(_LOCAL),
+        LocalCluster(n_workers=workers and min(workers, most), env=environment, **options) as cluster,
+        Client(cluster) as client,
+    ):
         yield client

@@ -17,6 +17,7 @@ import xarray as xr
 import jaxmech as jm
 from cheap_sweeps import MARKET, cheap_kernel, small_design
 from jaxmech.sweep import make_design, open_sweep, repair, run, store, stored_sweep, to_dataset, verify
+from jaxmech.sweep.description import spec_hash
 
 CHUNKS = 6
 
@@ -121,6 +122,7 @@ DAMAGES = {
     "status flipped": ("status/c/1/0", flip, "truncated or changed"),
     "status deleted": ("status/c/1/0", os.remove, "file of its status is missing"),
     "record cut": ("manifest/000003.json", cut, "manifest record is cut"),
+    "record flipped": ("manifest/000003.json", flip, "manifest record is cut or damaged"),
     "record emptied": ("manifest/000003.json", lambda file: file.write_text("[]"), "manifest record is cut"),
     "record deleted": ("manifest/000003.json", os.remove, "not computed"),
 }
@@ -213,7 +215,9 @@ def test_other_software_and_precision_are_refused(monkeypatch, whole, name, valu
 def test_a_record_of_other_software_does_not_count(whole):
     path, calls, bytes_before = whole
     file = path / "manifest/000002.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"jax": "0.9.0"}))
+    record = json.loads(file.read_text()) | {"jax": "0.9.0"}
+    del record["record_sha256"]
+    file.write_text(json.dumps({"record_sha256": spec_hash(record), **record}))
     assert [tuple(damage) for damage in verify(path)] == [(2, "manifest record is of another sweep or software")]
     repair(path)
     assert len(calls) == 1 and files_of(path) == bytes_before
