@@ -109,8 +109,7 @@ def kill_one(process, generator):
     if victim is None:
         process.kill()
         process.wait()
-        for worker in workers:  # its nannies have died with it: workers end by themselves
-            worker.wait(30)
+        psutil.wait_procs(workers, 60)  # they end by themselves, and may write a last chunk until then
         return "driver"
     victim.kill()
     return "worker"

@@ -73,7 +73,8 @@ class SweepStore:
         """The Zarr arrays of values and of status."""
         import zarr
 
-        return tuple(zarr.open_array(self.path / name, mode="r+") for name in _ARRAYS)
+        always = {"write_empty_chunks": True}  # a chunk without a market has its files too
+        return tuple(zarr.open_array(self.path / name, mode="r+", config=always) for name in _ARRAYS)
 
     def places(self):
         """(name, first column, groups or 0) of each result."""

@@ -47,10 +47,11 @@ def whole(monkeypatch, tmp_path):
     [
         small_design(),
         make_design(MARKET, [0.5], {}),
+        make_design(MARKET, [0.5, 0.7], {"fund.risk_capacity": [-1.0, 0.0]}),
         make_design(MARKET, jm.Range(0, 1), {"fund.risk_capacity": jm.Range(1, 2)}, "random", points=37, seed=4),
         make_design(MARKET, [0.5, 0.6, np.nextafter(0.6, 1)], {"fund.risk_capacity": [1.0, np.nan, 2.0]}, "zip"),
     ],
-    ids=["grid", "one point", "random", "zip"],
+    ids=["grid", "one point", "no market", "random", "zip"],
 )
 def test_a_store_reads_as_the_same_sweep_in_memory(monkeypatch, tmp_path, design):
     cheap_kernel(monkeypatch)
