@@ -25,7 +25,7 @@ bench: $(VENV)/ready  ## speed against peers, one process a question
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[data,plot,global,test]"
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[data,dask,plot,global,test]"
 	touch $@
 
 clean:

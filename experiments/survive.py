@@ -103,7 +103,7 @@ def kill_one(process, generator):
     """SIGKILL the driver or one of its workers; which of the two was killed. Mostly none while no worker is there."""
     children = psutil.Process(process.pid).children(recursive=True)
     workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
-    if not workers and generator.random() < 0.95:
+    if not workers and generator.random() < 0.97:
         return "nobody"
     victim = generator.choice([None, *workers])
     if victim is None:
@@ -124,7 +124,7 @@ def killed_and_resumed(sweep, kills, generator, chunks):
                 for chunk in generator.sample(range(chunks), max(1, chunks // 2)):
                     opened(sweep.store).forget(chunk)
             process, counts["started"] = sweep.start(sweep.out, *CLUSTER), counts["started"] + 1
-        time.sleep(generator.uniform(0, 2))
+        time.sleep(generator.uniform(0, 1))
         try:
             counts[kill_one(process, generator)] += 1
         except (psutil.NoSuchProcess, psutil.ZombieProcess):

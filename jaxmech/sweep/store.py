@@ -73,8 +73,7 @@ class SweepStore:
         """The Zarr arrays of values and of status."""
         import zarr
 
-        always = {"write_empty_chunks": True}  # a chunk without a market has its files too
-        return tuple(zarr.open_array(self.path / name, mode="r+", config=always) for name in _ARRAYS)
+        return tuple(zarr.open_array(self.path / name, mode="r+") for name in _ARRAYS)
 
     def places(self):
         """(name, first column, groups or 0) of each result."""
@@ -101,7 +100,7 @@ class SweepStore:
             values, states = self.arrays
             values[:, rows, columns] = block
             states[rows, columns] = status
-            for file in self._files(chunk):
+            for file in filter(Path.exists, self._files(chunk)):  # Zarr writes none where no point is a market
                 to_disk(file)
             record = self.identity | {
                 "chunk": chunk,
@@ -163,14 +162,14 @@ class SweepStore:
             return "manifest record is cut or damaged"
         if {name: record.get(name) for name in self.identity} != self.identity or record["chunk"] != chunk:
             return "manifest record is of another sweep or software"
-        for name, file in zip(_ARRAYS, self._files(chunk), strict=True):
-            if not file.exists():
-                return f"file of its {name} is missing"
         try:
             block, status = self._block(chunk)
         except Exception as error:  # whatever a decoder makes of damaged bytes
             return f"file is truncated or changed: {error}"
-        return None if record["sha256"] == _digest(block, status) else "numbers are not those that were computed"
+        if record["sha256"] == _digest(block, status):
+            return None
+        gone = [name for name, file in zip(_ARRAYS, self._files(chunk), strict=True) if not file.exists()]
+        return f"file of its {gone[0]} is missing" if gone else "numbers are not those that were computed"
 
     def _is_whole(self, name):
         file = self.path / name
