@@ -28,7 +28,7 @@ performance: $(VENV)/ready  ## every figure of docs/performance.md measured agai
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[data,plot,global,test]"
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[data,dask,plot,global,test]"
 	touch $@
 
 clean:

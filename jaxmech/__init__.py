@@ -45,7 +45,7 @@ from jaxmech.side_payments import SidePayments, side_payments
 from jaxmech.simple_schedule import SimpleSchedule
 from jaxmech.simulation import Simulation, simulate
 from jaxmech.solve import first_best, solve, solve_at_weight
-from jaxmech.sweep import Range, sweep
+from jaxmech.sweep import Range, open_sweep, sweep
 from jaxmech.worst_case import WorstCase, worst_case_law
 
 __version__ = "0.1.0"
@@ -115,6 +115,7 @@ __all__ = [
     "least_competition",
     "minimum_subsidy",
     "misjudged_capacity",
+    "open_sweep",
     "outcomes",
     "robust_design",
     "robustness",

@@ -7,9 +7,9 @@ import argparse
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
+from jaxmech.cli_sweep import add_sweep, say_written
 from jaxmech.market import Market, MarketError
 
 
@@ -40,14 +40,7 @@ def main(arguments=None) -> int:
     match.add_argument("--json", action="store_true", help="print JSON instead of text")
     match.set_defaults(run=_calibrate)
     _add_fit(commands)
-    sweep = commands.add_parser("sweep", help="solve a market over a design of parameters")
-    sweep.add_argument("spec", help="TOML file of the sweep")
-    sweep.add_argument("--out", required=True, type=Path, help="folder for data, summary and figures")
-    sweep.add_argument("--format", choices=("nc", "zarr"), default="nc", help="netCDF (default) or Zarr")
-    sweep.add_argument("--overwrite", action="store_true", help="replace results of another spec")
-    sweep.add_argument("--no-figures", action="store_true", help="write no figures")
-    sweep.add_argument("--json", action="store_true", help="print the summary as JSON")
-    sweep.set_defaults(run=_sweep)
+    add_sweep(commands)
     options = parser.parse_args(arguments)
     try:
         out = getattr(options, "out", None)
@@ -96,7 +89,7 @@ def _fit(options):
     names = ("group_column", "weights_column", "family", "count", "risk_capacity", "out", "lower", "upper")
     found = fit_market(options.data, options.column, **{name: getattr(options, name) for name in names})
     print(found.report())
-    _say_written([options.out])
+    say_written([options.out])
     return 0
 
 
@@ -133,7 +126,7 @@ def _fees(options):
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "fees.csv").write_text(fee_csv(sheet))
         (options.out / "fees.json").write_text(json.dumps(sheet, indent=2) + "\n")
-        _say_written(fee_figures(rule, sheet, options.out))
+        say_written(fee_figures(rule, sheet, options.out))
     return 0
 
 
@@ -151,7 +144,7 @@ def _sensitivity(options):
         (options.out / "sensitivity.json").write_text(text + "\n")
         found.to_dataframe().to_csv(options.out / "sensitivity.csv", index=False)
         names = ("revenue", "efficiency")
-        _say_written([written(found.tornado(name), options.out, f"tornado_{name}") for name in names])
+        say_written([written(found.tornado(name), options.out, f"tornado_{name}") for name in names])
     return 1 if (found.status == STATUS.index("failed")).any() else 0
 
 
@@ -172,7 +165,7 @@ def _frontier(options):
 
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "frontier.json").write_text(json.dumps(report, indent=1) + "\n")
-        _say_written([written(figure, options.out, "frontier")])
+        say_written([written(figure, options.out, "frontier")])
     return 0 if report["ok"] else 1
 
 
@@ -185,52 +178,6 @@ def _calibrate(options):
     found = calibrate(market, free, **settings)
     print(json.dumps(calibration_report(found), indent=1) if options.json else calibration_text(found))
     return 0 if found.reached else 1
-
-
-def _say_written(paths):
-    print("\n".join(["", "wrote", *(f"  {path}" for path in paths)]), file=sys.stderr)
-
-
-def _sweep(options):
-    from jaxmech.report import sweep_summary, sweep_text
-    from jaxmech.sweep import provenance, run, to_dataset, write
-    from jaxmech.sweep.spec import read_spec
-
-    plan, settings = read_spec(options.spec)
-    _claim_folder(options, provenance(plan)["spec"])
-    start = time.perf_counter()
-    results, interrupted = run(plan, **settings)
-    seconds = time.perf_counter() - start
-    dataset = to_dataset(plan, results, interrupted)
-    data = write(dataset, options.out / f"sweep.{options.format}")
-    summary = sweep_summary(dataset)
-    text = sweep_text(summary, seconds)
-    (options.out / "summary.json").write_text(json.dumps(summary | {"seconds": seconds}, indent=2) + "\n")
-    (options.out / "summary.txt").write_text(text + "\n")
-    print(json.dumps(summary, indent=2) if options.json else text)
-    written = [data, options.out / "summary.txt", *([] if options.no_figures else _figures(dataset, options.out))]
-    _say_written(written)
-    if interrupted:
-        return 130
-    failed = summary["points"] - summary["status"]["ok"]
-    return 1 if failed else 0
-
-
-def _figures(dataset, folder):
-    from jaxmech.plots import sweep_figures
-
-    return sweep_figures(dataset, folder)
-
-
-def _claim_folder(options, spec):
-    """Make the output folder; refuse one that holds another spec's results, unless told to overwrite."""
-    folder, mark = options.out, options.out / "spec.sha256"
-    if mark.is_file() and mark.read_text().strip() != spec and not options.overwrite:
-        raise MarketError(f"--out {folder}: holds results of another spec; choose another folder or add --overwrite")
-    if folder.is_dir() and not mark.is_file() and any(folder.iterdir()) and not options.overwrite:
-        raise MarketError(f"--out {folder}: is not empty and not from a sweep; choose another or add --overwrite")
-    folder.mkdir(parents=True, exist_ok=True)
-    mark.write_text(spec + "\n")
 
 
 if __name__ == "__main__":

@@ -23,15 +23,20 @@ def sweep_figures(dataset, folder) -> list:
     """Write the figures that a sweep's dimensions allow into a folder; returns their paths (PNG, and PDF beside it)."""
     if "alpha" not in dataset.dims or dataset.alpha.size < 2:
         return []
-    good = dataset.where(dataset.status == 0)
-    others = [name for name in good.revenue.dims if name != "alpha"]
+    others = [name for name in dataset.revenue.dims if name != "alpha"]
     with plt.rc_context(STYLE):
-        figures = {"frontier": _frontier(good, others)}
+        figures = {"frontier": _frontier(dataset, others)}
         if others:
-            figures["budget"] = _budget(good, others)
+            figures["budget"] = _budget(dataset, others)
         if any(name.startswith("d_revenue_d_") for name in dataset.data_vars):
-            figures["sensitivity"] = _sensitivity(good, others)
+            figures["sensitivity"] = _sensitivity(dataset, others)
         return [written(figure, folder, name) for name, figure in figures.items()]
+
+
+def _good(dataset, names, places):
+    """What a figure shows, read from the disk, and NaN where no certified answer is."""
+    chosen = dataset[[*names, "status"]].isel(places).load()
+    return chosen.where(chosen.status == 0)
 
 
 def written(figure, folder, name):
@@ -57,7 +62,8 @@ def _frontier(data, others):
     places = np.unique(np.linspace(0, data.sizes[varied[0]] - 1, 5).astype(int)) if varied else [None]
     shades = plt.cm.viridis(np.linspace(0.1, 0.85, len(places)))
     for place, shade, marker in zip(places, shades, "osD^v", strict=False):
-        line = data.isel(_middle(data, others) | ({varied[0]: place} if varied else {}))
+        names = ("revenue", "efficiency", "first_best_efficiency", "first_best_surplus")
+        line = _good(data, names, _middle(data, others) | ({varied[0]: place} if varied else {}))
         label = f"{float(line[varied[0]]):.3g}" if varied else None
         loss = 100 * (line.first_best_efficiency - line.efficiency) / line.first_best_surplus
         gain = 100 * line.revenue / line.first_best_surplus
@@ -72,7 +78,7 @@ def _frontier(data, others):
 def _budget(data, others):
     """w*, below which the budget binds whatever α: over one parameter, or a map over two."""
     figure, axes = plt.subplots(figsize=(4.6, 3.4))
-    floor = data.budget_weight.max("alpha").isel(_middle(data, others[:-2]))
+    floor = _good(data, ["budget_weight"], _middle(data, others[:-2])).budget_weight.max("alpha")
     shown = others[-2:]
     if len(shown) == 1:
         axes.plot(floor[shown[0]], floor, color="black")
@@ -110,7 +116,8 @@ def _is_logarithmic(values):
 def _sensitivity(data, others):
     """Elasticities of revenue and efficiency to each group's risk capacity along α, the rest in the middle."""
     figure, panels = plt.subplots(1, 2, figsize=(7.2, 3.2), sharex=True)
-    line = data.isel(_middle(data, others))
+    names = ("d_revenue_d_risk_capacity", "d_efficiency_d_risk_capacity", "first_best_surplus")
+    line = _good(data, names, _middle(data, others))
     dashes = ["-", "--", "-.", ":"]
     for axes, outcome in zip(panels, ("revenue", "efficiency"), strict=True):
         slope = line[f"d_{outcome}_d_risk_capacity"] / line.first_best_surplus

@@ -89,9 +89,17 @@ ORDER = (
     "competition",
     "worst_case",
     "robust_design",
+    "sweep.progress",
     "sweep.design",
     "sweep.engine",
+    "sweep.description",
+    "sweep.files",
+    "sweep.layout",
+    "sweep.store",
+    "sweep.cluster",
+    "sweep.completion",
     "sweep.dataset",
+    "sweep.view",
     "sweep.spec",
     "sweep",
     "calibration_spec",
@@ -105,8 +113,10 @@ ORDER = (
     "fit_market",
     "bands",
     "report",
+    "sweep_report",
     "derivative_report",
     "",
+    "cli_sweep",
     "cli",
 )
 LONGEST_FILE, LONGEST_FUNCTION = 260, 45
@@ -157,4 +167,15 @@ def test_importing_the_package_needs_none_of_the_extras():
     code = "import sys, jax, optax; before = set(sys.modules); import jaxmech; print(*set(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.split()}
-    assert not loaded & {"xarray", "zarr", "h5netcdf", "matplotlib", "tqdm", "scipy", "pandas", "SALib", "multiprocess"}
+    assert not loaded & {
+        "xarray",
+        "zarr",
+        "h5netcdf",
+        "matplotlib",
+        "tqdm",
+        "scipy",
+        "pandas",
+        "SALib",
+        "multiprocess",
+        "distributed",
+    }

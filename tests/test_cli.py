@@ -1,7 +1,6 @@
 """The command: what it prints and writes, what it refuses, and its exit codes."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -29,23 +28,6 @@ def folder(tmp_path_factory):
     (folder / "spec.toml").write_text(SPEC)
     (folder / "invalid.toml").write_text(SPEC_WITH_AN_INVALID_POINT)
     return folder
-
-
-@pytest.fixture(autouse=True, scope="module")
-def each_sweep_runs_once():
-    """The same spec gives the same numbers: compute them once for this file."""
-    sweep_module = sys.modules["jaxmech.sweep"]  # jaxmech.sweep is the function
-    done, original = {}, sweep_module.run
-
-    def run(plan, **settings):
-        key = sweep_module.provenance(plan)["spec"]
-        if key not in done:
-            done[key] = original(plan, **settings)
-        return done[key]
-
-    sweep_module.run = run
-    yield
-    sweep_module.run = original
 
 
 def solve(folder, *options):
@@ -121,7 +103,7 @@ def test_a_sweep_writes_data_summary_and_figures_and_may_be_run_again(folder, tm
     printed = capsys.readouterr()
     assert "15 points" in printed.out and "15 ok" in printed.out
     files = {path.name for path in out.iterdir()}
-    assert {"sweep.nc", "summary.json", "summary.txt", "spec.sha256", "frontier.png", "frontier.pdf"} <= files
+    assert {"sweep.nc", "summary.json", "summary.txt", "sweep.zarr", "frontier.png", "frontier.pdf"} <= files
     for name in ("sweep.nc", "summary.txt", "frontier.png"):
         assert str(out / name) in printed.err
     summary = json.loads((out / "summary.json").read_text())
@@ -135,7 +117,8 @@ def test_a_sweep_writes_data_summary_and_figures_and_may_be_run_again(folder, tm
 def test_a_sweep_prints_json_and_writes_zarr(folder, tmp_path, capsys):
     assert sweep(folder, tmp_path, "--json", "--format", "zarr", "--no-figures") == 0
     assert json.loads(capsys.readouterr().out)["points"] == 15
-    assert {path.name for path in tmp_path.iterdir()} == {"sweep.zarr", "summary.json", "summary.txt", "spec.sha256"}
+    assert {path.name for path in tmp_path.iterdir()} == {"sweep.zarr", "summary.json", "summary.txt"}
+    assert jm.open_sweep(tmp_path).revenue.shape == (5, 3)
 
 
 def test_results_of_another_spec_are_replaced_only_when_told_to(folder, tmp_path, capsys):

@@ -11,7 +11,9 @@ ROOT = Path(__file__).parent.parent
 EXAMPLE = r"<!-- run -->\n```python\n(.*?)```\n```text\n(.*?)```"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/data.md", "docs/fees.md", "docs/laws.md", "docs/questions.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/data.md", "docs/fees.md", "docs/laws.md", "docs/questions.md", "docs/sweeps.md"]
+)
 def test_examples_print_what_the_page_says(page):
     """The blocks of one page run in order in one interpreter."""
     blocks = re.findall(EXAMPLE, (ROOT / page).read_text(), re.S)

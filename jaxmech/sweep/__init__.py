@@ -1,10 +1,27 @@
-"""Sweeps: one solver over many markets, as a labelled Dataset."""
+"""Sweeps: one solver over many markets, as a labelled Dataset, in memory or in a store on disk."""
 
+from pathlib import Path
+
+from jaxmech.sweep.completion import repair, stored_sweep, verify
 from jaxmech.sweep.dataset import provenance, to_dataset, write
 from jaxmech.sweep.design import Design, Range, make_design
 from jaxmech.sweep.engine import STATUS, run
+from jaxmech.sweep.store import opened
+from jaxmech.tables import MarketError
 
-__all__ = ["STATUS", "Design", "Range", "make_design", "provenance", "sweep", "write"]
+__all__ = [
+    "STATUS",
+    "Design",
+    "Range",
+    "make_design",
+    "open_sweep",
+    "provenance",
+    "repair",
+    "stored_sweep",
+    "sweep",
+    "verify",
+    "write",
+]
 
 
 def sweep(
@@ -19,6 +36,7 @@ def sweep(
     batch=None,
     progress=None,
     path=None,
+    resume=False,
 ):
     """Solve a market over a design of parameters and label the answers.
 
@@ -33,17 +51,47 @@ def sweep(
       derivatives: also d revenue and d efficiency to α, κ, counts and all law parameters at each point.
       batch: points a micro-batch; the measured best if not given.
       progress: a bar with rate and remaining time; None shows it on a terminal.
-      path: also write the Dataset there, .nc or .zarr.
+      path: write it there: to .nc at the end; to .zarr chunk by chunk, so that it may be larger than memory and goes on
+        after anything, and the Dataset reads from there.
+      resume: go on with an unfinished sweep in .zarr.
 
     Returns:
       xarray.Dataset. `status` says what became of each point; invalid points are NaN and harm no other. Ctrl-C returns
-      what is done, with attribute interrupted = 1. Needs the extra `data`.
+      the chunks that are done, with attribute interrupted = 1. Needs the extra `data`.
 
     Raises:
       MarketError: bad names, values or ranges, an empty sweep; before anything is compiled.
     """
     plan = make_design(market, alpha, over, kind, points, seed)
+    suffix = None if path is None else Path(path).suffix
+    if suffix not in (None, ".nc", ".zarr"):
+        raise MarketError(f"path is {path}; give one ending in .nc (netCDF) or .zarr (a store)")
+    if resume and suffix != ".zarr":
+        raise MarketError(f"resume needs a path ending in .zarr, got {path}; only stores can be gone on with")
+    if suffix == ".zarr":
+        stored_sweep(path, plan, derivatives, batch, resume=resume, progress=progress)
+        return open_sweep(path)
     dataset = to_dataset(plan, *run(plan, derivatives, batch, progress))
-    if path is not None:
+    if suffix == ".nc":
         write(dataset, path)
     return dataset
+
+
+def open_sweep(path):
+    """The Dataset of a sweep's store, as `sweep` returns it, read from disk when values are asked for.
+
+    Args:
+      path: folder of the store, or the folder a `jaxmech sweep` wrote it in.
+
+    Returns:
+      xarray.Dataset. Points not computed so far have status −1 and NaN; what is read later sees what was computed
+      since. Attribute interrupted says whether chunks were missing when it was opened. Needs the extra `data`.
+
+    Raises:
+      MarketError: there is no store, or its header is damaged.
+    """
+    from jaxmech.sweep.view import stored_dataset
+
+    path = Path(path)
+    inside = path / "sweep.zarr"
+    return stored_dataset(opened(inside if inside.is_dir() else path))

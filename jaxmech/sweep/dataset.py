@@ -1,6 +1,5 @@
 """Results of a sweep as a labelled xarray.Dataset, CF style, and on disk."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import jax
 import numpy as np
 
 from jaxmech.parameters import group_entries
+from jaxmech.sweep.description import description, spec_hash
 from jaxmech.sweep.engine import STATUS
 from jaxmech.tables import MarketError
 
@@ -40,21 +40,36 @@ _LABELS = {
 
 def to_dataset(design, results, interrupted):
     """Dataset with the swept names as dimensions (or "point") and "group" for arrays by group."""
+    shape = tuple(design.dims.values())
+    shaped = {name: values.reshape(shape + values.shape[1:]) for name, values in results.items()}
+    derivatives = any(name.startswith("d_") for name in results)
+    return labelled(design, shaped, interrupted, lambda column: column[np.arange(len(column))], derivatives)
+
+
+def labelled(design, results, interrupted, column_of, derivatives):
+    """The Dataset of arrays that have the design's dimensions already.
+
+    Args:
+      design: a Design.
+      results: arrays by name, or what xarray takes for one.
+      interrupted: whether points are missing.
+      column_of: makes an array of a column with one number a point.
+      derivatives: whether they are among the results.
+    """
     import xarray as xr
 
-    dims = design.dims
+    dims = tuple(design.dims)
     coords = {"group": ("group", list(design.market.names))}
     columns = {"alpha": design.alpha} | dict(zip([p.name for p in design.parameters], design.values, strict=True))
     for name, column in columns.items():
         label = "weight on revenue in the objective" if name == "alpha" else _parameter_label(name)
-        coords[name] = (name if design.kind == "grid" else "point", column, {"long_name": label, "units": "1"})
+        place, values = (name, column) if design.kind == "grid" else ("point", column_of(column))
+        coords[name] = (place, values, {"long_name": label, "units": "1"})
     variables = {}
     for name, values in results.items():
-        shape = tuple(dims.values()) + values.shape[1:]
-        names = (*dims, "group") if values.ndim > 1 else tuple(dims)
-        variables[name] = (names, values.reshape(shape), _attributes(name))
-    attrs = provenance(design) | {"interrupted": int(interrupted)}
-    return xr.Dataset(variables, coords, attrs)
+        names = (*dims, "group") if len(values.shape) > len(dims) else dims
+        variables[name] = (names, values, _attributes(name))
+    return xr.Dataset(variables, coords, provenance(design, derivatives) | {"interrupted": int(interrupted)})
 
 
 def _parameter_label(name):
@@ -77,16 +92,13 @@ def _attributes(name):
     return {"long_name": label, "units": units}
 
 
-def provenance(design) -> dict:
+def provenance(design, derivatives=False) -> dict:
     """Where numbers come from: market, design and software; `spec` is a hash of the first two."""
     import jaxmech
 
     market = [{name: float(entry) for name, entry in row.items()} for row in group_entries(design.market)]
     families = [type(law).__name__ for law, _, length in design.market.laws() for _ in range(length)]
     named = dict(zip(design.market.names, ({"law": f} | m for f, m in zip(families, market, strict=True)), strict=True))
-    digest = hashlib.sha256(json.dumps([named, design.kind, [p.name for p in design.parameters]]).encode())
-    for column in (design.alpha, *design.values):
-        digest.update(np.ascontiguousarray(column, float).tobytes())
     return {
         "Conventions": "CF-1.11",
         "title": "Optimal trading mechanisms over a sweep of parameters",
@@ -94,17 +106,15 @@ def provenance(design) -> dict:
         "precision": str(np.dtype(jax.numpy.result_type(float))),
         "market": json.dumps(named),
         "design": design.kind,
-        "spec": digest.hexdigest(),
+        "spec": spec_hash(description(design, derivatives)),
     }
 
 
 def write(dataset, path):
-    """Write a Dataset as netCDF (.nc) or Zarr (.zarr). MarketError for another suffix."""
+    """Write a Dataset as netCDF, variable by variable. MarketError for a suffix other than .nc."""
     path = Path(path)
-    if path.suffix == ".nc":
-        dataset.to_netcdf(path, engine="h5netcdf")
-    elif path.suffix == ".zarr":
-        dataset.to_zarr(path, mode="w", zarr_format=2)
-    else:
-        raise MarketError(f"{path}: write sweeps to a path ending in .nc (netCDF) or .zarr")
-    return path
+    if path.suffix != ".nc":
+        raise MarketError(f"{path}: write Datasets to a path ending in .nc (netCDF); sweep(..., path) also to .zarr")
+    partial = path.with_name(path.name + ".partial")
+    dataset.to_netcdf(partial, engine="h5netcdf")
+    return partial.replace(path)

@@ -1,7 +1,8 @@
-"""What is swept: names of parameters, and grids, zipped lists and random designs over them."""
+"""What is swept: names of parameters, grids, zipped lists and random designs over them, and their cut into chunks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -9,6 +10,7 @@ from jaxmech.market import Market, MarketError, checked_market
 from jaxmech.parameters import market_with, named_parameter, valid_market
 
 KINDS = ("grid", "zip", "random")
+_LEAST, _MOST, _CHUNKS = 4096, 65536, 32  # points a chunk, between the ends: a 32nd of the sweep
 
 
 @dataclass(frozen=True)
@@ -24,16 +26,58 @@ class Range:
     high: float
     log: bool = False
 
+    def at(self, unit):
+        """Values at places in [0, 1)."""
+        if self.log:
+            return self.low * (self.high / self.low) ** unit
+        return self.low + (self.high - self.low) * unit
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A column of a random design. Number k depends on seed, place and k alone: a block of it costs only itself.
+
+    Args:
+      source: a Range, or the values to choose from.
+      points: length of the column.
+      seed: of the design.
+      place: of the column in the design; columns are independent.
+    """
+
+    source: Range | np.ndarray
+    points: int
+    seed: int
+    place: int
+
+    def __len__(self):
+        return self.points
+
+    def __getitem__(self, points):
+        """The numbers at an array of points."""
+        first = int(np.min(points))
+        bits = np.random.PCG64([self.seed, self.place])
+        bits.advance(first)
+        unit = np.random.Generator(bits).random(int(np.max(points)) - first + 1)[points - first]
+        if isinstance(self.source, Range):
+            return self.source.at(unit)
+        return self.source[(unit * len(self.source)).astype(int)]
+
 
 @dataclass(frozen=True)
 class Design:
-    """Points of a sweep over one market, addressed by number; nothing is stored per point but random draws."""
+    """Points of a sweep over one market, addressed by number; nothing is stored per point.
+
+    Points lie in a rectangle, α along its rows and markets along its columns, and are numbered along its rows; lists
+    read together and draws are one row. Chunks are blocks of the rectangle, numbered alike: a piece of work that needs
+    no other, because w* of a market is found within it.
+    """
 
     market: Market
     kind: str
-    alpha: np.ndarray
+    alpha: np.ndarray | Draws
     parameters: tuple  # of Parameter
-    values: tuple  # one array a parameter
+    values: tuple  # one column a parameter
+    chunk_shape: tuple  # rows and columns of a chunk
 
     @property
     def dims(self) -> dict:
@@ -47,9 +91,39 @@ class Design:
         return int(np.prod(list(self.dims.values())))
 
     @property
+    def shape(self) -> tuple:
+        """Rows and columns of the rectangle of points."""
+        rows = len(self.alpha) if self.kind == "grid" else 1
+        return rows, self.points // rows
+
+    @property
     def markets(self) -> int:
-        """Different markets: in a grid, α does not make a new one, and w* is found once for each."""
-        return self.points // len(self.alpha) if self.kind == "grid" else self.points
+        """Different markets: in a grid, α does not make a new one, and w* is found once for each in a chunk."""
+        return self.shape[1]
+
+    @property
+    def chunks(self) -> int:
+        return int(np.prod(self._blocks))
+
+    @property
+    def _blocks(self):
+        """Chunks along the rows and along the columns."""
+        return [-(-length // size) for length, size in zip(self.shape, self.chunk_shape, strict=True)]
+
+    def chunk_place(self, chunk):
+        """Place of a chunk among the chunks: row and column."""
+        return divmod(chunk, self._blocks[1])
+
+    def block(self, chunk):
+        """The chunk's rows and columns, two slices."""
+        starts = [place * size for place, size in zip(self.chunk_place(chunk), self.chunk_shape, strict=True)]
+        ends = [min(start + size, end) for start, size, end in zip(starts, self.chunk_shape, self.shape, strict=True)]
+        return tuple(slice(start, end) for start, end in zip(starts, ends, strict=True))
+
+    def chunk_points(self, chunk):
+        """Numbers of the chunk's points, shape (rows, columns)."""
+        rows, columns = self.block(chunk)
+        return np.arange(rows.start, rows.stop)[:, None] * self.markets + np.arange(columns.start, columns.stop)
 
     def market_of(self, point):
         """Market number of each point."""
@@ -67,6 +141,12 @@ class Design:
             return np.stack([values[market] for values in self.values])
         places = np.unravel_index(market, [len(values) for values in self.values])
         return np.stack([values[place] for values, place in zip(self.values, places, strict=True)])
+
+    def coordinates_of(self, point) -> dict:
+        """α and the parameters of one point, by name."""
+        points = np.array([point])
+        values = np.vstack([self.alpha_of(points), self.parameter_values(self.market_of(points))])[:, 0]
+        return dict(zip(["alpha", *(p.name for p in self.parameters)], values.tolist(), strict=True))
 
     def market_at(self, values):
         """The batch of markets, groups first, at parameter values (parameters, B). Works on tracers."""
@@ -96,7 +176,25 @@ def make_design(market, alpha, over=None, kind="grid", points=None, seed=0) -> D
         if kind == "zip":
             columns = _of_one_length(columns)
     _check_alpha(columns["alpha"])
-    return Design(market, kind, columns["alpha"], parameters, tuple(columns[name] for name in over))
+    alpha, *values = columns.values()
+    whole = Design(market, kind, alpha, parameters, tuple(values), ())
+    return replace(whole, chunk_shape=_chunk_shape(*whole.shape, market))
+
+
+def numbers_a_group(market):
+    """How many numbers the kernel holds of each group: a few for laws in closed form, tables for others."""
+    return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lambda: market.law))) // market.groups
+
+
+def _chunk_shape(rows, columns, market):
+    """Rows and columns of a chunk: whole columns, so that w* is found once, unless there are very many α.
+
+    The same on every machine, so that one can go on with what another began. Less where a point costs more.
+    """
+    points = min(_MOST, max(_LEAST, 1 << (rows * columns // _CHUNKS).bit_length()))
+    points = min(points // (1 + numbers_a_group(market) // 32), 2**20 // market.groups)
+    rows = min(rows, max(points, 1))
+    return rows, min(columns, max(points // rows, 1))
 
 
 def _column(name, values):
@@ -122,23 +220,28 @@ def _of_one_length(columns):
 def _drawn(given, points, seed):
     if not isinstance(points, int) or points < 1:
         raise MarketError(f"points is {points!r}; a random design needs a number of points ≥ 1")
-    generator = np.random.default_rng(seed)
     columns = {}
-    for name, values in given.items():
-        if not isinstance(values, Range):
-            columns[name] = generator.choice(_column(name, values), points)
-            continue
-        if not (np.isfinite([values.low, values.high]).all() and values.low < values.high):
-            raise MarketError(f"Range of {name} is [{values.low}, {values.high}]; low must lie below high")
-        if values.log and values.low <= 0:
-            raise MarketError(f"Range of {name} starts at {values.low}; a logarithmic range needs low > 0")
-        drawn = generator.random(points)
-        ratio = values.high / values.low if values.log else None
-        columns[name] = values.low * ratio**drawn if values.log else values.low + (values.high - values.low) * drawn
+    for place, (name, values) in enumerate(given.items()):
+        if isinstance(values, Range):
+            _check_range(name, values)
+        else:
+            values = _column(name, values)
+        columns[name] = Draws(values, points, seed, place)
     return columns
 
 
+def _check_range(name, values):
+    if not (np.isfinite([values.low, values.high]).all() and values.low < values.high):
+        raise MarketError(f"Range of {name} is [{values.low}, {values.high}]; low must lie below high")
+    if values.log and values.low <= 0:
+        raise MarketError(f"Range of {name} starts at {values.low}; a logarithmic range needs low > 0")
+
+
 def _check_alpha(alpha):
+    if isinstance(alpha, Draws):
+        alpha = alpha.source
+    if isinstance(alpha, Range):
+        alpha = np.array([alpha.low, alpha.high])
     bad = ~((alpha >= 0) & (alpha <= 1))
     if np.any(bad):
         raise MarketError(f"alpha is {alpha[bad][0]:g} in the sweep; it must lie in [0, 1]")

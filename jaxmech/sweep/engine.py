@@ -1,10 +1,14 @@
-"""The sweep's engine: fixed, padded micro-batches through two compiled functions, whatever the number of points.
+"""The sweep's engine: chunks of points through two compiled functions, whatever the number of points.
 
-First w* of every market, then everything at every point at w = max(α, w*): an α-sweep finds w* once. Batches lie along
-the last axis. Lanes are independent, so one pull-back of ones gives every point its own derivatives.
+First w* of every market of a chunk, then everything at every point at w = max(α, w*): an α-sweep finds w* once. A chunk
+is cut into fixed, padded micro-batches, handed round the devices of the process, all started before the first is
+waited for. So every device runs the same program, and their number changes no bit; that of lanes in a batch does, by
+rounding, as would one program split over devices. Batches lie along the last axis. Lanes are independent, so one
+pull-back of ones gives every point its own derivatives.
 """
 
 from functools import partial
+from itertools import cycle
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +19,8 @@ from jaxmech.certificate import certify
 from jaxmech.outcomes import outcomes
 from jaxmech.parameters import market_with
 from jaxmech.solve import solve_at_weight
+from jaxmech.sweep.design import numbers_a_group
+from jaxmech.sweep.progress import progress_bar
 
 STATUS = {"not_computed": -1, "ok": 0, "certificate_failed": 1, "invalid_parameters": 2}
 
@@ -25,7 +31,7 @@ def batch_size(points, market):
     Small sweeps get less, and so do laws given by panels, whose tables must stay small.
     """
     largest = 4096 if jax.default_backend() == "cpu" else 65536
-    numbers = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lambda: market.law))) // market.groups
+    numbers = numbers_a_group(market)
     largest = max(16, largest // (1 + numbers // 32))
     return min(largest, max(16 if numbers > 32 else 64, 1 << (points - 1).bit_length()))
 
@@ -108,8 +114,93 @@ def _rows_by_field(market):
     return rows
 
 
+def micro_batch(design, size=None):
+    """Points of a micro-batch, and markets of one in the search for w*."""
+    rows, across = design.chunk_shape
+    size = size or batch_size(rows * across, design.market)
+    return size, min(size, batch_size(across, design.market))
+
+
+def columns_of(design, derivatives, size=None):
+    """Names of the results and the groups each has a number for, or 0 where it is one number a point."""
+    lane = jax.ShapeDtypeStruct((micro_batch(design, size)[0],), jnp.result_type(float))
+    values = jax.ShapeDtypeStruct((len(design.parameters), *lane.shape), lane.dtype)
+    shapes = jax.eval_shape(partial(point_results, design.market, design.parameters, derivatives), lane, lane, values)
+    return {name: shape.shape[0] if shape.ndim > 1 else 0 for name, shape in shapes.items() if name != "certificate_ok"}
+
+
+def chunk_results(design, derivatives, chunk, size=None):
+    """All results at the points of one chunk: a function of its arguments alone.
+
+    Args:
+      design: a Design.
+      derivatives: whether to add derivatives.
+      chunk: number of the chunk.
+      size: points a micro-batch; measured default.
+
+    Returns:
+      Dictionary of arrays, floats (points,) or (points, G), points as in `design.chunk_points`, and `status`, integers.
+      Points that are no market have status "invalid_parameters" and NaN.
+    """
+    results = _empty_results(design.chunk_points(chunk).size, columns_of(design, derivatives, size))
+    size, market_size = micro_batch(design, size)
+    points, floors = design.chunk_points(chunk).ravel(), _floors(design, chunk, market_size)
+    evaluate, devices = partial(point_results, design.market, design.parameters, derivatives), jax.local_devices()
+    batches = list(_batches(len(points), size))
+    started = [
+        _started(design, points[places], floors, evaluate, size, device)
+        for places, device in zip(batches, cycle(devices), strict=False)
+    ]
+    for places, (good, batch) in zip(batches, started, strict=True):
+        _fill({name: one[places] for name, one in results.items()}, good, batch)
+    return results
+
+
+def _empty_results(points, columns):
+    """Arrays for every output, points first, saying "not computed" everywhere."""
+    dtype = jnp.result_type(float)
+    results = {name: np.full((points, groups) if groups else points, np.nan, dtype) for name, groups in columns.items()}
+    return results | {"status": np.full(points, STATUS["not_computed"], np.int8)}
+
+
+def _floors(design, chunk, size):
+    """(w* of the chunk's markets, number of the first), NaN where there is no market."""
+    columns = design.block(chunk)[1]
+    markets = np.arange(columns.start, columns.stop)
+    weights = np.full(len(markets), np.nan)
+    for places in _batches(len(markets), size):
+        values = design.parameter_values(markets[places])
+        values, lanes = _replaced(design.valid(np.zeros(values.shape[1]), values), values)
+        if lanes:
+            weights[places] = _weight_floors(design.market, design.parameters, _padded(values, size))[: values.shape[1]]
+    return weights, columns.start
+
+
+def _started(design, points, floors, evaluate, size, device):
+    """Which of the points are markets, and the results of their micro-batch, being computed; None without a market."""
+    markets, alpha = design.market_of(points), design.alpha_of(points)
+    values, (weights, first) = design.parameter_values(markets), floors
+    good = design.valid(alpha, values)
+    columns, lanes = _replaced(good, np.vstack([alpha, weights[markets - first], values]))
+    if not lanes:
+        return good, None
+    columns = _padded(columns, size)
+    return good, evaluate(*jax.device_put((columns[0], columns[1], columns[2:]), device))
+
+
+def _fill(results, good, batch):
+    """Write one micro-batch into the arrays of `results`."""
+    results["status"][~good] = STATUS["invalid_parameters"]
+    if batch is None:
+        return
+    batch = {name: np.moveaxis(np.asarray(value), -1, 0)[: len(good)] for name, value in batch.items()}
+    status = np.where(batch.pop("certificate_ok"), STATUS["ok"], STATUS["certificate_failed"])
+    for name, value in (batch | {"status": status}).items():
+        results[name][good] = value[good]
+
+
 def run(design, derivatives=False, size=None, progress=None):
-    """Compute a design.
+    """Compute a design in memory.
 
     Args:
       design: a Design.
@@ -119,61 +210,24 @@ def run(design, derivatives=False, size=None, progress=None):
 
     Returns:
       (results, interrupted): a dictionary of numpy arrays with points first, and whether Ctrl-C cut it short; then the
-      remaining points have status "not_computed".
+      points of the remaining chunks have status "not_computed".
     """
-    size = size or batch_size(design.points, design.market)
-    market_size = min(size, batch_size(design.markets, design.market))
-    floors = partial(_weight_floors, design.market, design.parameters)
-    evaluate = partial(point_results, design.market, design.parameters, derivatives)
-    weights, results = np.full(design.markets, np.nan), _empty_results(design, evaluate, size)
-    with _bar(design.points, progress) as bar:
+    results = _empty_results(design.points, columns_of(design, derivatives, size))
+    with progress_bar(design.points, progress) as bar:
         try:
-            for markets in _batches(design.markets, market_size):
-                values = design.parameter_values(markets)
-                values, lanes = _replaced(design.valid(np.zeros(len(markets)), values), values)
-                if lanes:
-                    weights[markets] = np.asarray(floors(_padded(values, market_size)))[: len(markets)]
-            for points in _batches(design.points, size):
-                _store(design, points, weights, evaluate, size, results)
+            for chunk in range(design.chunks):
+                points = design.chunk_points(chunk).ravel()
+                for name, value in chunk_results(design, derivatives, chunk, size).items():
+                    results[name][points] = value
                 bar.update(len(points))
         except KeyboardInterrupt:
             return results, True
     return results, False
 
 
-def _empty_results(design, evaluate, size):
-    """Arrays for every output, points first, saying "not computed" everywhere."""
-    lane = jax.ShapeDtypeStruct((size,), jnp.result_type(float))
-    shapes = jax.eval_shape(evaluate, lane, lane, jax.ShapeDtypeStruct((len(design.parameters), size), lane.dtype))
-    results = {
-        name: np.full((design.points, *shape.shape[:-1]), np.nan, shape.dtype)
-        for name, shape in shapes.items()
-        if name not in ("certificate_ok", "steps")
-    }
-    steps = np.zeros(design.points, np.int16)
-    return results | {"steps": steps, "status": np.full(design.points, STATUS["not_computed"], np.int8)}
-
-
-def _store(design, points, weights, evaluate, size, results):
-    """Evaluate one batch of points and write it into the arrays of `results`."""
-    markets, alpha = design.market_of(points), design.alpha_of(points)
-    values, floor = design.parameter_values(markets), weights[markets]
-    good = design.valid(alpha, values)
-    columns, lanes = _replaced(good, np.vstack([alpha, floor, values]))
-    results["status"][points[~good]] = STATUS["invalid_parameters"]
-    if not lanes:
-        return
-    columns = _padded(columns, size)
-    batch = evaluate(columns[0], columns[1], columns[2:])
-    batch = {name: np.moveaxis(np.asarray(value), -1, 0)[: len(points)] for name, value in batch.items()}
-    status = np.where(batch.pop("certificate_ok"), STATUS["ok"], STATUS["certificate_failed"])
-    for name, value in (batch | {"status": status}).items():
-        results[name][points[good]] = value[good]
-
-
 def _batches(number, size):
     for start in range(0, number, size):
-        yield np.arange(start, min(start + size, number))
+        yield slice(start, min(start + size, number))
 
 
 def _replaced(good, columns):
@@ -185,10 +239,3 @@ def _padded(values, size):
     """Last axis padded to `size` by repeating the last lane."""
     short = size - values.shape[-1]
     return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, short)], mode="edge") if short else values
-
-
-def _bar(points, progress):
-    from tqdm import tqdm
-
-    disable = None if progress is None else not progress  # None: shown on a terminal only
-    return tqdm(total=points, unit="point", unit_scale=True, smoothing=0.1, disable=disable)

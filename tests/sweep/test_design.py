@@ -74,15 +74,45 @@ def test_random_draws_lie_in_their_ranges_and_come_again_with_the_seed(market):
         return make_design(market, jm.Range(0.2, 0.4), over, "random", points=2000, seed=seed)
 
     design, again, other = draw(1), draw(1), draw(2)
-    capacity, loc, count = design.values
+    every = np.arange(2000)
+    alpha, (capacity, loc, count) = design.alpha_of(every), design.parameter_values(every)
     assert design.dims == {"point": 2000}
-    assert 0.2 <= design.alpha.min() < 0.21 and 0.39 < design.alpha.max() <= 0.4
+    assert 0.2 <= alpha.min() < 0.21 and 0.39 < alpha.max() <= 0.4
     assert -1 <= loc.min() < -0.95 and 2.95 < loc.max() <= 3
     assert set(count) == {1, 7}
     decades = np.histogram(np.log10(capacity), bins=[-2, -1, 0, 1, 2])[0]
     assert decades.sum() == 2000 and np.all(np.abs(decades - 500) < 100)
-    np.testing.assert_array_equal([design.alpha, *design.values], [again.alpha, *again.values])
-    assert not np.any(design.alpha == other.alpha)
+    np.testing.assert_array_equal(again.parameter_values(every), [capacity, loc, count])
+    assert not np.any(alpha == other.alpha_of(every))
+    assert abs(np.corrcoef(alpha, loc)[0, 1]) < 0.07
+
+
+def test_a_block_of_draws_is_that_block_of_all_draws(market):
+    """So that ten million points take no memory."""
+    design = make_design(market, jm.Range(0, 1), {"fund.count": [1, 5, 7]}, "random", points=10**15, seed=3)
+    start = 10**15 - 1000
+    block = np.arange(start, start + 1000)
+    assert design.alpha_of(block)[100:200].tolist() == design.alpha_of(block[100:200]).tolist()
+    assert design.parameter_values(block)[:, ::7].tolist() == design.parameter_values(block[::7]).tolist()
+    assert design.coordinates_of(block[5]) == {
+        "alpha": design.alpha_of(block)[5],
+        "fund.count": design.parameter_values(block)[0, 5],
+    }
+
+
+@pytest.mark.parametrize(
+    ("alphas", "values"), [(3, 5000), (41, 5000), (1, 7), (9000, 2), (70000, 3), (70000, 70000), (2, 1)]
+)
+def test_chunks_hold_every_point_once_and_whole_markets_where_alphas_are_few(market, alphas, values):
+    design = make_design(market, np.linspace(0, 1, alphas), {"fund.risk_capacity": np.linspace(1, 2, values)})
+    rows, columns = design.chunk_shape
+    assert rows == min(alphas, 65536) or (rows * columns <= 65536 and columns == 1)
+    blocks = [design.block(chunk) for chunk in {0, design.chunks // 2, design.chunks - 1}]
+    assert all(b.stop - b.start > 0 for block in blocks for b in block)
+    assert blocks[-1] and design.block(design.chunks - 1)[1].stop == values
+    if design.points < 10**6:
+        points = np.concatenate([design.chunk_points(chunk).ravel() for chunk in range(design.chunks)])
+        assert np.array_equal(np.sort(points), np.arange(design.points))
 
 
 def test_points_that_are_no_market_are_told_apart(market):

@@ -1,5 +1,10 @@
 """At every point a sweep gives what a direct solve gives, whatever the batches, neighbours or interruptions."""
 
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,12 +61,53 @@ def test_points_that_are_no_market_are_nan_and_say_so(design, results):
             assert np.isnan(value[bad]).all(), name
 
 
-def test_neither_batch_size_nor_padding_nor_bad_neighbours_change_a_bit(design, results):
+def test_neither_padding_nor_bad_neighbours_change_a_bit(design, results):
     alone = make_design(MARKET, ALPHA, {"fund.risk_capacity": [0.3, 1.0, 3.0]})
-    others, _ = run(alone, derivatives=True, size=128)
+    others, _ = run(alone, derivatives=True, size=64)
     points = good_points(design)
     for name, value in results.items():
         np.testing.assert_array_equal(value[points], others[name], err_msg=name)
+
+
+def test_the_size_of_a_batch_changes_rounding_only(design, results):
+    others, _ = run(design, derivatives=True, size=100)
+    for name, value in results.items():
+        np.testing.assert_allclose(others[name], value, rtol=1e-9, atol=1e-11, err_msg=name)
+
+
+def test_chunks_change_no_bit(design, results):
+    """A chunk is a function of the design and its number alone; here one of 7 α and 2 markets."""
+    cut = replace(design, chunk_shape=(7, 2))
+    assert cut.chunks == 15
+    others, _ = run(cut, derivatives=True, size=64)
+    for name, value in results.items():
+        np.testing.assert_array_equal(others[name], value, err_msg=name)
+
+
+DEVICES = """
+import hashlib, jax, numpy as np
+jax.config.update("jax_enable_x64", True)
+import jaxmech as jm
+from jaxmech.sweep import make_design, run
+law = jm.Uniform(np.array([-1.0, -0.4]), np.array([1.3, 0.9]))
+market = jm.Market.of(jm.Traders(law, np.array([0.7, 1.1]), np.array([2, 1])))
+results, _ = run(make_design(market, np.linspace(0, 1, 30), {"all.count.factor": [1, 2, 3, 4, 0, 6, 7]}), size=64)
+every_byte = b"".join(results[name].tobytes() for name in sorted(results))
+print(jax.local_device_count(), hashlib.sha256(every_byte).hexdigest())
+"""
+
+
+def test_two_devices_give_the_bytes_of_one():
+    """210 points, four micro-batches, the last of 18."""
+    digests = []
+    for devices in ("1", "2"):
+        environment = os.environ | {"JAX_NUM_CPU_DEVICES": devices}
+        done = subprocess.run([sys.executable, "-c", DEVICES], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        used, digest = done.stdout.split()
+        assert used == devices
+        digests.append(digest)
+    assert digests[0] == digests[1]
 
 
 def test_derivatives_are_those_of_a_direct_solve_whether_or_not_the_budget_binds(design, results):
@@ -93,46 +139,32 @@ def test_fields_that_a_law_lacks_have_no_derivative():
     assert rows["lower"].tolist() == [[-1.0], [-1.0]]
 
 
-def fake_evaluate(monkeypatch, interrupt_at):
+def fake_evaluate(monkeypatch, interrupt_at=None):
     """Replace the compiled evaluation of batches, so that nothing is compiled, by one that Ctrl-C hits."""
     calls = []
 
     def point_results(market, parameters, derivatives, alpha, floor, values):
+        if not isinstance(alpha, jax.core.Tracer):
+            calls.append(alpha)
+            if len(calls) == interrupt_at:
+                raise KeyboardInterrupt
         return {"revenue": 2 * alpha, "certificate_ok": alpha >= 0, "steps": jnp.ones_like(alpha)}
 
-    def store(*arguments):
-        calls.append(arguments)
-        if len(calls) == interrupt_at:
-            raise KeyboardInterrupt
-        return original(*arguments)
-
-    original = engine._store
     monkeypatch.setattr(engine, "point_results", point_results)
     monkeypatch.setattr(engine, "_weight_floors", lambda market, parameters, values: np.zeros(values.shape[1]))
-    monkeypatch.setattr(engine, "_store", store)
 
 
-def test_an_interruption_keeps_what_is_done(monkeypatch):
+def test_an_interruption_keeps_the_chunks_that_are_done(monkeypatch):
     fake_evaluate(monkeypatch, interrupt_at=2)
-    alpha = np.linspace(0, 1, 150)
-    dataset = jm.sweep(MARKET, alpha, batch=64, progress=False)
-    assert dataset.attrs["interrupted"] == 1
-    assert dataset.status.values.tolist() == [0] * 64 + [STATUS["not_computed"]] * 86
-    np.testing.assert_array_equal(dataset.revenue, np.where(np.arange(150) < 64, 2 * alpha, np.nan))
-
-
-def test_an_interruption_inside_a_batch_leaves_its_points_not_computed(monkeypatch):
-    fake_evaluate(monkeypatch, interrupt_at=0)
-    monkeypatch.setattr(engine, "_padded", lambda columns, size: (_ for _ in ()).throw(KeyboardInterrupt))
-    design = make_design(MARKET, 0.5, {"fund.risk_capacity": [1.0, -1.0]})
-    results = engine._empty_results(design, lambda *_: {"revenue": jnp.zeros(64)}, 64)
-    with pytest.raises(KeyboardInterrupt):
-        engine._store(design, np.arange(2), np.zeros(2), None, 64, results)
-    assert results["status"].tolist() == [STATUS["not_computed"], INVALID]
+    design = replace(make_design(MARKET, np.linspace(0, 1, 150)), chunk_shape=(64, 1))
+    results, interrupted = run(design, size=64, progress=False)
+    assert interrupted
+    assert results["status"].tolist() == [0] * 64 + [STATUS["not_computed"]] * 86
+    np.testing.assert_array_equal(results["revenue"], np.where(np.arange(150) < 64, 2 * design.alpha, np.nan))
 
 
 def test_a_sweep_without_a_single_market_returns_without_solving(monkeypatch):
-    fake_evaluate(monkeypatch, interrupt_at=0)
+    fake_evaluate(monkeypatch)
     results, interrupted = run(make_design(MARKET, [0.1, 0.2], {"fund.risk_capacity": [0.0, -1.0]}), progress=False)
     assert not interrupted
     assert results["status"].tolist() == [INVALID] * 4

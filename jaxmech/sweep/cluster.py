@@ -1,0 +1,145 @@
+"""The chunks of a store computed by the workers of a Dask cluster. Needs the extra `dask`.
+
+Workers share the store's folder and write their chunks and records themselves: nothing large crosses the network, and
+what a worker has finished outlives it, the driver and the scheduler. Dask moves work from lost workers to others; what
+it cannot give is memory of what was done, which is the store.
+"""
+
+import socket
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from jaxmech.sweep.store import SweepStore, made_with, opened
+from jaxmech.tables import MarketError
+
+_SCHEME = "dask://"
+_PATIENCE = "30s"  # to reach a scheduler
+_LOCAL = {
+    "distributed.deploy.lost-worker-timeout": "1 day",  # after 15 s, a worker that died twice would not come back
+    "distributed.scheduler.worker-saturation": 1.0,  # one chunk a worker: none is blamed for the death of another
+}
+
+
+def computed_on_cluster(store, missing, engine, workers, bar):
+    """Compute chunks of a store on a cluster.
+
+    Args:
+      store: SweepStore, held by this process, its folder seen by all workers under the same path.
+      missing: numbers of chunks.
+      engine: "local-cluster" or "dask://HOST:PORT".
+      workers: of a local cluster; None for one a core.
+      bar: moved on by the points of each chunk.
+
+    Returns:
+      (chunks computed, failed: chunk → why, interrupted). A chunk that kills its workers fails alone.
+
+    Raises:
+      MarketError: no such engine, no scheduler, or a worker of other software, precision or disk.
+    """
+    _check_engine(engine, workers)
+    if not missing:
+        return 0, {}, False
+    with _client(engine, workers, len(missing)) as client:
+        _check_workers(client, store)
+        done, failed = [], {}
+        try:
+            suspects = _round(client, store, missing, bar, done, failed)
+            for chunk in suspects:  # workers that died may have had several: alone, a chunk answers for itself
+                for again in _round(client, store, [chunk], bar, done, failed):
+                    failed[again] = "killed every worker that computed it"
+        except KeyboardInterrupt:
+            return len(done), failed, True
+    return len(done), failed, False
+
+
+def _round(client, store, chunks, bar, done, failed):
+    """Compute chunks; returns those whose workers died too often, and notes what was done and what failed."""
+    from distributed import KilledWorker, as_completed
+
+    futures = client.map(_compute, [str(store.path)] * len(chunks), [store.identity] * len(chunks), chunks, pure=False)
+    numbers, suspects = dict(zip(futures, chunks, strict=True)), []
+    for future in as_completed(futures, raise_errors=False):
+        chunk = numbers[future]
+        error = future.exception() if future.status != "finished" else None
+        if isinstance(error, KilledWorker):
+            suspects.append(chunk)
+        elif isinstance(error, MarketError):
+            raise error  # a full disk or a foreign worker: no chunk would fare better
+        elif error is not None or future.status != "finished":
+            failed[chunk] = f"{type(error).__name__}: {error}"
+        else:
+            done.append(chunk)
+            bar.update(store.design.chunk_points(chunk).size)
+        future.release()
+    return suspects
+
+
+def _compute(path, identity, chunk):
+    """On a worker: compute and write one chunk of the store in a folder."""
+    store = _opened(path)
+    if store.identity != identity:
+        raise MarketError(f"{path} on {socket.gethostname()}: is another sweep; all workers must share the folder")
+    store.compute(chunk)
+
+
+@lru_cache(maxsize=1)
+def _opened(path) -> SweepStore:
+    """The store, opened once a worker: a market made anew would be compiled anew."""
+    return opened(path)
+
+
+def _check_workers(client, store):
+    """MarketError unless every worker has our software and precision and sees the store. Runs before any writes."""
+    for address, (made, sees) in client.run(_what_it_has, str(store.path)).items():
+        for name, value in made_with().items():
+            if made[name] != value:
+                remedy = (
+                    "; start workers with JAX_ENABLE_X64=1 in their environment" if name in ("x64", "dtype") else ""
+                )
+                raise MarketError(f"worker {address} has {name} {made[name]}, the sweep needs {value}{remedy}")
+        if not sees:
+            raise MarketError(f"worker {address} does not see {store.path}; all workers must share the folder")
+
+
+def _what_it_has(path):
+    """On a worker: its software and precision, and whether it sees the store."""
+    _opened.cache_clear()
+    return made_with(), (Path(path) / "sweep.json").is_file()
+
+
+def _check_engine(engine, workers):
+    if engine != "local-cluster" and not (isinstance(engine, str) and engine.startswith(_SCHEME)):
+        raise MarketError(f"engine is {engine!r}; give local-cluster or dask://HOST:PORT")
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise MarketError(f"workers is {workers!r}; give a whole number ≥ 1")
+    try:
+        import distributed  # noqa: F401
+    except ImportError:
+        raise MarketError(f"engine {engine}: needs Dask; pip install 'jaxmech[dask]'") from None
+
+
+@contextmanager
+def _client(engine, workers, most):
+    """A client of the cluster, once it has a worker."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    if engine != "local-cluster":
+        address = f"tcp://{engine.removeprefix(_SCHEME)}"
+        try:
+            client = Client(address, timeout=_PATIENCE)
+        except (OSError, ValueError) as error:
+            raise MarketError(f"engine {engine}: no scheduler answers there: {error}") from None
+        with client:
+            client.wait_for_workers(1)
+            yield client
+        return
+    options = {"threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
+    environment = {"JAX_ENABLE_X64": str(int(made_with()["x64"]))}  # before a worker imports JAX
+    with (
+        dask.config.set(_LOCAL),
+        LocalCluster(n_workers=workers and min(workers, most), env=environment, **options) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client

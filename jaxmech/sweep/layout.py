@@ -1,0 +1,35 @@
+"""How a sweep lies in Zarr arrays."""
+
+import numpy as np
+
+from jaxmech.sweep.engine import STATUS
+
+_TOGETHER = 8  # columns in one piece of a chunk's file: what reading one variable reads
+
+
+def zarr_metadata(design, columns, dtype):
+    """Text of the Zarr metadata by file: of the group, of values (columns, rows, points) and of status (rows, points).
+
+    A chunk of the sweep is one file of each array. Pieces of few columns inside it can be read alone.
+    """
+    import zarr
+    from zarr.codecs import Crc32cCodec
+
+    memory, dims = {}, ("row", "point")
+    group = zarr.create_group(zarr.storage.MemoryStore(memory))
+    checked = {"compressors": [Crc32cCodec()]}  # without one, a flipped bit is read as another number
+    shape, chunk = design.shape, design.chunk_shape
+    together = min(_TOGETHER, columns)
+    group.create_array(
+        "values",
+        shape=(columns, *shape),
+        chunks=(together, *chunk),
+        shards=(-(-columns // together) * together, *chunk),
+        dtype=dtype,
+        fill_value=np.nan,
+        dimension_names=("column", *dims),
+        **checked,
+    )
+    states = {"shape": shape, "chunks": chunk, "dtype": "int8", "fill_value": STATUS["not_computed"]}
+    group.create_array("status", **states, dimension_names=dims, **checked)
+    return {name: memory[name].to_bytes().decode() for name in ("zarr.json", "values/zarr.json", "status/zarr.json")}

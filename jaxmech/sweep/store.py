@@ -1,0 +1,237 @@
+"""A sweep on disk: chunks in a Zarr store with checksums, and a record of each, written after its data.
+
+    sweep.json          the sweep itself, what it is computed with, names of the columns; its own hash
+    values, status      Zarr arrays (columns, rows, columns of points) and (rows, columns): one file a chunk
+    manifest/N.json     what chunk N holds: sha256 of its numbers, counts by status, software, device
+    lock                held by the process that computes
+
+A chunk counts as computed once it has a record, and is trusted while its numbers have the record's hash. No clock
+decides anything. Every file is written whole or not at all, and a chunk is a function of the sweep: writing one twice
+is harmless.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.sweep.description import description, design_of, spec_hash
+from jaxmech.sweep.design import Design
+from jaxmech.sweep.engine import STATUS, chunk_results, columns_of, micro_batch
+from jaxmech.sweep.files import disk_errors_in_words, read_json, to_disk, write_whole
+from jaxmech.sweep.layout import zarr_metadata
+from jaxmech.tables import MarketError
+
+_ARRAYS = ("values", "status")
+
+
+class Damage(NamedTuple):
+    """Something in a store that is not as it was written, or not there."""
+
+    where: int | str  # number of a chunk, or name of a file
+    reason: str
+
+
+def made_with() -> dict:
+    """The software and precision of this process: what must agree within a store."""
+    import jaxmech
+
+    x64 = bool(jax.config.jax_enable_x64)
+    return {"dtype": str(jnp.result_type(float)), "x64": x64, "jax": jax.__version__, "jaxmech": jaxmech.__version__}
+
+
+@dataclass(frozen=True)
+class SweepStore:
+    """A sweep's folder. Make one with `created`, open one with `opened`.
+
+    Args:
+      path: the folder.
+      design, derivatives: the sweep.
+      columns: names of the results, in order, and the groups of each, 0 where it is one number a point.
+      identity: hash of the sweep, points of a micro-batch, precision and software: equal in every record.
+      metadata: text of the Zarr metadata by file, which damage is mended from.
+    """
+
+    path: Path
+    design: Design
+    derivatives: bool
+    columns: dict
+    identity: dict
+    metadata: dict
+
+    @cached_property
+    def arrays(self):
+        """The Zarr arrays of values and of status."""
+        import zarr
+
+        return tuple(zarr.open_array(self.path / name, mode="r+") for name in _ARRAYS)
+
+    def places(self):
+        """(name, first column, groups or 0) of each result."""
+        first = 0
+        for name, groups in self.columns.items():
+            yield name, first, groups
+            first += max(groups, 1)
+
+    def compute(self, chunk):
+        """Compute a chunk and write it. MarketError where this process would compute other bits than the store's."""
+        self.refuse_other_software()
+        start = time.perf_counter()
+        results = chunk_results(self.design, self.derivatives, chunk, self.identity["micro_batch"])
+        self.write(chunk, results, time.perf_counter() - start)
+
+    def write(self, chunk, results, seconds):
+        """Write a chunk, then its record. MarketError when the disk refuses or the folder has gone."""
+        rows, columns = self.design.block(chunk)
+        shape = (-1, rows.stop - rows.start, columns.stop - columns.start)
+        block = [results[name].reshape(-1, max(groups, 1)).T for name, _, groups in self.places()]
+        block, status = np.concatenate(block).reshape(shape), results["status"].reshape(shape[1:])
+        with disk_errors_in_words(self.path):
+            os.stat(self.path / "sweep.json")  # Zarr would make the folder anew
+            values, states = self.arrays
+            values[:, rows, columns] = block
+            states[rows, columns] = status
+            for file in filter(Path.exists, self._files(chunk)):  # Zarr writes none where no point is a market
+                to_disk(file)
+            record = self.identity | {
+                "chunk": chunk,
+                "points": status.size,
+                "status": _counts(status),
+                "sha256": _digest(block, status),
+                "device": jax.devices()[0].device_kind,
+                "seconds": round(seconds, 3),
+                "process": os.getpid(),
+            }
+            write_whole(self._record(chunk), json.dumps({"record_sha256": spec_hash(record), **record}) + "\n")
+
+    def read(self, chunk) -> dict:
+        """Results of a chunk, points first, and its status, as `chunk_results` gave them."""
+        block, status = self._block(chunk)
+        flat = block.reshape(len(block), -1)
+        results = {name: flat[k : k + groups].T if groups else flat[k] for name, k, groups in self.places()}
+        return results | {"status": status.ravel()}
+
+    def computed(self) -> list:
+        """Numbers of the chunks that have a record, in order."""
+        return sorted(int(file.stem) for file in (self.path / "manifest").glob("*.json") if file.stem.isdigit())
+
+    def forget(self, chunk):
+        """Drop a chunk: it counts as not computed. Its files go too, because Zarr reads what it writes a part of."""
+        with disk_errors_in_words(self.path):
+            for file in (self._record(chunk), *self._files(chunk)):
+                file.unlink(missing_ok=True)
+
+    def damages(self) -> list:
+        """Damage found by reading everything: files of the store first, else chunks, those not computed included."""
+        files = [Damage(name, "is missing, cut or changed") for name in self.metadata if not self._is_whole(name)]
+        found = [(chunk, self._reason(chunk)) for chunk in range(self.design.chunks)] if not files else []
+        return files or [Damage(chunk, reason) for chunk, reason in found if reason]
+
+    def mend_metadata(self):
+        """Write the Zarr metadata anew where it is damaged."""
+        with disk_errors_in_words(self.path):
+            for name, text in self.metadata.items():
+                if not self._is_whole(name):
+                    (self.path / name).parent.mkdir(exist_ok=True)
+                    write_whole(self.path / name, text)
+
+    def refuse_other_software(self):
+        """MarketError when this process would compute other bits than those of the store."""
+        for name, here in made_with().items():
+            if self.identity[name] != here:
+                raise MarketError(
+                    f"{self.path}: computed with {name} {self.identity[name]}, but this process has {here}; use the "
+                    "same, choose another folder or add --overwrite"
+                )
+
+    def _reason(self, chunk):
+        """What is wrong with a chunk, or None."""
+        if not self._record(chunk).exists():
+            return "not computed"
+        record = read_json(self._record(chunk))
+        if not isinstance(record, dict) or record.pop("record_sha256", None) != spec_hash(record):
+            return "manifest record is cut or damaged"
+        if {name: record.get(name) for name in self.identity} != self.identity or record["chunk"] != chunk:
+            return "manifest record is of another sweep or software"
+        try:
+            block, status = self._block(chunk)
+        except Exception as error:  # whatever a decoder makes of damaged bytes
+            return f"file is truncated or changed: {error}"
+        if record["sha256"] == _digest(block, status):
+            return None
+        gone = [name for name, file in zip(_ARRAYS, self._files(chunk), strict=True) if not file.exists()]
+        return f"file of its {gone[0]} is missing" if gone else "numbers are not those that were computed"
+
+    def _is_whole(self, name):
+        file = self.path / name
+        return file.is_file() and file.read_bytes() == self.metadata[name].encode()
+
+    def _block(self, chunk):
+        values, states = self.arrays
+        rows, columns = self.design.block(chunk)
+        return values[:, rows, columns], states[rows, columns]
+
+    def _record(self, chunk):
+        return self.path / "manifest" / f"{chunk:06d}.json"
+
+    def _files(self, chunk):
+        row, column = self.design.chunk_place(chunk)
+        return self.path / f"values/c/0/{row}/{column}", self.path / f"status/c/{row}/{column}"
+
+
+def created(path, design, derivatives, size=None) -> SweepStore:
+    """A store for a sweep, its header written last; chunks that lie there already stay.
+
+    Raises:
+      MarketError: the disk refuses; or the market has a law that cannot be stored.
+    """
+    columns = columns_of(design, derivatives, size)
+    described = description(design, derivatives)
+    identity = {"spec": spec_hash(described), "micro_batch": micro_batch(design, size)[0]} | made_with()
+    design, _ = design_of(described, identity["dtype"])  # the same here as wherever it is opened
+    metadata = zarr_metadata(design, sum(max(groups, 1) for groups in columns.values()), identity["dtype"])
+    body = {"sweep": described, "identity": identity, "columns": columns, "metadata": metadata}
+    with disk_errors_in_words(path):
+        (path / "manifest").mkdir(parents=True, exist_ok=True)
+        store = SweepStore(path, design, derivatives, columns, identity, metadata)
+        store.mend_metadata()
+        write_whole(path / "sweep.json", json.dumps({"sha256": spec_hash(body), **body}) + "\n")
+    return store
+
+
+def opened(path) -> SweepStore:
+    """The store in a folder, made from what it holds itself.
+
+    Raises:
+      MarketError: there is none, or its header is damaged.
+    """
+    path = Path(path)
+    body = read_json(path / "sweep.json")
+    if body is None and not (path / "sweep.json").exists():
+        raise MarketError(f"{path}: holds no sweep; give the folder that a sweep wrote, its sweep.zarr")
+    if not isinstance(body, dict) or body.pop("sha256", None) != spec_hash(body):
+        raise MarketError(f"{path / 'sweep.json'}: is cut or changed; run the sweep again with --resume to restore it")
+    design, derivatives = design_of(body["sweep"], body["identity"]["dtype"])
+    return SweepStore(path, design, derivatives, body["columns"], body["identity"], body["metadata"])
+
+
+def _counts(status):
+    """Points by status."""
+    names = {code: name for name, code in STATUS.items()}
+    return {names[code]: number for code, number in sorted(Counter(status.ravel().tolist()).items()) if code in names}
+
+
+def _digest(block, status):
+    """sha256 of a chunk's numbers."""
+    digest = hashlib.sha256(np.ascontiguousarray(block))
+    digest.update(np.ascontiguousarray(status))
+    return digest.hexdigest()
