@@ -10,7 +10,6 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import erfcx
 
 _ROOT_HALF_PI = math.sqrt(math.pi / 2)
 _SERIES_TERMS = 10
@@ -18,6 +17,26 @@ _NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legend
 # Nodes gather at ζ, where the integrands live: fractions sinh(1.5 x)/sinh(1.5) of the way down.
 _DEPTH = np.sinh(1.5 * _NODES) / np.sinh(1.5)
 _DEPTH_WEIGHTS = _WEIGHTS * 1.5 * np.cosh(1.5 * _NODES) / np.sinh(1.5)
+# (1 + 2x) erfcx(x) as a polynomial in (x − 3.75)/(x + 3.75), interpolated at 23 Chebyshev points with 40 digits: 4e-16
+# from it for all x ≥ 0, in less than half the time of erfcx.
+_ERFCX_POLE = 3.75
+_ERFCX = (
+    1.2375126308378275, -0.14024059858554522, 0.003585415485466307, 0.08227673848999159, -0.10880393014193915,
+    0.09230432116435618, -0.05869339858449183, 0.02836227737136989, -0.009746579620815248, 0.0017556261692286336,
+    0.00029371408777325886, -0.0002901553656430397, 5.16473712350737e-05, 2.238759273358122e-05,
+    -1.1439615251666529e-05, -9.792975410068633e-07, 1.7438577289745109e-06, -5.0816901325490194e-08,
+    -2.4996536966383035e-07, 1.8778496020110783e-08, 3.256498559190047e-08, -1.9527890909783285e-09,
+    -2.7293930383561015e-09,
+)
+
+
+def erfcx(x):
+    """exp(x²) erfc(x) for finite x ≥ 0."""
+    place = (x - _ERFCX_POLE) / (x + _ERFCX_POLE)
+    value = jnp.full_like(place, _ERFCX[-1])
+    for coefficient in _ERFCX[-2::-1]:
+        value = value * place + coefficient
+    return value / (1 + 2 * x)
 
 
 def _mills(x):
