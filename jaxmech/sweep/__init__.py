@@ -3,6 +3,7 @@
 from jaxmech.sweep.dataset import provenance, to_dataset, write
 from jaxmech.sweep.design import Design, Range, make_design
 from jaxmech.sweep.engine import STATUS, run
+from jaxmech.tables import whole_number
 
 __all__ = ["STATUS", "Design", "Range", "make_design", "provenance", "sweep", "write"]
 
@@ -42,6 +43,7 @@ def sweep(
     Raises:
       MarketError: bad names, values or ranges, an empty sweep; before anything is compiled.
     """
+    batch = None if batch is None else whole_number("batch", batch, 1)
     plan = make_design(market, alpha, over, kind, points, seed)
     dataset = to_dataset(plan, *run(plan, derivatives, batch, progress))
     if path is not None:
