@@ -13,6 +13,7 @@ import numpy as np
 from jaxmech.first_best import first_best_surplus
 from jaxmech.groups import mirrored, total
 from jaxmech.ironing import ironing
+from jaxmech.mechanism import checked_mechanism
 from jaxmech.outcomes import revenue_by_group, trade_gain_by_group
 from jaxmech.virtual_types import ironed_branch
 
@@ -48,7 +49,6 @@ def tolerance_of(dtype):
     return float(np.finfo(dtype).eps) ** 0.5 / 15
 
 
-@jax.jit
 def certify(mechanism) -> Certificate:
     """Check a mechanism without trusting the solver.
 
@@ -60,7 +60,15 @@ def certify(mechanism) -> Certificate:
 
     Returns:
       Certificate of the batch's shape; `.ok` is False on any lane with a NaN.
+
+    Raises:
+      MarketError: something else than a mechanism.
     """
+    return _certify(checked_mechanism(mechanism))
+
+
+@jax.jit
+def _certify(mechanism):
     market, weight = mechanism.market, mechanism.weight
     law, risk_capacity, count = market.law, market.risk_capacity, market.count
     interim = mechanism.interim()
