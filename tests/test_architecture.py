@@ -69,6 +69,7 @@ ORDER = (
     "schedule_moments",
     "simple_schedule",
     "schedule_search",
+    "witness",
     "certificate",
     "parameters",
     "answers",

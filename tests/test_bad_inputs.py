@@ -5,12 +5,10 @@ Hypothesis draws which function, which argument and which value (`bad_inputs`); 
 
 import re
 from collections import Counter
-from pathlib import Path
 
 import bad_inputs
 import hypothesis
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import strategies as st
