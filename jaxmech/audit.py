@@ -5,6 +5,7 @@ of one residual demand line, and a demand schedule picks one point of each line.
 worth at least as much as any demand schedule, and if truth is the best point of all of them no schedule beats it.
 """
 
+from numbers import Integral
 from typing import NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ import numpy as np
 from jaxmech.columns import unfolded_market
 from jaxmech.first_best import first_best_surplus
 from jaxmech.market import MarketError
+from jaxmech.tables import positive_number, real_numbers, whole_number
 
 _HALVINGS = 45
 _PROTOCOL = ("market", "demand", "clearing_price", "side_payment", "utility_gain")
@@ -52,10 +54,11 @@ def audit(rule, types=33, prices=17, quantities=65, traders=None) -> Audit:
       MarketError: the rule lacks part of the protocol, a grid is too small, or there is no such trader.
     """
     _check(rule)
-    for name, number, least in (("types", types, 2), ("prices", prices, 2), ("quantities", quantities, 3)):
-        if number != int(number) or number < least:
-            raise MarketError(f"{name} is {number}; give a whole number ≥ {least}")
+    types, prices = whole_number("types", types, 2), whole_number("prices", prices, 2)
+    quantities = whole_number("quantities", quantities, 3)
     market = unfolded_market(rule.market)
+    if traders is not None and not (np.iterable(traders) and not isinstance(traders, str | bytes) and len(traders)):
+        raise MarketError(f"traders is {traders!r}; give a list of columns, such as [0, 1]")
     chosen = distinct_traders(market) if traders is None else list(traders)
     for trader in chosen:
         check_trader(trader, market)
@@ -65,8 +68,9 @@ def audit(rule, types=33, prices=17, quantities=65, traders=None) -> Audit:
 
 def check_trader(trader, market):
     """MarketError unless the market, one group a trader, has such a column."""
-    if not 0 <= trader < market.groups:
-        raise MarketError(f"trader is {trader}; the rule has columns 0 to {market.groups - 1}")
+    whole = isinstance(trader, Integral) and not isinstance(trader, bool)
+    if not whole or not 0 <= trader < market.groups:
+        raise MarketError(f"trader is {trader!r}; the rule has columns 0 to {market.groups - 1}")
 
 
 def _is_opaque(rule):
@@ -108,9 +112,25 @@ def best_reply(rule, trader, endowment, price, risk_capacity=None, quantities=65
     _check(rule)
     market = unfolded_market(rule.market)
     check_trader(trader, market)
-    kappa = market.risk_capacity[trader] if risk_capacity is None else jnp.asarray(risk_capacity, float)
+    quantities = whole_number("quantities", quantities, 3)
+    kappa = market.risk_capacity[trader] if risk_capacity is None else _checked_capacity(risk_capacity)
+    endowment, price = (_finite(*pair) for pair in (("endowment", endowment), ("price", price)))
     reply = _replies if _is_opaque(rule) else _compiled_replies
-    return reply(rule, market, trader, jnp.asarray(endowment, float), jnp.asarray(price, float), kappa, quantities)
+    return reply(rule, market, trader, endowment, price, kappa, quantities)
+
+
+def _checked_capacity(value):
+    traced = isinstance(value, jax.core.Tracer)
+    return jnp.asarray(value if traced else positive_number("risk_capacity", value), float)
+
+
+def _finite(name, value):
+    if isinstance(value, jax.core.Tracer):
+        return jnp.asarray(value, float)
+    array = real_numbers(name, value)
+    if not array.size or not np.isfinite(array).all():
+        raise MarketError(f"{name} is {value!r}; give finite numbers")
+    return jnp.asarray(array, float)
 
 
 def _replies(rule, market, trader, endowment, price, kappa, quantities):

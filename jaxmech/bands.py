@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from numbers import Integral, Real
+from numbers import Real
 from statistics import NormalDist
 
 import jax
@@ -16,7 +16,7 @@ from jaxmech.market import Market, Traders, checked_market
 from jaxmech.named_outcomes import outcome_names, outcome_rows
 from jaxmech.side_payments import side_payments
 from jaxmech.solve import solve_at_weight, weight_of
-from jaxmech.tables import MarketError
+from jaxmech.tables import MarketError, real_numbers, whole_number
 
 METHODS = ("delta", "bootstrap")
 WEIGHTS = (0.25, 0.5, 0.75, 1.0)
@@ -240,21 +240,17 @@ def _checked(fits, market, alpha, method, level, draws, seed):
     unknown = [name for name in fits if name not in market.names]
     if unknown:
         raise MarketError(f"fits: no group {unknown[0]!r} in the market; it has {', '.join(market.names)}")
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise MarketError(f"method is {method!r}; choose one of {', '.join(METHODS)}")
     if isinstance(level, bool) or not isinstance(level, Real) or not 0 < level < 1:
         raise MarketError(f"level is {level!r}; give a probability between 0 and 1")
     for name, value, least in (("draws", draws, _FEWEST), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-            raise MarketError(f"{name} is {value!r}; give a whole number ≥ {least}")
+        whole_number(name, value, least)
     return float(np.asarray(weight_of(market, alpha, "alpha")))
 
 
 def _numbers(name, values):
-    try:
-        array = np.asarray(values, float)
-    except (TypeError, ValueError):
-        array = np.array(np.nan)
+    array = real_numbers(name, values, "a list of finite numbers")
     if array.ndim != 1 or not np.all(np.isfinite(array)):
         raise MarketError(f"{name} is {values!r}; give a list of finite numbers")
     return tuple(array.tolist())

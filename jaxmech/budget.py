@@ -10,6 +10,7 @@ from jax import lax
 
 from jaxmech.bracket import narrowed, secant
 from jaxmech.first_best import first_best_revenue, first_best_surplus
+from jaxmech.market import checked_market
 from jaxmech.multipliers import implicit_tangent, solve_multipliers
 from jaxmech.outcomes import revenue
 
@@ -107,7 +108,6 @@ def _solve_within_budget_jvp(primals, tangents):
     return (weight, solution), (weight_dot, solution_dot)
 
 
-@jax.jit
 def budget_weight(market):
     """w*: the smallest effective weight in [0, 1] at which revenue covers costs, 0 where first best breaks even.
 
@@ -116,6 +116,14 @@ def budget_weight(market):
 
     Returns:
       w*, scalar or of the batch's shape. Smooth where positive, derivative 0 where it is 0.
+
+    Raises:
+      MarketError: market is not a Market.
     """
+    return _budget_weight(checked_market(market))
+
+
+@jax.jit
+def _budget_weight(market):
     floor = jnp.zeros_like(market.total_risk_capacity)
     return solve_within_budget(market.law, market.risk_capacity, market.count, floor)[0]

@@ -10,7 +10,7 @@ from jaxmech.calibration_report import calibration_text, changes_text, values_te
 from jaxmech.calibration_search import descend, distinct, finished, progress_bar, start_places
 from jaxmech.identification import correlation, identification
 from jaxmech.market import Market
-from jaxmech.tables import MarketError
+from jaxmech.tables import MarketError, whole_number
 
 _FINISHED = 8  # starts followed to the end at most: least squares rarely needs more, each takes 0.1 s
 _APART = 0.01  # of the range: starts nearer to each other than that count as one
@@ -81,8 +81,7 @@ def calibrate(
     """
     problem = calibration_problem(market, free, targets, alpha, maximise)
     for name, value, least in (("starts", starts, 1), ("steps", steps, 1), ("seed", seed, 0)):
-        if type(value) is not int or value < least:
-            raise MarketError(f"{name} is {value!r}; give a whole number ≥ {least}")
+        whole_number(name, value, least)
     begin = start_places(problem.given_place(), len(free), starts, seed)
     if callable(maximise):  # of unknown size until it is tried
         sizes = np.abs(problem.outcomes(begin)[0])

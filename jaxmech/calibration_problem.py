@@ -20,7 +20,7 @@ from jaxmech.market import checked_market
 from jaxmech.named_outcomes import named_outcome, outcome_rows
 from jaxmech.parameters import is_location, market_with, named_parameter, present_values, refuse_overlaps, valid_market
 from jaxmech.solve import weight_of
-from jaxmech.tables import MarketError
+from jaxmech.tables import MarketError, one_number
 
 ALPHA = "alpha"
 _SMALL = 1e-3  # share of the surplus, or of a support's width, below which a miss of a target near 0 does not matter
@@ -225,4 +225,8 @@ def _target(name, target):
 
 
 def _is_number(value):
-    return np.ndim(value) == 0 and not isinstance(value, bool | str | complex | None) and math.isfinite(value)
+    try:
+        one_number("", value)
+    except MarketError:
+        return False
+    return True

@@ -24,6 +24,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.groups import total
+from jaxmech.market import MarketError
+from jaxmech.mechanism import checked_mechanism
+from jaxmech.tables import real_numbers, whole_number
 
 _STATES = 2049
 _WIDEST_STEP = 0.8  # of ε; the trapezoid rule errs by exp(−2π²/0.8²) there
@@ -41,7 +44,6 @@ class CaraSchedule(NamedTuple):
     utility_gain: jax.Array  # (T, G), certainty equivalent gained over staying away; least type 0
 
 
-@jax.jit
 def cara_certainty_equivalent(mechanism, z, report):
     """What the allocation is worth, before payment, to type z with CARA utility who reports `report`; money.
 
@@ -55,8 +57,23 @@ def cara_certainty_equivalent(mechanism, z, report):
       Shape (..., G). NaN where the range of ε/κ is too wide for the quadrature: risk capacities far below the width
       of the endowments.
     """
+    checked_mechanism(mechanism)
+    return _certainty_equivalent(mechanism, *(_by_group(mechanism, *pair) for pair in (("z", z), ("report", report))))
+
+
+@jax.jit
+def _certainty_equivalent(mechanism, z, report):
     kept = z - (1 - mechanism.share) * mechanism.virtual_type(report)
     return -mechanism.market.risk_capacity * _over_states(mechanism, kept)[0]
+
+
+def _by_group(mechanism, name, value):
+    """Endowments as an array with one column a group; MarketError for what cannot be."""
+    value = value if isinstance(value, jax.Array) else real_numbers(name, value)
+    groups = mechanism.market.groups
+    if np.ndim(value) == 0 or np.shape(value)[-1] not in (1, groups):
+        raise MarketError(f"{name} has shape {np.shape(value)}; give one column for each of {groups} groups")
+    return jnp.asarray(value)
 
 
 def _over_states(mechanism, kept):
@@ -115,7 +132,7 @@ def cara_schedule(mechanism, types=129) -> CaraSchedule:
     Returns:
       CaraSchedule.
     """
-    return _schedule(mechanism, jnp.linspace(0, 1, types))
+    return _schedule(checked_mechanism(mechanism), jnp.linspace(0, 1, whole_number("types", types, 2)))
 
 
 def _least(value, slope, steps):

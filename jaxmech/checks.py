@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxmech.endowments import Law, Mixture, Numerical
 from jaxmech.endowments.numerical import resolved_to
-from jaxmech.tables import MarketError
+from jaxmech.tables import MarketError, real_numbers
 
 
 def one_entry_a_group(block, called):
@@ -16,10 +16,9 @@ def one_entry_a_group(block, called):
     shapes = {}
 
     def number(name, value, listed=False):
-        try:
-            array = jnp.asarray({} if isinstance(value, str) else value, jnp.result_type(float))
-        except (TypeError, ValueError):
-            raise MarketError(f"{name} of {called} is {value!r}; give a number or an array of numbers") from None
+        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+        array = value if traced else real_numbers(f"{name} of {called}", value)
+        array = jnp.asarray(array, jnp.result_type(float))
         if listed and array.ndim < 1:
             raise MarketError(f"{name} of {called} is {value!r}; give a list of numbers")
         array = array[:, None] if listed and array.ndim == 1 else array

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmech.endowments import Uniform
 from jaxmech.groups import mirrored
@@ -11,6 +12,7 @@ from jaxmech.market import MarketError, checked_market
 from jaxmech.mechanism import Mechanism
 from jaxmech.multipliers import uniform_eta
 from jaxmech.solve import weight_of
+from jaxmech.tables import real_numbers
 
 
 def explicit_mechanism(market, weight) -> Mechanism:
@@ -74,7 +76,11 @@ def example_1(traders, weight, half_width=1.0, risk_capacity=0.5, mean=0.0) -> E
 
     Returns:
       Example1; all arguments broadcast against each other.
+
+    Raises:
+      MarketError: arguments that are not so (outside jit only).
     """
+    _check_example(traders=traders, weight=weight, half_width=half_width, risk_capacity=risk_capacity, mean=mean)
     n, w, h, kappa, mu = jnp.broadcast_arrays(*map(jnp.asarray, (traders, weight, half_width, risk_capacity, mean)))
     n = n * jnp.ones((), jnp.result_type(float))
     edge, unit = h * w / (1 + w), h**2 / (3 * kappa)
@@ -96,3 +102,22 @@ def example_1(traders, weight, half_width=1.0, risk_capacity=0.5, mean=0.0) -> E
         double_auction_weight=kept / unloaded,
         revenue_at_double_auction_efficiency=unit * unloaded,
     )
+
+
+_RULES = {
+    "traders": (lambda n: (n >= 2) & (n == np.round(n)), "whole numbers ≥ 2"),
+    "weight": (lambda w: (w >= 0) & (w <= 1), "numbers in [0, 1]"),
+    "half_width": (lambda h: h > 0, "numbers above 0"),
+    "risk_capacity": (lambda kappa: kappa > 0, "numbers above 0"),
+    "mean": (np.isfinite, "finite numbers"),
+}
+
+
+def _check_example(**arguments):
+    for name, value in arguments.items():
+        if isinstance(value, jax.core.Tracer):
+            continue
+        good, wanted = _RULES[name]
+        array = real_numbers(name, value, wanted)
+        if not array.size or not np.all(good(array) & np.isfinite(array)):
+            raise MarketError(f"{name} is {value!r}; give {wanted}")

@@ -1,6 +1,5 @@
 """How many traders it takes."""
 
-from numbers import Real
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -11,7 +10,7 @@ from jaxmech.market import checked_market
 from jaxmech.named_outcomes import named_outcome, outcome_rows
 from jaxmech.parameters import market_with, named_parameter
 from jaxmech.solve import weight_of
-from jaxmech.tables import MarketError
+from jaxmech.tables import MarketError, one_number, whole_number
 
 _BATCH = 64  # counts a call
 
@@ -60,15 +59,13 @@ def least_competition(market, alpha, group, outcome, target, most=10_000) -> Lea
     """
     if jnp.ndim(checked_market(market).risk_capacity) > 1:
         raise MarketError("market is a batch; ask for one market at a time")
-    if group not in market.names:
+    if not isinstance(group, str) or group not in market.names:
         raise MarketError(f"group {group!r} is not in this market; choose one of {', '.join(market.names)}")
     row, alpha = named_outcome(outcome, market).row, float(weight_of(market, alpha, "alpha"))
-    if isinstance(target, bool) or not isinstance(target, Real) or not np.isfinite(target):
-        raise MarketError(f"target is {target!r}; give a number")
+    target = one_number("target", target)
     others = float(np.sum(np.asarray(market.count))) - float(market.count[market.names.index(group)])
     fewest = 1 if others >= 1 else 2
-    if type(most) is not int or most < fewest:
-        raise MarketError(f"most is {most!r}; give a whole number ≥ {fewest}")
+    most = whole_number("most", most, fewest)
     parameter = named_parameter(f"{group}.count", market)
 
     def values(counts):

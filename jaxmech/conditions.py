@@ -7,26 +7,36 @@ import jax.numpy as jnp
 
 from jaxmech.bunching import ratios_rise
 from jaxmech.first_best import neutral_type
+from jaxmech.market import checked_market
+from jaxmech.tables import whole_number
 
 
-@jax.jit
 def condition_1(market):
     """Condition 1 per group: under first best the lowest type buys and the highest sells, in expectation.
 
     Not needed by the solver (theory §3): where it fails the trader always buys, or always sells.
     """
+    return _condition_1(checked_market(market))
+
+
+@jax.jit
+def _condition_1(market):
     law = market.endowment
     neutral = neutral_type(law, market.risk_capacity, market.count)
     return (law.lower < neutral) & (neutral < law.upper)
 
 
-@partial(jax.jit, static_argnames="points")
 def condition_2(market, points=129):
-    """Condition 2 per group: F/f increasing and (1 − F)/f decreasing, checked at `points` types of the support.
+    """Condition 2 per group: F/f increasing and (1 − F)/f decreasing, checked at `points` ≥ 2 types of the support.
 
     Laws given by panels are looked at on all nodes of these and on both sides of each jump instead. Not needed by the
     solver either: where it fails virtual types are ironed.
     """
+    return _condition_2(checked_market(market), whole_number("points", points, 2))
+
+
+@partial(jax.jit, static_argnames="points")
+def _condition_2(market, points):
     sides = market.law.both_sides()
     steps = jnp.linspace(0, 1, points + 2)[1:-1].reshape((-1,) + (1,) * sides.lower.ndim)
     rises = sides.left_tail(sides.lower + steps * sides.width).ratio_slope >= -1e-9

@@ -21,6 +21,7 @@ from jaxmech.groups import total
 from jaxmech.market import Market, MarketError, checked_market
 from jaxmech.outcomes import Interim, absorbed_variance
 from jaxmech.pytrees import pytree
+from jaxmech.tables import real_numbers
 
 MAX_STEPS = 100
 
@@ -159,10 +160,9 @@ def double_auction(market, fee="by trader") -> DoubleAuction:
 
 def _amount(market, fee):
     """The fee as an array; MarketError unless it is a finite number or one for each group."""
-    try:
-        amount = jnp.asarray(fee, market.risk_capacity.dtype)
-    except (TypeError, ValueError):
-        raise MarketError(f"fee is {fee!r}; choose 'by trader', 'common', 'none' or an amount") from None
+    traced = isinstance(fee, jax.core.Tracer)
+    amount = fee if traced else real_numbers("fee", fee, "'by trader', 'common', 'none' or an amount")
+    amount = jnp.asarray(amount, market.risk_capacity.dtype)
     if amount.shape not in ((), (market.groups,), market.risk_capacity.shape):
         raise MarketError(f"fee has shape {amount.shape}; give one amount or one for each of {market.groups} groups")
     if not isinstance(amount, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(amount))):

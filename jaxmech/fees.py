@@ -9,6 +9,7 @@ import numpy as np
 from jaxmech.groups import total
 from jaxmech.market import MarketError
 from jaxmech.side_payments import SidePayments
+from jaxmech.tables import whole_number
 
 _QUANTILE_95 = 1.6448536269514722
 
@@ -30,6 +31,7 @@ def fee_sheet(side_payments, sizes=4) -> dict:
     """
     if not isinstance(side_payments, SidePayments):
         raise MarketError(f"side_payments is {type(side_payments).__name__}; make one with side_payments(mechanism)")
+    sizes = whole_number("sizes", sizes, 1)
     rule, design = side_payments.by_group(), side_payments.design
     prices = _prices(rule)
     reach = _reach(rule, prices)

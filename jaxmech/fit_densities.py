@@ -5,7 +5,7 @@ import numpy as np
 from jaxmech import endowments as laws
 from jaxmech.endowments.binning import binned
 from jaxmech.fit_estimates import Estimate, resamples
-from jaxmech.tables import MarketError
+from jaxmech.tables import MarketError, one_number
 
 KNOTS = 65
 _FLOOR = 1e-3  # least height, of the uniform law's density: F/f stays in proportion where there are no observations
@@ -84,8 +84,8 @@ def smoothed_estimate(sample, lower, upper, bandwidth=None, points=KNOTS) -> Est
 
 
 def _checked(bandwidth):
-    if isinstance(bandwidth, bool | str) or np.ndim(bandwidth) != 0 or not 0 < bandwidth < np.inf:
-        raise MarketError(f"bandwidth is {bandwidth!r}; give a number > 0 in units of the asset, or None")
+    wanted = "a number > 0 in units of the asset, or None"
+    bandwidth = one_number("bandwidth", bandwidth, wanted, low=np.finfo(float).tiny)
     return float(bandwidth)
 
 

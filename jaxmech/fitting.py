@@ -1,6 +1,7 @@
 """Endowment laws fitted to data."""
 
 from dataclasses import dataclass, fields
+from numbers import Integral
 
 import jax
 import jax.numpy as jnp
@@ -148,7 +149,8 @@ def _checked_options(family, options):
         if family not in _OPTIONS[name]:
             raise MarketError(f"{name} is an option of {' and '.join(_OPTIONS[name])}; {family} has none such")
     components = options.get("components", 2)
-    if isinstance(components, bool) or components not in range(2, _MOST_COMPONENTS + 1):
+    whole = isinstance(components, Integral) and not isinstance(components, bool)
+    if not whole or not 2 <= components <= _MOST_COMPONENTS:
         raise MarketError(f"components is {components!r}; give a whole number from 2 to {_MOST_COMPONENTS}")
     return options
 

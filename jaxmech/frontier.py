@@ -1,14 +1,12 @@
 """The frontier of revenue and efficiency, traced by its gradient."""
 
-from numbers import Integral
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxmech.frontier_curve import Frontier
 from jaxmech.frontier_trace import trace
 from jaxmech.market import MarketError, checked_market
+from jaxmech.tables import one_number, whole_number
 
 
 def frontier(market, tolerance=None, points=129) -> Frontier:
@@ -35,14 +33,12 @@ def frontier(market, tolerance=None, points=129) -> Frontier:
         raise MarketError("frontier runs outside jit and vmap; trace many markets as a batch, fields (G, B)")
     least = 50 * float(jnp.finfo(market.risk_capacity.dtype).eps)
     tolerance = max(1e-8, least) if tolerance is None else tolerance
-    if isinstance(tolerance, bool | str) or np.ndim(tolerance) != 0 or not least <= tolerance < 1:
-        raise MarketError(f"tolerance is {tolerance!r}; give a number from {least:.0e} to 1")
-    if isinstance(points, bool) or not isinstance(points, Integral) or points < 3:
-        raise MarketError(f"points is {points!r}; give a whole number ≥ 3")
+    tolerance = one_number("tolerance", tolerance, f"a number from {least:.0e} to 1", least, 1)
+    points = whole_number("points", points, 3)
     if market.risk_capacity.ndim > 2:
         raise MarketError(f"market has fields of shape {market.risk_capacity.shape}; give (G,), or (G, B) for a batch")
     batch = market if market.risk_capacity.ndim == 2 else jax.tree.map(lambda leaf: leaf[:, None], market)
-    nodes, *rest = trace(batch, jnp.asarray(tolerance, market.risk_capacity.dtype), int(points))
+    nodes, *rest = trace(batch, jnp.asarray(tolerance, market.risk_capacity.dtype), points)
     longest = int(jnp.max(rest[0]))
     nodes = [part[:longest] for part in nodes]
     if batch is not market:

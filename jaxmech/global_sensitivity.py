@@ -13,7 +13,7 @@ import numpy as np
 from jaxmech.market import checked_market
 from jaxmech.parameters import named_parameter, refuse_overlaps
 from jaxmech.sweep import STATUS, Range, make_design, run
-from jaxmech.tables import MarketError
+from jaxmech.tables import MarketError, one_number, whole_number, yes_or_no
 
 OUTCOMES = (
     "revenue",
@@ -132,8 +132,8 @@ def global_sensitivity(
     outcomes = _checked_outcomes(outcomes)
     _check_ranges(market, over)
     _check_draws(method, points, seed, second_order)
-    if "alpha" not in over and (isinstance(alpha, Range) or np.ndim(alpha) != 0):
-        raise MarketError(f"alpha is {alpha!r}; give one number in [0, 1], or a Range for 'alpha' in over")
+    if "alpha" not in over:
+        one_number("alpha", alpha, "one number in [0, 1], or a Range for 'alpha' in over", 0, 1)
     sample = _sample(method, over, points, seed, second_order)
     columns = {
         name: _values(one, _is_count(name), unit) for (name, one), unit in zip(over.items(), sample.T, strict=True)
@@ -209,7 +209,7 @@ def _check_ranges(market, over):
             raise MarketError(f"{name} is {one!r}; give a Range(low, high)")
         where = f"Range of {name} is [{one.low}, {one.high}]"
         ends = [one.low, one.high]
-        if not all(isinstance(end, Real) and np.isfinite(end) for end in ends) or not one.low < one.high:
+        if not all(_is_finite(end) for end in ends) or not one.low < one.high:
             raise MarketError(f"{where}; give finite numbers with low below high")
         if one.log and one.low <= 0:
             raise MarketError(f"{where}; a logarithmic range needs low > 0")
@@ -219,12 +219,16 @@ def _check_ranges(market, over):
             raise MarketError(f"{where}; counts are whole numbers: give whole ends")
 
 
+def _is_finite(value):
+    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < np.inf
+
+
 def _checked_outcomes(outcomes):
     if not isinstance(outcomes, str | tuple | list):
         raise MarketError(f"outcomes is {outcomes!r}; give names among {', '.join(OUTCOMES)}")
     names = (outcomes,) if isinstance(outcomes, str) else tuple(outcomes)
     for name in names:
-        if name not in OUTCOMES:
+        if not isinstance(name, str) or name not in OUTCOMES:
             raise MarketError(f"outcome {name!r} is unknown; choose among {', '.join(OUTCOMES)}")
     if not names:
         raise MarketError(f"outcomes is empty; choose among {', '.join(OUTCOMES)}")
@@ -234,16 +238,16 @@ def _checked_outcomes(outcomes):
 def _check_draws(method, points, seed, second_order):
     if not isinstance(method, str) or method not in LEAST_BLOCKS:
         raise MarketError(f"method is {method!r}; choose one of {', '.join(LEAST_BLOCKS)}")
+    yes_or_no("second_order", second_order)
     if second_order and method != "sobol":
         raise MarketError("second_order is True, which only method='sobol' estimates; leave it out")
     least = LEAST_BLOCKS[method]
-    if not isinstance(points, Integral) or points < least:
+    if isinstance(points, bool) or not isinstance(points, Integral) or not least <= points < 2**31:
         raise MarketError(f"points is {points!r}; {method} needs a whole number of at least {least}")
     if method == "sobol" and points & (points - 1):
         nearest = 1 << int(points).bit_length()
         raise MarketError(f"points is {points}; the Sobol' sequence is balanced at powers of two: give {nearest}")
-    if not isinstance(seed, Integral) or seed < 0:
-        raise MarketError(f"seed is {seed!r}; give a whole number ≥ 0")
+    whole_number("seed", seed)
 
 
 def _check_enough(method, kept):

@@ -160,6 +160,8 @@ def _checked(block, place):
     """(law, risk capacity, count, names) of one Traders argument, broadcast to its groups and checked."""
     if not isinstance(block, Traders):
         raise MarketError(f"argument {place} is {block!r}; Market.of takes Traders(endowment, risk_capacity, count)")
+    if not isinstance(block.name, str):
+        raise MarketError(f"name of traders {place} is {block.name!r}; give a text")
     called = f"traders {place}" + (f" ({block.name})" if block.name else "")
     if not isinstance(block.endowment, Law):
         raise MarketError(f"endowment of {called} is {block.endowment!r}; give a law such as Uniform(-1, 1)")

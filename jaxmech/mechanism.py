@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxmech.bunching import ironed_multiplier, one_side
 from jaxmech.ironing import ironing
-from jaxmech.market import Market
+from jaxmech.market import Market, MarketError
 from jaxmech.outcomes import Interim, absorbed_variance, interim_moments
 from jaxmech.pytrees import pytree
 from jaxmech.virtual_types import virtual_type
@@ -141,6 +141,13 @@ class Mechanism:
         market = self.market
         at = market.law, market.risk_capacity, market.count
         return interim_moments(*at, self.weight, self.eta, self.ends, self.bunching)
+
+
+def checked_mechanism(mechanism) -> Mechanism:
+    """The mechanism itself; MarketError when it is something else."""
+    if not isinstance(mechanism, Mechanism):
+        raise MarketError(f"mechanism is {type(mechanism).__name__}; make one with solve(market, alpha)")
+    return mechanism
 
 
 @jax.jit

@@ -95,6 +95,8 @@ def _move_ends(ends, last, late, target, at_ends, lower, upper, top, weight):
     new = jnp.where(above, target - guess / rate, jnp.where(beyond, upper - closer, newton))
     new = jnp.where((new <= lower) & (rent > gap) & (target > lower), 0.5 * (ends + lower), new)
     new = jnp.clip(new, lower, jnp.maximum(jnp.minimum(target, upper), lower))
+    # Where F/f is infinite no step leads back from that end.
+    new = jnp.where((new >= upper) & (target < top), ends + 0.99 * room, new)
     swings = late & (last * (new - ends) < 0) & (jnp.abs(new - ends) > 0.6 * jnp.abs(last))
     return jnp.where(swings, ends - 0.5 * last, new)
 

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jaxmech.first_best import first_best_efficiency, first_best_surplus
 from jaxmech.groups import mirrored, total
 from jaxmech.ironing import ironing
+from jaxmech.tables import MarketError
 from jaxmech.virtual_types import branch, expected_virtual_type
 
 
@@ -112,7 +113,6 @@ def trade_gain_by_group(interim, risk_capacity, count):
     return -count * (2 * interim.cross + interim.allocation_square) / (2 * risk_capacity)
 
 
-@jax.jit
 def outcomes(design) -> Outcomes:
     """Expected outcomes of a design: a Mechanism, a DoubleAuction, or a batch of either.
 
@@ -121,7 +121,17 @@ def outcomes(design) -> Outcomes:
 
     Returns:
       Outcomes; scalars have the batch's shape, arrays by group have the group axis in front.
+
+    Raises:
+      MarketError: something else than a design.
     """
+    if not (hasattr(design, "market") and hasattr(design, "interim")):
+        raise MarketError(f"design is {type(design).__name__}; make one with solve(market, alpha) or double_auction")
+    return _outcomes(design)
+
+
+@jax.jit
+def _outcomes(design):
     market, interim = design.market, design.interim()
     law, risk_capacity, count = market.law, market.risk_capacity, market.count
     by_group = revenue_by_group(interim, risk_capacity, count)

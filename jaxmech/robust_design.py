@@ -12,7 +12,7 @@ from jaxmech.first_best import first_best_surplus
 from jaxmech.mechanism import Mechanism
 from jaxmech.side_payments import side_payments
 from jaxmech.solve import solve, weight_of
-from jaxmech.tables import MarketError
+from jaxmech.tables import MarketError, whole_number
 from jaxmech.worst_case import (
     FARTHEST,
     WorstCase,
@@ -85,8 +85,7 @@ def robust_design(market, alpha, radius, *, rounds=20, seed=0) -> RobustDesign:
     if jnp.ndim(alpha) > 0:
         raise MarketError("market is a batch; design for one market at a time")
     check_radius(radius)
-    if type(rounds) is not int or rounds < 1:
-        raise MarketError(f"rounds is {rounds!r}; give a whole number ≥ 1")
+    rounds, seed = whole_number("rounds", rounds, 1), whole_number("seed", seed)
     draws, still = np.random.default_rng(seed), np.zeros((2, market.groups))
     tolerance = _CLOSED * float(first_best_surplus(market.endowment, market.risk_capacity, market.count))
     designs, used, replies, attainable = [still], [still], [], []

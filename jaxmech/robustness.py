@@ -18,6 +18,8 @@ from jaxmech.first_best import first_best_efficiency, first_best_surplus
 from jaxmech.groups import total
 from jaxmech.market import MarketError, checked_market
 from jaxmech.side_payments import SidePayments
+from jaxmech.simulation import checked_key
+from jaxmech.tables import positive_number, whole_number
 
 _NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(48))
 _TYPES = 513
@@ -117,11 +119,15 @@ def misjudged_capacity(side_payments, trader, risk_capacity, key, auctions=2000)
       risk_capacity: his true κ > 0.
       key: JAX random key.
       auctions: number of draws of everybody's endowments.
+
+    Raises:
+      MarketError: not a schedule, no such trader, or numbers that cannot be.
     """
+    if not isinstance(side_payments, SidePayments):
+        raise MarketError(f"side_payments is {type(side_payments).__name__}; make one with side_payments(mechanism)")
     check_trader(trader, side_payments.market)
-    if not risk_capacity > 0:
-        raise MarketError(f"risk_capacity is {risk_capacity}; it must be > 0")
-    return _misjudged(side_payments, trader, jnp.asarray(risk_capacity, float), key, auctions)
+    capacity, auctions = positive_number("risk_capacity", risk_capacity), whole_number("auctions", auctions, 1)
+    return _misjudged(side_payments, trader, jnp.asarray(capacity, float), checked_key(key), auctions)
 
 
 @partial(jax.jit, static_argnames="auctions")

@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import lax
 
@@ -28,6 +27,7 @@ from jaxmech.market import MarketError, checked_market
 from jaxmech.multipliers import solve_multipliers
 from jaxmech.outcomes import revenue_by_group, trade_gain_by_group
 from jaxmech.simple_schedule import FEES, SimpleSchedule, schedule_at
+from jaxmech.tables import one_number
 from jaxmech.virtual_types import branch
 
 
@@ -79,10 +79,10 @@ def simple_schedule(market, alpha, kind="by group") -> SimpleSchedule:
       MarketError: not a Market, alpha outside [0, 1], or an unknown kind (outside jit only).
     """
     checked_market(market)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise MarketError(f"kind is {kind!r}; choose {', '.join(map(repr, KINDS))}")
-    if not isinstance(alpha, jax.core.Tracer) and not (np.ndim(alpha) == 0 and 0 <= np.asarray(alpha, float) <= 1):
-        raise MarketError(f"alpha is {alpha}; give one number in [0, 1], 1 for revenue alone, and use vmap for more")
+    if not isinstance(alpha, jax.core.Tracer):
+        one_number("alpha", alpha, "one number in [0, 1], 1 for revenue alone, and use vmap for more", 0, 1)
     if jnp.ndim(market.risk_capacity) > 1:
         raise MarketError("market is a batch with trailing axes; put them in front and use vmap")
     return _search(market, jnp.asarray(alpha, market.risk_capacity.dtype), jax.tree.map(jnp.asarray, KINDS[kind]))

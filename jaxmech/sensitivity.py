@@ -19,6 +19,7 @@ from jaxmech.market import MarketError, checked_market
 from jaxmech.named_outcomes import named_outcome, outcome_names, outcome_rows
 from jaxmech.parameters import every_parameter, is_location, market_with, present_values
 from jaxmech.solve import solve, weight_of
+from jaxmech.tables import yes_or_no
 
 STATUS = ("smooth", "kink", "end of range", "jump", "failed")
 MAIN = ("objective", "revenue", "efficiency")
@@ -131,6 +132,7 @@ def sensitivity(market, alpha, second=False) -> Sensitivity:
       MarketError: not one market, or alpha outside [0, 1]; before anything is compiled.
     """
     alpha = float(np.asarray(weight_of(_one_market(market), alpha, "alpha")))
+    second = yes_or_no("second", second)
     parameters = every_parameter(market)
     at, unit = _place_and_unit(market, alpha, parameters)
     step = np.diag(np.finfo(at.dtype).eps ** 0.45 * unit)

@@ -23,7 +23,7 @@ import numpy as np
 from jaxmech.columns import traders_of, unfolded
 from jaxmech.groups import total
 from jaxmech.market import MarketError
-from jaxmech.mechanism import Mechanism
+from jaxmech.mechanism import Mechanism, checked_mechanism
 from jaxmech.outcomes import absorbed_variance
 from jaxmech.pytrees import pytree
 from jaxmech.virtual_types import inverse_virtual_type
@@ -195,9 +195,8 @@ def side_payments(mechanism, price_unit="natural") -> SidePayments:
     Raises:
       MarketError: an unknown unit, something else than a mechanism, or traced counts.
     """
-    if not isinstance(mechanism, Mechanism):
-        raise MarketError(f"mechanism is {type(mechanism).__name__}; make one with solve(market, alpha)")
-    if price_unit not in ("natural", "paper"):
+    checked_mechanism(mechanism)
+    if not isinstance(price_unit, str) or price_unit not in ("natural", "paper"):
         raise MarketError(f"price_unit is {price_unit!r}; choose 'natural' or 'paper'")
     columns = unfolded(mechanism)
     return _side_payments(mechanism, columns, traders_of(mechanism.market), price_unit == "paper")

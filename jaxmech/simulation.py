@@ -5,7 +5,6 @@ other demands, and to check what has.
 """
 
 from functools import partial
-from operator import index
 from typing import NamedTuple
 
 import jax
@@ -16,6 +15,7 @@ from jaxmech.auction_blocks import BINS, Play, block_length, means, no_centre, p
 from jaxmech.clearing import as_schedule
 from jaxmech.columns import unfolded_market
 from jaxmech.market import MarketError, checked_market
+from jaxmech.tables import whole_number
 from jaxmech.tabulated import quick_sampler, tabulated
 
 _PROTOCOL = ("market", "demand", "clearing_price", "side_payment")
@@ -79,7 +79,7 @@ def simulate(rule, key, auctions=100_000, market=None, demand=None, batch=None, 
     Raises:
       MarketError: naming the argument and the remedy.
     """
-    auctions, batch = _checked_count("auctions", auctions), None if batch is None else _checked_count("batch", batch)
+    auctions, batch = whole_number("auctions", auctions, 1), None if batch is None else whole_number("batch", batch, 1)
     if auctions > jnp.iinfo(jnp.result_type(int)).max // 2:
         raise MarketError(f"auctions is {auctions}, more than can be counted; turn on x64 or run several keys")
     market = _checked_players(rule, market)
@@ -87,7 +87,7 @@ def simulate(rule, key, auctions=100_000, market=None, demand=None, batch=None, 
         tabulated(rule), quick_sampler(market.endowment), market, *_checked_demand(rule, market, demand, prices)
     )
     block = block_length(market.groups)
-    run = partial(played_auctions, play, _checked_key(key), block=block, batch=batch or _default_batch())
+    run = partial(played_auctions, play, checked_key(key), block=block, batch=batch or _default_batch())
     # The first auctions tell where to centre the sums, and how wide the histogram must be.
     pilot = min(auctions, block)
     first, largest = run(pilot, no_centre(market.groups), jnp.ones(()))
@@ -147,17 +147,7 @@ def _summary(auctions, sums, largest, centre, top):
     )
 
 
-def _checked_count(name, value):
-    try:
-        whole = index(value)
-    except TypeError:
-        raise MarketError(f"{name} is {value!r}; give a whole number ≥ 1") from None
-    if whole < 1 or isinstance(value, bool):
-        raise MarketError(f"{name} is {value!r}; give a whole number ≥ 1")
-    return whole
-
-
-def _checked_key(key):
+def checked_key(key):
     """One key, typed or of the old kind."""
     old = getattr(key, "dtype", None) == jnp.uint32 and jnp.shape(key) == (2,)
     if isinstance(key, jax.core.Tracer) or not (old or (_is_typed(key) and key.shape == ())):

@@ -11,6 +11,7 @@ from jaxmech.groups import mirrored
 from jaxmech.market import MarketError, checked_market
 from jaxmech.mechanism import Mechanism
 from jaxmech.multipliers import solve_multipliers
+from jaxmech.tables import real_numbers
 
 
 def solve(market, alpha) -> Mechanism:
@@ -89,10 +90,10 @@ def weight_of(market, value, name):
     checked_market(market)
     shape = jnp.shape(market.risk_capacity)[1:]
     if not isinstance(value, Tracer):
+        array = real_numbers(name, value, "one number in [0, 1] for each market")
         try:
-            array = np.asarray({} if isinstance(value, bool | str) else value, float)
             np.broadcast_to(array, shape)
-        except (TypeError, ValueError):
+        except ValueError:
             raise MarketError(f"{name} is {value!r}; give one number in [0, 1] for each market") from None
         bad = ~((array >= 0) & (array <= 1))
         if np.any(bad):

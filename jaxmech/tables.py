@@ -1,7 +1,11 @@
-"""TOML tables that users write, and the error that tells them what is wrong with one."""
+"""Tables and single values that users write, and the error that tells them what is wrong with one."""
 
 import tomllib
+from numbers import Integral
+from os import PathLike
 from pathlib import Path
+
+import numpy as np
 
 
 class MarketError(ValueError):
@@ -10,13 +14,22 @@ class MarketError(ValueError):
 
 def read_toml(path) -> dict:
     """A TOML file as a dictionary; MarketError says what is missing or where it does not parse."""
-    path = Path(path)
+    path = path_of("path", path)
     if not path.is_file():
         raise MarketError(f"{path}: no such file; give the path of a market's TOML file")
     try:
-        return tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MarketError(f"{path}: not valid TOML: {error}") from None
+    except OSError as error:
+        raise MarketError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def path_of(name, value) -> Path:
+    """A path; MarketError for what cannot be one."""
+    if not isinstance(value, str | PathLike) or "\0" in str(value):
+        raise MarketError(f"{name} is {value!r}; give the path of a file")
+    return Path(value)
 
 
 def refuse_other_keys(table, allowed, where, required=frozenset()):
@@ -26,3 +39,56 @@ def refuse_other_keys(table, allowed, where, required=frozenset()):
             raise MarketError(f"{where}: unknown key {key!r}; allowed: {', '.join(sorted(allowed))}")
     for key in sorted(required - set(table)):
         raise MarketError(f"{where}: {key!r} is missing")
+
+
+def real_numbers(name, value, wanted="a number or an array of numbers"):
+    """The value as a NumPy array of floats; MarketError for text, booleans, complex numbers and other objects."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        array = np.asarray(None)
+    if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
+        raise MarketError(f"{name} is {shown(value)}; give {wanted}")
+    return array.astype(float)
+
+
+def one_number(name, value, wanted="a finite number", low=-np.inf, high=np.inf) -> float:
+    """The value as a float; MarketError unless it is one finite number from low to high."""
+    array = real_numbers(name, value, wanted)
+    if array.ndim or not np.isfinite(array) or not low <= array <= high:
+        raise MarketError(f"{name} is {shown(value)}; give {wanted}")
+    return float(array)
+
+
+def positive_number(name, value) -> float:
+    """The value as a float; MarketError unless it is one finite number above 0."""
+    return one_number(name, value, "a number above 0", low=np.finfo(float).tiny)
+
+
+def whole_number(name, value, least=0) -> int:
+    """The value as an integer; MarketError unless it is a whole number of at least `least` that machines count to."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= value < 2**53:
+        raise MarketError(f"{name} is {shown(value)}; give a whole number ≥ {least}")
+    return int(value)
+
+
+def yes_or_no(name, value) -> bool:
+    """The value itself; MarketError unless it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise MarketError(f"{name} is {shown(value)}; give True or False")
+    return bool(value)
+
+
+def one_of(name, value, choices):
+    """The value itself; MarketError unless it is one of the names."""
+    if not isinstance(value, str) or value not in choices:
+        raise MarketError(f"{name} is {shown(value)}; choose one of {', '.join(choices)}")
+    return value
+
+
+def shown(value) -> str:
+    """The value as messages show it."""
+    if isinstance(value, int) and abs(value) >= 2**64:
+        return "an integer of more than 64 bits"
+    text = repr(value)
+    return text if len(text) <= 200 else text[:200] + " …"

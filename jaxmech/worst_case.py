@@ -22,7 +22,7 @@ from jaxmech.market import Market, checked_market
 from jaxmech.robustness import robustness
 from jaxmech.side_payments import SidePayments
 from jaxmech.solve import weight_of
-from jaxmech.tables import MarketError
+from jaxmech.tables import MarketError, whole_number
 
 FARTHEST = 3.0  # how far a move of a law's parameters may go, see `moved`
 _TRIED = 64  # directions in which nature looks first
@@ -96,6 +96,7 @@ def worst_case_law(side_payments, radius, *, market=None, alpha=None, seed=0) ->
     if not isinstance(side_payments, SidePayments):
         raise MarketError(f"side_payments is {type(side_payments).__name__}; make one with side_payments(mechanism)")
     check_radius(radius)
+    seed = whole_number("seed", seed)
     centre = checked_market(side_payments.design.market if market is None else market)
     if jnp.shape(centre.count) != jnp.shape(side_payments.design.market.count):
         raise MarketError(f"market has {centre.groups} groups, the schedule {side_payments.design.market.groups}")

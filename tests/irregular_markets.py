@@ -85,7 +85,7 @@ KINDS = {
 
 def irregular_markets(kind, batch, seed):
     """A batch of markets, and a function of the lane that gives the reference's (laws, risk capacity, count)."""
-    draws = np.random.default_rng([seed, len(kind)])
+    draws = np.random.default_rng([*np.atleast_1d(seed), len(kind)])
     made = [(*family(draws, groups, batch), groups) for family, groups in KINDS[kind]]
     laws = tuple(law for law, _, _ in made)
     total = sum(groups for *_, groups in made)

@@ -70,6 +70,7 @@ ORDER = (
     "schedule_moments",
     "simple_schedule",
     "schedule_search",
+    "witness",
     "certificate",
     "parameters",
     "answers",

@@ -25,3 +25,17 @@ def test_every_random_market_is_certified(structure):
     assert float(jnp.max(jnp.abs(certificate.duality_gap))) <= 1e-9
     assert int(jnp.max(mechanism.steps)) < 40
     assert np.isfinite(jm.outcomes(mechanism).revenue).all()
+
+
+def test_a_binding_interval_leaves_the_end_where_its_ratio_is_infinite():
+    """A step once landed on the end of a beta law's support, where F/f is infinite, and none led back."""
+    law = jm.Beta(
+        jnp.array([2.7397655578302067, 4.070910208954929]),
+        jnp.array([4.584425765640886, 23.181291512203774]),
+        jnp.array([-0.07172352285487085, -23.660218683007713]),
+        jnp.array([0.05949392079363658, 164.372354665385]),
+    )
+    market = jm.Market.of(jm.Traders(law, [48.71927977514347, 77.18640297230763], [105, 1487]))
+    mechanism = jm.solve(market, 0.6267028557618033)
+    jm.certify(mechanism).raise_if_failed()
+    assert float(mechanism.binding_interval[0, 0]) < float(law.upper[0]) - 0.01

@@ -14,7 +14,7 @@ from jax import lax
 from jax.scipy.special import gammaln
 
 from jaxmech.endowments.contract import Law, LeftTail
-from jaxmech.endowments.landmarks import FALLS, around, beside
+from jaxmech.endowments.landmarks import FALLS, around, beside, unit_rule
 from jaxmech.pytrees import pytree
 
 _TERMS = 32
@@ -26,6 +26,7 @@ _DEPTH_WEIGHTS = _WEIGHTS * 1.5 * np.cosh(1.5 * _NODES) / np.sinh(1.5)
 # Far above it, where F²/f fades, they gather at the lower end.
 _FADE = 1 - np.sinh(4 * _NODES) / np.sinh(4)
 _FADE_WEIGHTS = _WEIGHTS * 4 * np.cosh(4 * _NODES) / np.sinh(4)
+_WITNESSES = (lambda x, w: (np.sinh(2 * x) / np.sinh(2), w * 2 * np.cosh(2 * x) / np.sinh(2)))(*unit_rule(36))
 _LONG = 12.0  # panel in u from which on that takes more than evenly spread nodes can do
 
 
@@ -73,6 +74,20 @@ class Beta(Law):
 
     def squared_ratio_integral(self, z):
         return self.width**2 * _squared_ratio_integral(*self._unit(z), self.a, self.b)
+
+    def nodes_to(self, z, kinks):
+        # In logits, where power laws are exponentials: from the mean, or from half the way where z lies below it, down
+        # and, at most up to z, up to where the density has fallen by exp(-32). Nodes gather where they start.
+        x, y = self._unit(z)
+        mean = jnp.log(self.a) - jnp.log(self.b)
+        top = jnp.minimum(jnp.log(_off_zero(x)) - jnp.log(_off_zero(y)), mean + _fall(-mean, self.b, self.a, 32.0))
+        bottom = jnp.minimum(top, mean) - _fall(jnp.minimum(top, mean), self.a, self.b, 32.0)
+        middle = jnp.where(top > mean, mean, 0.5 * (bottom + top))
+        nodes, slopes = (beside(part, middle) for part in _WITNESSES)
+        logits = jnp.concatenate([middle + (bottom - middle) * nodes[::-1], middle + (top - middle) * nodes])
+        weights = jnp.concatenate([(middle - bottom) * slopes[::-1], (top - middle) * slopes])
+        at, rest = jax.nn.sigmoid(logits), jax.nn.sigmoid(-logits)
+        return self.lower + self.width * at, self.width * weights * at * rest
 
     @property
     def mean(self):
@@ -172,8 +187,7 @@ def _points(x, y, a, b):
     below, above = jnp.where(x < mean, x, mean), jnp.where(x < mean, y, 1 - mean)
     middle = jnp.log(_off_zero(below)) - jnp.log(_off_zero(above))
     top = jnp.log(_off_zero(x)) - jnp.log(_off_zero(y))
-    negligible = _off_zero(below) * jnp.exp(-39 / (a + 2))  # there F²/f·x is 1e-17 of its largest
-    bottom = jnp.log(negligible) - jnp.log1p(-negligible)
+    bottom = middle - _fall(middle, a + 2, b - 1, 39.0)
 
     top = jnp.minimum(top, jnp.where(b < 2, middle + 39 / jnp.maximum(2 - b, 0.1), 39.0))
     fades = (top - middle > _LONG) & (b < 2)
@@ -189,6 +203,21 @@ def _points(x, y, a, b):
     beyond = (jnp.where(fades, rows(fade), rows(even)) for fade, even in ((_FADE, _NODES), (_FADE_WEIGHTS, _WEIGHTS)))
     panels = panel(bottom, middle, rows(_DEPTH), rows(_DEPTH_WEIGHTS)), panel(middle, top, *beyond)
     return tuple(jnp.concatenate(parts) for parts in zip(*panels, strict=True))
+
+
+def _fall(logit, a, b, depth):
+    """How far below a logit t^a (1 − t)^b has fallen by the factor exp(−depth): Newton's steps, at first from what its
+    slope at the end and its curvature here would make of it."""
+
+    def log_power(u):
+        return a * jax.nn.log_sigmoid(u) + b * jax.nn.log_sigmoid(-u)
+
+    start, spread = log_power(logit), jax.nn.sigmoid(logit) * jax.nn.sigmoid(-logit)
+    reach = depth / a + jnp.sqrt(2 * depth / ((a + b) * spread + 2 * a**2 / depth))
+    for _ in range(4):
+        slope = a * jax.nn.sigmoid(reach - logit) - b * jax.nn.sigmoid(logit - reach)
+        reach = reach - (start - log_power(logit - reach) - depth) / slope
+    return reach
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmech.tables import MarketError
+from jaxmech.tables import MarketError, one_number, real_numbers
 
 LEAST_DISTINCT = 5  # distinct values without which no law is fitted
 MOST_BINS = 128
@@ -72,8 +72,8 @@ def clean_samples(samples, weights=None) -> Sample:
 
 def _numbers(name, values):
     try:
-        return np.asarray({} if isinstance(values, str) else values, float).ravel()
-    except (TypeError, ValueError):
+        return real_numbers(name, values).ravel()
+    except MarketError:
         raise MarketError(f"{name}: not all of them are numbers; give numbers, NaN for missing ones") from None
 
 
@@ -126,9 +126,8 @@ def support_of(sample, lower=None, upper=None):
     margin = (last - first) / (sample.observations - 1)
     ends = []
     for name, end, default in (("lower", lower, first - margin), ("upper", upper, last + margin)):
-        if isinstance(end, bool | str) or np.ndim(end) != 0 or (end is not None and not np.isfinite(end)):
-            raise MarketError(f"{name} is {end!r}; give a finite number, or None to take it from the data")
-        ends.append(default if end is None else float(end))
+        wanted = "a finite number, or None to take it from the data"
+        ends.append(default if end is None else one_number(name, end, wanted))
     low, high = ends
     if not low < high:
         raise MarketError(f"lower is {low:g} and upper {high:g}; lower must lie below upper")

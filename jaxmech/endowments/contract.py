@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxmech.endowments.landmarks import EVEN, beside
+from jaxmech.endowments.landmarks import EIGHT, EVEN, beside
 
 
 class LeftTail(NamedTuple):
@@ -73,6 +73,12 @@ class Law:
         """Points of the support, both ends included, between which the density is smooth and changes little."""
         share = beside(EVEN, self.width)
         return self.lower * (1 - share) + self.upper * share
+
+    def nodes_to(self, z, kinks):
+        """Nodes and weights of ∫_l^z of what the density does, shape (n, ...): between landmarks unless the law knows
+        better. What is integrated may have kinks at `kinks`, (k, ...). A witness, so it shares no nodes with
+        `squared_ratio_integral`."""
+        return panel_nodes(jnp.concatenate([self.landmarks(), kinks]), z)
 
     def jump_at(self, z):
         """Where z is a point at which the density jumps, that point as the law moves it, and True; else z and False."""
@@ -193,6 +199,15 @@ class Law:
         fields = jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(self)))
         uniform = jax.random.uniform(key, tuple(shape) + fields, dtype=jnp.result_type(float))
         return self.quantile(uniform)
+
+
+def panel_nodes(cuts, z, rule=EIGHT):
+    """Gauss–Legendre nodes and weights on the panels between the cuts, (n, ...), sorted here, that lie below z."""
+    cuts = jnp.sort(jnp.concatenate([jnp.minimum(cuts, z), z[None]]), axis=0)
+    nodes, weights = (beside(part, z) for part in rule)
+    start, width = cuts[:-1, None], jnp.diff(cuts, axis=0)[:, None]
+    shape = (-1, *z.shape)
+    return (start + width * nodes).reshape(shape), (width * weights).reshape(shape)
 
 
 def _mapped(value, name, listed, function):

@@ -10,6 +10,15 @@ EVEN = np.sort(np.concatenate([np.linspace(0, 1, 25), _FINER, 1 - _FINER]))
 FALLS = np.array([0.5, 2, 5, 9, 14, 20, 26, 32, 38, 44, 52])
 
 
+def unit_rule(nodes):
+    """Gauss–Legendre nodes and weights on [0, 1]."""
+    places, weights = np.polynomial.legendre.leggauss(nodes)
+    return 0.5 * (1 + places), 0.5 * weights
+
+
+EIGHT, SIXTEEN = unit_rule(8), unit_rule(16)
+
+
 def around(peak, distances, lower, upper):
     """Landmarks at these distances, shape (n, ...), on both sides of a peak, and the ends of the support."""
     inside = jnp.clip(jnp.concatenate([peak - distances[::-1], peak[None], peak + distances]), lower, upper)

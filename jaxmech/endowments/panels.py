@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.endowments.contract import Law, LeftTail, quantile
+from jaxmech.endowments.contract import Law, LeftTail, panel_nodes, quantile
+from jaxmech.endowments.landmarks import unit_rule
 from jaxmech.endowments.polynomials import Rule, chebyshev, rule_of, weighed
 from jaxmech.endowments.ratio_integrals import LEAST, RANGE, RatioIntegral, summed
 from jaxmech.endowments.search import count_below, pick
@@ -183,6 +184,9 @@ class Panels(Law):
 
     def landmarks(self):
         return self.cuts
+
+    def nodes_to(self, z, kinks):
+        return panel_nodes(jnp.concatenate([self.cuts, kinks]), z, unit_rule(self.values.shape[1]))
 
     def reflected(self):
         return Panels(-self.cuts[::-1], self.values[::-1, ::-1], self.bunches)

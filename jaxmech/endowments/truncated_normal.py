@@ -11,9 +11,9 @@ support may lie many standard deviations out, and the scale may be tiny or huge 
 import jax
 import jax.numpy as jnp
 
-from jaxmech.endowments.contract import Law, LeftTail
+from jaxmech.endowments.contract import Law, LeftTail, panel_nodes
 from jaxmech.endowments.draws import truncated_normal_sample
-from jaxmech.endowments.landmarks import FALLS, around, beside
+from jaxmech.endowments.landmarks import FALLS, SIXTEEN, around, beside
 from jaxmech.endowments.mills import bounded_moments, log_decay, positive, signed_mills, squared_mills_integral
 from jaxmech.groups import mirrored
 from jaxmech.pytrees import pytree
@@ -99,6 +99,18 @@ class TruncatedNormal(Law):
         near = jax.lax.stop_gradient(jnp.clip(0.0, lower, at))
         height = jnp.exp(log_decay(peak, near)) / (left[0] + right[0])
         return self.scale**2 * height * squared_mills_integral(at, lower, near)
+
+    def nodes_to(self, z, kinks):
+        # On either side of the mode, or of a place not too near the ends, to where the density is e⁻³⁹ of what it is at
+        # the mode or, where the mode lies outside, at the nearest type.
+        at, lower = self._standard(z), self._standard(self.lower)
+        near = jnp.clip(0.0, lower, at)
+        reach = 78 / (jnp.sqrt(near**2 + 78) + jnp.abs(near))
+        bottom = jnp.maximum(lower, jnp.minimum(near, 0.0) - reach)
+        top = jnp.minimum(at, jnp.maximum(near, 0.0) + reach)
+        middle = jnp.clip(0.0, bottom + 0.3 * (top - bottom), top - 0.3 * (top - bottom))
+        places, weights = panel_nodes(jnp.stack([bottom, middle]), top, SIXTEEN)
+        return z - self.scale * (at - places), self.scale * weights
 
     sample = truncated_normal_sample
 

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxmech.endowments.contract import Law, LeftTail
+from jaxmech.endowments.contract import Law, LeftTail, panel_nodes
 from jaxmech.endowments.draws import uniform_draws
 from jaxmech.pytrees import pytree
 
@@ -39,6 +39,9 @@ class Uniform(Law):
 
     def sample(self, key, shape=()):
         return self.lower + self.width * uniform_draws(self, key, shape)
+
+    def nodes_to(self, z, kinks):
+        return panel_nodes(self.lower[None], z)
 
     def landmarks(self):
         return jnp.stack(jnp.broadcast_arrays(self.lower, self.upper))

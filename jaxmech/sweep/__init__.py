@@ -7,7 +7,7 @@ from jaxmech.sweep.dataset import provenance, to_dataset, write
 from jaxmech.sweep.design import Design, Range, make_design
 from jaxmech.sweep.engine import STATUS, run
 from jaxmech.sweep.store import opened
-from jaxmech.tables import MarketError
+from jaxmech.tables import MarketError, whole_number
 
 __all__ = [
     "STATUS",
@@ -62,6 +62,7 @@ def sweep(
     Raises:
       MarketError: bad names, values or ranges, an empty sweep; before anything is compiled.
     """
+    batch = None if batch is None else whole_number("batch", batch, 1)
     plan = make_design(market, alpha, over, kind, points, seed)
     suffix = None if path is None else Path(path).suffix
     if suffix not in (None, ".nc", ".zarr"):

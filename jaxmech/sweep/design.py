@@ -1,5 +1,6 @@
 """What is swept: names of parameters, grids, zipped lists and random designs over them, and their cut into chunks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 
 from jaxmech.market import Market, MarketError, checked_market
 from jaxmech.parameters import market_with, named_parameter, valid_market
+from jaxmech.tables import one_number, real_numbers, whole_number
 
 KINDS = ("grid", "zip", "random")
 _LEAST, _MOST, _CHUNKS = 4096, 65536, 32  # points a chunk, between the ends: a 32nd of the sweep
@@ -163,9 +165,11 @@ def make_design(market, alpha, over=None, kind="grid", points=None, seed=0) -> D
     Raises:
       MarketError: names what is wrong, before anything is compiled.
     """
+    if not isinstance(over or {}, Mapping):
+        raise MarketError(f"over is {over!r}; give values by name, such as {{'all.risk_capacity.factor': [0.5, 1, 2]}}")
     over = dict(over or {})
     checked_market(market)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise MarketError(f"design {kind!r} is unknown; choose one of {', '.join(KINDS)}")
     parameters = tuple(named_parameter(name, market) for name in over)
     given = {"alpha": alpha} | over
@@ -200,10 +204,7 @@ def _chunk_shape(rows, columns, market):
 def _column(name, values):
     if isinstance(values, Range):
         raise MarketError(f"{name} is a Range; ranges belong to design='random', a grid needs values")
-    try:
-        column = np.atleast_1d(np.asarray(values, float))
-    except (TypeError, ValueError):
-        raise MarketError(f"values of {name} are {values!r}; give numbers") from None
+    column = np.atleast_1d(real_numbers(f"values of {name}", values, "numbers"))
     if column.ndim != 1 or column.size == 0:
         raise MarketError(f"values of {name} have shape {column.shape}; the sweep is empty or not a list: give numbers")
     return column
@@ -218,8 +219,7 @@ def _of_one_length(columns):
 
 
 def _drawn(given, points, seed):
-    if not isinstance(points, int) or points < 1:
-        raise MarketError(f"points is {points!r}; a random design needs a number of points ≥ 1")
+    points, seed = whole_number("points", points, 1), whole_number("seed", seed)
     columns = {}
     for place, (name, values) in enumerate(given.items()):
         if isinstance(values, Range):
@@ -231,7 +231,8 @@ def _drawn(given, points, seed):
 
 
 def _check_range(name, values):
-    if not (np.isfinite([values.low, values.high]).all() and values.low < values.high):
+    low, high = (one_number(f"an end of the Range of {name}", end) for end in (values.low, values.high))
+    if not low < high:
         raise MarketError(f"Range of {name} is [{values.low}, {values.high}]; low must lie below high")
     if values.log and values.low <= 0:
         raise MarketError(f"Range of {name} starts at {values.low}; a logarithmic range needs low > 0")

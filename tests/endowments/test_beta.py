@@ -140,3 +140,16 @@ def test_jax_betainc_has_no_derivative_in_its_shapes():
     exact = accuracy.exact_derivatives(Beta(2.0, 3.0, 0.0, 1.0), 0.4, ["cdf"])[1][0, 0]
     if abs(slope - exact) < 1e-9:
         pytest.skip("this JAX differentiates betainc in its shapes")
+
+
+@pytest.mark.parametrize("shapes", [(300.0, 300.0), (100.0, 100.0), (30.0, 200.0), (1.05, 300.0)], ids=str)
+def test_the_integral_of_the_squared_ratio_sees_all_of_a_narrow_law(shapes):
+    """Against 40 panels of 40 nodes; those of the law once ended 1.6 standard deviations below a mean."""
+    law = Beta(*(np.full(1, number) for number in (*shapes, 0.0, 1.0)))
+    top = law.quantile(np.array([0.7]))
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    edges = np.append(0.0, np.geomspace(1e-3, 1.0, 40)) * float(top[0])
+    half = 0.5 * np.diff(edges)[:, None]
+    tail = law.left_tail((edges[:-1, None] + half * (nodes + 1)).reshape(-1, 1))
+    exact = np.sum(half * weights * np.asarray(tail.cdf * tail.ratio).reshape(40, 40))
+    np.testing.assert_allclose(law.squared_ratio_integral(top)[0], exact, rtol=1e-12)

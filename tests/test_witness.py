@@ -1,0 +1,75 @@
+"""The certificate has a witness of its own: an error in ∫F²/f, which bound and value share, is told."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from irregular_markets import KINDS, irregular_markets
+
+import jaxmech as jm
+from jaxmech import certificate
+from jaxmech.ironing import Ironing
+from jaxmech.witness import witness
+from markets import panel_markets, random_alphas, random_markets
+
+SUPPORT = {"lower": -1.0, "upper": 1.3}
+LAWS = {
+    jm.Uniform: (jm.Uniform(**SUPPORT), jm.Uniform),
+    jm.TruncatedNormal: (jm.TruncatedNormal(0.2, 0.5, **SUPPORT), jm.TruncatedNormal),
+    jm.Beta: (jm.Beta(2.0, 3.0, **SUPPORT), jm.Beta),
+    jm.Histogram: (jm.Histogram([-1.0, -0.2, 0.4, 1.3], [0.3, 0.1, 0.6]), Ironing),
+}
+
+
+@pytest.fixture
+def fresh():
+    """What is compiled with a law spoilt on purpose must not outlive the test."""
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
+
+
+@pytest.mark.parametrize("family", LAWS, ids=lambda family: family.__name__)
+def test_an_integral_off_by_one_in_ten_thousand_is_not_certified(family, monkeypatch, fresh):
+    law, owner = LAWS[family]
+    right = owner.squared_ratio_integral
+    market = jm.Market.of(jm.Traders(law, [0.7, 1.4], [2, 3]))
+    assert jm.certify(jm.solve(market, 0.8)).ok
+    monkeypatch.setattr(owner, "squared_ratio_integral", lambda self, z: 1.0001 * right(self, z))
+    jax.clear_caches()
+    wrong = jm.solve(market, 0.8)
+    assert not jm.certify(wrong).ok
+    # Bound and value alone do not notice.
+    monkeypatch.setattr(certificate, "_disagreement", lambda *_: 0.0)
+    jax.clear_caches()
+    assert jm.certify(wrong).ok
+
+
+@pytest.mark.parametrize("regime", ["ordinary", "edge"])
+@pytest.mark.parametrize("structure", [(2, 0, 0), (0, 2, 0), (0, 0, 2), (1, 1, 1)], ids=str)
+def test_the_witness_agrees_with_the_closed_forms(structure, regime):
+    mechanism = jm.solve(random_markets(structure, 500, 7, regime), random_alphas(500, 8))
+    assert float(jnp.max(_disagreement(mechanism))) < 2e-10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [*KINDS, "named"])
+def test_the_witness_agrees_where_laws_are_ironed(kind):
+    market = panel_markets(32, 9) if kind == "named" else irregular_markets(kind, 32, 9)[0]
+    assert float(jnp.max(_disagreement(jm.solve(market, random_alphas(32, 8))))) < 2e-10
+
+
+def test_nodes_integrate_the_density_to_its_distribution_function():
+    law = jm.Beta(*(jnp.array(numbers) for numbers in ([1.01, 2.0, 300.0], [1.5, 40.0, 300.0], [-1.0] * 3, [1.0] * 3)))
+    for probability in (1e-6, 0.3, 0.999):
+        z = law.quantile(probability)
+        nodes, weights = law.nodes_to(z, z[None][:0])
+        np.testing.assert_allclose(jnp.sum(weights * law.pdf(nodes), axis=0), probability, rtol=1e-10)
+
+
+@jax.jit
+def _disagreement(mechanism):
+    market = mechanism.market
+    surplus = jm.outcomes(mechanism).first_best_surplus
+    assert market.groups == mechanism.eta.shape[0]
+    return certificate._disagreement(mechanism, mechanism.interim(), witness(mechanism)) / surplus
