@@ -1,4 +1,4 @@
-"""From what was measured to docs/performance.md: tables, plots, three lines at the top. Nothing is measured here."""
+"""From what was measured to docs/performance.md: tables, plots, what matters at the top. Nothing is measured here."""
 
 import importlib
 from pathlib import Path
@@ -90,26 +90,37 @@ def marks_text(results):
 
 
 def head(results):
-    """The three lines that matter."""
+    """The lines that matter, of what was measured."""
+    lines = {
+        "time_spent": "**A market** of five distinct traders takes {multipliers} µs for its multipliers, "
+        "{multipliers over floor} times what erf and exp alone cost, and {full point over multipliers} times as much "
+        "with outcomes and certificate.",
+        "growth": "**Peers:** optimistix takes {optimistix over ours at 5} times as long at five traders, "
+        "{optimistix over ours at 50} times at fifty, at equal residual.",
+        "groups": "**Large markets:** {most traders} distinct traders in {seconds of the largest market} s; "
+        "growth exponent {exponent in traders} in traders.",
+        "derivatives": "**Derivatives:** all 17 of the optimum for {gradient: ratio} times the value.",
+        "first_result": "**First result** after {first result} s, from the compile cache after {from the cache} s.",
+    }
+    figures = {name: results[name]["measured"]["figures"] or {} for name in lines if name in results}
+    shown = {name: {key: text_of(number) for key, number in own.items()} for name, own in figures.items()}
+    return "\n".join("- " + _filled(lines[name], own) for name, own in shown.items())
 
-    def of(section, name):
-        return text_of(figure(results, section, name) or "—")
 
-    return "\n".join(
-        [
-            f"- **Fast.** {of('time_spent', 'multipliers')} µs for the multipliers of a market of five distinct "
-            f"traders, {of('time_spent', 'multipliers over floor')} times what its erf and exp alone cost; "
-            f"{of('growth', 'optimistix over ours at 5')} times faster than optimistix at five traders and "
-            f"{of('growth', 'optimistix over ours at 50')} times at fifty, at equal residual.",
-            f"- **Linear.** One market of {of('groups', 'most traders')} distinct traders takes "
-            f"{of('groups', 'seconds of the largest market')} s; growth exponent "
-            f"{of('groups', 'exponent in traders')} in traders, none in markets.",
-            f"- **Everything else is cheap.** Outcomes and certificate included, a point costs "
-            f"{of('time_spent', 'full point over multipliers')} times its multipliers; all 17 derivatives "
-            f"{of('derivatives', 'gradient: ratio')} times the value; the first result takes "
-            f"{of('first_result', 'first result')} s, {of('first_result', 'from the cache')} s from the cache.",
-        ]
-    )
+def _filled(line, numbers):
+    for name, text in numbers.items():
+        line = line.replace("{" + name + "}", text)
+    return line
+
+
+def busy_text(results):
+    """A warning where other work ran beside the measurements."""
+    about = {name: result["where"] for name, result in results.items()}
+    busy = [name for name, where in about.items() if where.get("load", 0) > where["cpus"]]
+    if not busy:
+        return []
+    names = ", ".join(f"`{name}`" for name in busy)
+    return [f"**Measured beside other work,** so that times are too long and ratios rough: {names}."]
 
 
 def page(results):
@@ -118,7 +129,7 @@ def page(results):
     missing = ", ".join(f"`{name}`" for name in ORDER if name not in results)
     absent = [f"**Not measured yet:** {missing}."] if missing else []
     introduction = INTRODUCTION.format(head=head(results)).strip()
-    return "\n\n".join([introduction, *absent, marks_text(results), *sections]) + "\n"
+    return "\n\n".join([introduction, *busy_text(results), *absent, marks_text(results), *sections]) + "\n"
 
 
 def draw(results, folder):
