@@ -3,8 +3,8 @@
 What all derivatives of the optimum cost, over the value alone. First the 17 parameters of five truncated normal
 traders (means, scales, risk capacities, one support) in the objective of the whole optimum, budget included: by reverse
 mode and by 34 central differences; and at a given weight the Hessian, all 17 × 17 entries, forward over reverse.
-Derivatives agree with differences, of the value and of the gradient. Then the 2 × 31 first derivatives of revenue and efficiency in everything
-there is at a given weight w.
+Derivatives agree with differences, of the value and of the gradient. Then the 2 × 31 first derivatives of revenue and
+efficiency in everything there is at a given weight w.
 """
 
 from derivatives import rows as objective_rows
