@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from irregular_markets import KINDS, irregular_markets
-from markets import panel_markets, random_alphas, random_markets
 
 import jaxmech as jm
 from jaxmech import certificate
 from jaxmech.ironing import Ironing
 from jaxmech.witness import witness
+from markets import panel_markets, random_alphas, random_markets
 
 SUPPORT = {"lower": -1.0, "upper": 1.3}
 LAWS = {
