@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,9 +125,8 @@ class Tally:
         return counts | worst | {"most_steps": self.steps, "nan_among_ok": self.nan, "gaps": self.histogram.tolist()}
 
 
-def lane_of(kind, seed, batch, lane):
-    """One market, its groups named, and its α."""
-    market, alpha = batch_of(kind, seed, batch)
+def lane_of(market, alpha, lane):
+    """One market of a batch, its groups named, and its α."""
     names = tuple(f"group_{place}" for place in range(1, market.groups + 1))
     one = jax.tree.map(lambda leaf: leaf[..., lane], market)
     return jm.Market(one.endowment, one.risk_capacity, one.count, names), float(alpha[lane])
@@ -141,8 +141,9 @@ def numbers_of(market):
 
 def failures_of(kind, seed, batch, status, found):
     """Every market of a batch that is not ok: coordinates, numbers, evidence."""
+    drawn = batch_of(kind, seed, batch) if status.any() else None
     for lane in np.flatnonzero(status):
-        market, alpha = lane_of(kind, seed, batch, lane)
+        market, alpha = lane_of(*drawn, lane)
         evidence = {name: float(found[name][lane]) for name in (*EVIDENCE, "error", "steps")}
         yield {
             "replay": f"{kind}:{seed}:{batch}:{lane}",
@@ -165,13 +166,16 @@ def run(markets, seed, kinds):
     with tqdm(total=total, unit="market", unit_scale=True) as bar, ThreadPoolExecutor(2) as pool:
         for kind in kinds:
             bar.set_description(kind)
-            # Two at a time, one being drawn and tallied while the other is solved.
+            # Two at a time, one being drawn and tallied while the other is solved. Ctrl-C keeps what is done.
             for batch in range(0, batches[kind], 2):
                 both = range(batch, min(batch + 2, batches[kind]))
-                for one, (status, found) in zip(both, pool.map(partial(found_in, kind, seed), both), strict=True):
+                try:
+                    results = list(pool.map(partial(found_in, kind, seed), both))
+                except KeyboardInterrupt:
+                    return tallies, failures, time.perf_counter() - start
+                for one, (status, found) in zip(both, results, strict=True):
                     tallies.setdefault((kind, regime_of(kind, one)), Tally()).add(status, found)
-                    if status.any() and len(failures) < LISTED:
-                        failures += failures_of(kind, seed, one, status, found)
+                    failures += islice(failures_of(kind, seed, one, status, found), LISTED - len(failures))
                     bar.update(len(status))
     return tallies, failures, time.perf_counter() - start
 
@@ -249,8 +253,8 @@ def picture(summary, folder):
 
 def replay(where):
     """Print one market and what becomes of it, alone."""
-    kind, *place = where.split(":")
-    market, alpha = lane_of(kind, *map(int, place))
+    kind, seed, batch, lane = where.split(":")
+    market, alpha = lane_of(*batch_of(kind, int(seed), int(batch)), int(lane))
     for row in numbers_of(market):
         print("  " + ", ".join(f"{key} {value!r}" for key, value in row.items()))
     print(f"  alpha {alpha!r}\n" + mechanism_text(mechanism_report(jm.solve(market, alpha))))
