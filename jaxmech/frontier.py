@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmech.frontier_curve import Frontier
 from jaxmech.frontier_trace import trace
@@ -33,7 +34,7 @@ def frontier(market, tolerance=None, points=129) -> Frontier:
         raise MarketError("frontier runs outside jit and vmap; trace many markets as a batch, fields (G, B)")
     least = 50 * float(jnp.finfo(market.risk_capacity.dtype).eps)
     tolerance = max(1e-8, least) if tolerance is None else tolerance
-    tolerance = one_number("tolerance", tolerance, f"a number from {least:.0e} to 1", least, 1)
+    tolerance = one_number("tolerance", tolerance, f"a number from {least:.0e} to 1", least, np.nextafter(1.0, 0.0))
     points = whole_number("points", points, 3)
     if market.risk_capacity.ndim > 2:
         raise MarketError(f"market has fields of shape {market.risk_capacity.shape}; give (G,), or (G, B) for a batch")

@@ -19,6 +19,7 @@ ORDER = (
     "bracket",
     "tables",
     "endowments.landmarks",
+    "endowments.quantiles",
     "endowments.contract",
     "endowments.draws",
     "endowments.mills",

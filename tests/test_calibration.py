@@ -293,7 +293,7 @@ def test_where_an_outcome_turns_every_number_of_traders_is_tried():
     [
         ({"group": "dealer"}, "group 'dealer' is not in this market; choose one of trader"),
         ({"outcome": "profit"}, "'profit' is not an outcome"),
-        ({"target": "high"}, "target is 'high'; give a number"),
+        ({"target": "high"}, "target is 'high'; give a finite number"),
         ({"most": 1}, "most is 1; give a whole number ≥ 2"),
     ],
 )

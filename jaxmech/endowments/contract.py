@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from jaxmech.endowments.landmarks import EIGHT, EVEN, beside
+from jaxmech.endowments.quantiles import quantile
 
 
 class LeftTail(NamedTuple):
@@ -222,53 +222,3 @@ def _mapped(value, name, listed, function):
     if isinstance(value, dict) and name.endswith("parameters"):
         return {key: inner(part, key) for key, part in value.items()}
     return function(name, value, listed)
-
-
-@jax.custom_jvp
-def quantile(law, probability):
-    """F⁻¹(p): bracketed Newton on log F, from the end of the support that p is nearer to."""
-    probability = jnp.asarray(probability, jnp.result_type(float))
-    left = probability <= 0.5
-    from_left = _left_quantile(law, jnp.where(left, probability, 0.5))
-    from_right = -_left_quantile(law.reflected(), jnp.where(left, 0.5, 1 - probability))
-    return jnp.where(left, from_left, from_right)
-
-
-def _left_quantile(law, probability):
-    shape = jnp.broadcast_shapes(jnp.shape(probability), jnp.shape(law.lower * law.upper))
-    lower, upper = (jnp.broadcast_to(end, shape).astype(probability.dtype) for end in (law.lower, law.upper))
-    left_tail = law.prepare()
-    resolution = 4 * jnp.finfo(probability.dtype).eps
-
-    def step(state):
-        z, low, high, _, count = state
-        tail = left_tail(z)
-        low = jnp.where(tail.cdf < probability, z, low)
-        high = jnp.where(tail.cdf < probability, high, z)
-        excess = jnp.log(tail.cdf / probability)
-        newton = z - tail.ratio * excess
-        # Where nobody is, F/f tells nothing.
-        safe = (newton > low) & (newton < high) & (jnp.abs(excess) < 30)
-        new = jnp.where(safe, newton, 0.5 * (low + high))
-        return new, low, high, jnp.abs(new - z), count + 1
-
-    def unfinished(state):
-        z, _, _, move, count = state
-        return (count < 200) & jnp.any(move > resolution * (jnp.abs(z) + upper - lower))
-
-    start = 0.5 * (lower + upper), lower, upper, upper - lower, 0
-    root = lax.while_loop(unfinished, step, start)[0]
-    return jnp.where(probability > 0, root, lower)
-
-
-@quantile.defjvp
-def _quantile_jvp(primals, tangents):
-    law, probability = primals
-    z = quantile(law, probability)
-    law_dot, probability_dot = tangents
-    _, cdf_dot = jax.jvp(lambda one: one.cdf(lax.stop_gradient(z)), (law,), (law_dot,))
-    density = law.pdf(z)
-    at_end = (density == 0) | (probability <= 0) | (probability >= 1)
-    moving = (probability_dot - cdf_dot) / jnp.where(at_end, 1.0, density)
-    end_dot = jnp.where(jnp.asarray(probability) < 0.5, law_dot.lower, law_dot.upper)
-    return z, jnp.where(at_end, end_dot, moving)

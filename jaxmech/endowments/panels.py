@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.endowments.contract import Law, LeftTail, panel_nodes, quantile
+from jaxmech.endowments.contract import Law, LeftTail, panel_nodes
 from jaxmech.endowments.landmarks import unit_rule
 from jaxmech.endowments.polynomials import Rule, chebyshev, rule_of, weighed
+from jaxmech.endowments.quantiles import quantile
 from jaxmech.endowments.ratio_integrals import LEAST, RANGE, RatioIntegral, summed
 from jaxmech.endowments.search import count_below, pick
 from jaxmech.pytrees import pytree
