@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmech.bunching import one_side
-from jaxmech.groups import mirrored, total
+from jaxmech.groups import mirrored
 from jaxmech.ironing import ironing
 
 
@@ -56,8 +56,8 @@ def expected_virtual_type(eta, ends, at_ends, law, weight):
     """
     centre = jax.lax.stop_gradient(jnp.clip(eta, law.lower, law.upper))
     shortfall = (1 - weight) * at_ends.integral + (mirrored(centre, centre) - ends) * at_ends.cdf
-    probability = 1 - total(at_ends.cdf)
-    return centre + (eta - centre) * probability - total(shortfall, (1, -1)), probability, centre
+    probability = 1 - at_ends.cdf[0] - at_ends.cdf[1]
+    return centre + (eta - centre) * probability - shortfall[0] + shortfall[1], probability, centre
 
 
 def virtual_type(z, law, eta, ends, weight, bunching=None):
