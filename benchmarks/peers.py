@@ -67,7 +67,8 @@ def require_same(found, case, who):
     apart = jnp.max(jnp.abs(found - case.answer), axis=1)
     if who != "find_root":
         inside = jnp.all((case.arrays[2] < case.eta) & (case.eta < case.arrays[3]), axis=0)
-        require(float(jnp.mean(inside)) > 0.9, "the paper's system is the problem of too few markets")
+        least = 0.9 if len(case.eta) == 2 else 0.999  # of two traders one often always sells or always buys
+        require(float(jnp.mean(inside)) > least, "the paper's system is the problem of too few markets")
         apart = apart[inside]
     require(bool(jnp.all(apart <= ALLOWED)), f"{who}: solutions differ by {float(jnp.max(apart)):.1e}")
 
