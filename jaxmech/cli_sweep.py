@@ -123,6 +123,7 @@ def _report(done, folder, options, seconds):
 def _copies(store, folder, options):
     """The netCDF copy and the figures that are asked for; their paths."""
     from jaxmech.sweep import open_sweep, write
+    from jaxmech.sweep.view import loaded_dataset
 
     dataset, paths = open_sweep(store.path), []
     (folder / "sweep.nc").unlink(missing_ok=True)
@@ -132,6 +133,7 @@ def _copies(store, folder, options):
             file=sys.stderr,
         )
     elif options.format == "nc":
+        dataset = loaded_dataset(store)
         paths.append(write(dataset, folder / "sweep.nc"))
     if not options.no_figures:
         from jaxmech.plots import sweep_figures

@@ -18,7 +18,7 @@ SCIPY_SAMPLE = 20
 
 
 def measured(quick=False):
-    samples = {2: 20, 5: 10} if quick else SAMPLES
+    samples = {2: 20, 3: 10} if quick else SAMPLES
     rows = {traders: microseconds(traders, sample, quick) for traders, sample in samples.items()}
     names = (OURS, *PEERS)
     growth = {name: exponent(list(rows), [row[name] for row in rows.values()]) for name in names}
@@ -47,7 +47,8 @@ def microseconds(traders, sample, quick):
     require_proved(market, weight, chunk)
     eta, ends, *_ = ours()
     case = Case(arrays, weight, eta, ends).first(sample)
-    piece, _ = fastest({size: optimistix(case, size) for size in sorted({max(1, sample // 10), sample})}, 1)
+    sizes = {sample} if quick else {sample // 10, sample}
+    piece, _ = fastest({size: optimistix(case, size) for size in sorted(sizes)}, 1)
     few = case.first(min(sample, SCIPY_SAMPLE))
     calls = [ours, optimistix(case, piece), find_root(case), scipy_root(few, with_jacobian=True)]
     for name, call, own in zip(PEERS, calls[1:], (case, case, few), strict=True):

@@ -35,7 +35,7 @@ MARKETS = 20_000
 
 
 def measured(quick=False):
-    markets, chunks = (1_000, (500, 1_000)) if quick else (MARKETS, CHUNKS)
+    markets, chunks = (500, (500,)) if quick else (MARKETS, CHUNKS)
     patience = 0.01 if quick else 8.0
     market, weight = random_markets(markets)
     require_proved(market, weight)

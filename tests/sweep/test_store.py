@@ -18,6 +18,7 @@ import jaxmech as jm
 from cheap_sweeps import MARKET, cheap_kernel, small_design
 from jaxmech.sweep import make_design, open_sweep, repair, run, store, stored_sweep, to_dataset, verify
 from jaxmech.sweep.description import spec_hash
+from jaxmech.sweep.view import loaded_dataset
 
 CHUNKS = 6
 
@@ -56,8 +57,10 @@ def whole(monkeypatch, tmp_path):
 def test_a_store_reads_as_the_same_sweep_in_memory(monkeypatch, tmp_path, design):
     cheap_kernel(monkeypatch)
     design = replace(design, chunk_shape=(2, 3))
-    stored_sweep(tmp_path / "s.zarr", design, size=64)
-    xr.testing.assert_equal(open_sweep(tmp_path / "s.zarr").load(), to_dataset(design, *run(design, size=64)))
+    store = stored_sweep(tmp_path / "s.zarr", design, size=64).store
+    found = open_sweep(tmp_path / "s.zarr").load()
+    xr.testing.assert_equal(found, to_dataset(design, *run(design, size=64)))
+    xr.testing.assert_identical(found, loaded_dataset(store))
 
 
 @pytest.mark.parametrize(
@@ -96,6 +99,7 @@ def test_an_interrupted_sweep_goes_on_with_what_is_missing(monkeypatch, tmp_path
     assert data.attrs["interrupted"] == 1
     assert np.isnan(data.revenue.values[data.status.values == -1]).all()
     assert (data.status.values == -1).sum() == 80 - (5 * 4 + 5 * 4 + 5 * 2)
+    xr.testing.assert_identical(open_sweep(path).load(), loaded_dataset(done.store))
     with pytest.raises(jm.MarketError, match=r"holds 3 of 6 chunks of this sweep; add --resume .* or --overwrite"):
         stored_sweep(path, small_design(), size=64)
     calls = cheap_kernel(monkeypatch)
