@@ -123,16 +123,16 @@ def _disagreement(mechanism, interim, seen):
 
 
 def _along_the_support(mechanism, seen):
-    """Largest fall of V between neighbouring types, over the width, and a lower bound on the utility gain of the types
-    looked at: its integrand η − V between two types is at least the smaller of its values there."""
+    """Largest fall of V between neighbouring types, over the width, and a lower bound on everybody's utility gain: its
+    integrand η − V between two types is at least the smaller of its values there, and what is negative is summed."""
     market, width = mechanism.market, mechanism.market.law.width
     falls = -jnp.diff(seen.virtual, axis=0) / width
     expected = mirrored(mechanism.eta, mechanism.eta) - seen.virtual
     pieces = jnp.minimum(expected[1:], expected[:-1]) * jnp.diff(seen.types, axis=0)
-    gains = jnp.cumsum(pieces[::-1], axis=0)
+    losses = jnp.sum(jnp.minimum(pieces, 0.0), axis=0)
     others = 1 - market.risk_capacity / market.total_risk_capacity
-    least = jnp.min(gains * others / market.risk_capacity, axis=(0, 1, 2))
-    return jnp.maximum(0.0, jnp.max(falls, axis=(0, 1, 2))), jnp.minimum(least, 0.0)
+    least = jnp.min(losses * others / market.risk_capacity, axis=(0, 1))
+    return jnp.maximum(0.0, jnp.max(falls, axis=(0, 1, 2))), least
 
 
 def _ironing_faults(mechanism):

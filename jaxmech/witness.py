@@ -28,17 +28,18 @@ def witness(mechanism) -> Witness:
     sides, target = market.law.both_sides(), mirrored(mechanism.eta, mechanism.eta)
     nodes, weights = sides.nodes_to(ends, _kinks(sides, mechanism))
     types = jnp.concatenate([sides.lower[None], nodes, ends[None]])
-    tail = sides.left_tail(types)
+    left_tail = market.law.prepare_both_sides()
+    tail, at_ends = left_tail(types), left_tail(ends)
     reached = ironed_branch(sides, types, types + weight * tail.ratio, weight, mechanism.bunching)
     virtual = jnp.minimum(reached, target)
-    inside, last = slice(1, -1), -1
+    inside = slice(1, -1)
     centre = jnp.clip(target, sides.lower, sides.upper)
     mass = weights * sides.pdf(nodes)
     return Witness(
         square=jnp.sum(mass * (centre - virtual[inside]) ** 2, axis=0),
         # Of a support's end where next to nobody is, ∫F (η − z) is much: that has a closed form.
-        rent=(target - ends) * tail.integral[last]
-        + tail.second_integral[last]
+        rent=(target - ends) * at_ends.integral
+        + at_ends.second_integral
         - jnp.sum(weights * tail.cdf[inside] * (virtual[inside] - nodes), axis=0),
         types=types,
         virtual=virtual,

@@ -313,8 +313,10 @@ def study_cases():
                 "over": over,
                 "kind": NOT_NAMES,
                 "batch": (*NOT_WHOLE[1:], 0),
+                "path": (*NOT_PATHS[1:], b"sweep.nc", True, "sweep.csv"),
             },
         ),
+        "open_sweep": Case(jm.open_sweep, {}, {"path": (*NOT_PATHS, b"sweep.zarr", True)}),
         "sweep random": Case(
             jm.sweep,
             at | random,

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from irregular_markets import KINDS, irregular_markets
 
 import jaxmech as jm
 from jaxmech import certificate
@@ -53,10 +52,10 @@ def test_the_witness_agrees_with_the_closed_forms(structure, regime):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [*KINDS, "named"])
-def test_the_witness_agrees_where_laws_are_ironed(kind):
-    market = panel_markets(32, 9) if kind == "named" else irregular_markets(kind, 32, 9)[0]
-    assert float(jnp.max(_disagreement(jm.solve(market, random_alphas(32, 8))))) < 2e-10
+def test_the_witness_agrees_with_the_panels_of_named_laws():
+    """Of laws that are ironed, test_ironing demands certificates to 1e-10."""
+    mechanism = jm.solve(panel_markets(32, 9), random_alphas(32, 8))
+    assert float(jnp.max(_disagreement(mechanism))) < 2e-10
 
 
 def test_nodes_integrate_the_density_to_its_distribution_function():

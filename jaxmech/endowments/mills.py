@@ -68,13 +68,14 @@ def bounded_moments(at, reach, near, mills):
     """
     lower = at - reach
     at_height, lower_height = jnp.exp(log_decay(near, at)), jnp.exp(log_decay(near, lower))
-    zeroth = _mills_difference(at, at_height, lower, lower_height, mills)
-    first = at * zeroth - (lower_height - at_height)
-    second = at * first + zeroth - reach * lower_height
     close = _is_close(at, reach)
     series = _hermite_series(at, jnp.where(close, reach, 0.0), 3)
-    moments = (zeroth, first, second)
-    return tuple(jnp.where(close, at_height * s, m) for s, m in zip(series, moments, strict=True))
+    difference = _mills_difference(at, at_height, lower, lower_height, mills)
+    height = positive(at_height)
+    zeroth = jnp.where(close, at_height * series[0], difference) / height * height
+    first = at * zeroth - (lower_height - at_height)
+    second = at * first + zeroth - reach * lower_height
+    return zeroth, jnp.where(close, at_height * series[1], first), jnp.where(close, at_height * series[2], second)
 
 
 def _mills_difference(at, at_height, lower, lower_height, mills):

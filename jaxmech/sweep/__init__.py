@@ -1,13 +1,11 @@
 """Sweeps: one solver over many markets, as a labelled Dataset, in memory or in a store on disk."""
 
-from pathlib import Path
-
 from jaxmech.sweep.completion import repair, stored_sweep, verify
 from jaxmech.sweep.dataset import provenance, to_dataset, write
 from jaxmech.sweep.design import Design, Range, make_design
 from jaxmech.sweep.engine import STATUS, run
 from jaxmech.sweep.store import opened
-from jaxmech.tables import MarketError, whole_number
+from jaxmech.tables import MarketError, path_of, whole_number
 
 __all__ = [
     "STATUS",
@@ -64,7 +62,8 @@ def sweep(
     """
     batch = None if batch is None else whole_number("batch", batch, 1)
     plan = make_design(market, alpha, over, kind, points, seed)
-    suffix = None if path is None else Path(path).suffix
+    path = None if path is None else path_of("path", path)
+    suffix = None if path is None else path.suffix
     if suffix not in (None, ".nc", ".zarr"):
         raise MarketError(f"path is {path}; give one ending in .nc (netCDF) or .zarr (a store)")
     if resume and suffix != ".zarr":
@@ -93,6 +92,6 @@ def open_sweep(path):
     """
     from jaxmech.sweep.view import stored_dataset
 
-    path = Path(path)
+    path = path_of("path", path)
     inside = path / "sweep.zarr"
     return stored_dataset(opened(inside if inside.is_dir() else path))
