@@ -26,24 +26,13 @@ from pathlib import Path
 import jax
 import numpy as np
 import psutil
+from constant_memory import MARKET
 
 from jaxmech.sweep import repair, verify
 from jaxmech.sweep.store import opened
 
 jax.config.update("jax_enable_x64", True)
 
-MARKET = """
-[[traders]]
-name = "dealer"
-count = 3
-risk_capacity = 0.7
-endowment = { law = "uniform", lower = -1.0, upper = 1.3 }
-[[traders]]
-name = "fund"
-count = 2
-risk_capacity = 1.1
-endowment = { law = "uniform", lower = -0.4, upper = 0.9 }
-"""
 SPEC = """
 market = "market.toml"
 design = "random"
