@@ -257,8 +257,8 @@ def test_every_outcome_moves_with_every_parameter_as_differences_say():
 
 @pytest.mark.slow
 def test_revenue_and_efficiency_of_random_markets_move_as_differences_say():
-    """2,000 markets, one pull of ones for all lanes, against differences along a random direction in each."""
-    batch, step = 2_000, 5e-5
+    """10,000 markets, one pull of ones for all lanes, against differences along a random direction in each."""
+    batch, step = 10_000, 5e-5
     market, alpha = random_markets((0, 2, 0), batch, seed=71), random_alphas(batch, seed=72)
     good = np.asarray(away_from_kinks(market, alpha, margin=3e-3))
     assert good.mean() > 0.4

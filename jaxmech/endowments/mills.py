@@ -72,6 +72,7 @@ def bounded_moments(at, reach, near, mills):
     series = _hermite_series(at, jnp.where(close, reach, 0.0), 3)
     difference = _mills_difference(at, at_height, lower, lower_height, mills)
     height = positive(at_height)
+    # XLA computes what ends in a division once, and anything cheaper anew for every use.
     zeroth = jnp.where(close, at_height * series[0], difference) / height * height
     first = at * zeroth - (lower_height - at_height)
     second = at * first + zeroth - reach * lower_height

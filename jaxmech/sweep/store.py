@@ -115,10 +115,12 @@ class SweepStore:
 
     def read(self, chunk) -> dict:
         """Results of a chunk, points first, and its status, as `chunk_results` gave them."""
-        block, status = self._block(chunk)
-        flat = block.reshape(len(block), -1)
-        results = {name: flat[k : k + groups].T if groups else flat[k] for name, k, groups in self.places()}
-        return results | {"status": status.ravel()}
+        return self._results(*self._block(chunk))
+
+    def read_all(self) -> dict:
+        """The same of the whole sweep, NaN where it is not computed."""
+        values, states = (array[...] for array in self.arrays)
+        return self._results(np.where(states >= 0, values, np.nan), states)
 
     def computed(self) -> list:
         """Numbers of the chunks that have a record, in order."""
@@ -179,6 +181,11 @@ class SweepStore:
         values, states = self.arrays
         rows, columns = self.design.block(chunk)
         return values[:, rows, columns], states[rows, columns]
+
+    def _results(self, block, status):
+        flat = block.reshape(len(block), -1)
+        results = {name: flat[k : k + groups].T if groups else flat[k] for name, k, groups in self.places()}
+        return results | {"status": status.ravel()}
 
     def _record(self, chunk):
         return self.path / "manifest" / f"{chunk:06d}.json"

@@ -4,7 +4,7 @@ import numpy as np
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from jaxmech.sweep.dataset import labelled
+from jaxmech.sweep.dataset import labelled, to_dataset
 
 
 def stored_dataset(store):
@@ -12,25 +12,22 @@ def stored_dataset(store):
     sizes = tuple(store.design.dims.values())
     results = {name: _lazy(_Stored(store, first, groups, sizes)) for name, first, groups in store.places()}
     results["status"] = _lazy(_Stored(store, None, 0, sizes))
-    return _of(store, results, lambda column: _lazy(_Column(column)))
+    dataset = labelled(
+        store.design, results, _unfinished(store), lambda column: _lazy(_Column(column)), store.derivatives
+    )
+    return _of_its_software(store, dataset)
 
 
 def loaded_dataset(store):
     """The same in memory, every piece of a file read once."""
-    values, states = (array[...] for array in store.arrays)
-    values[:, states < 0] = np.nan
-    results = {
-        name: np.moveaxis(values[first : first + groups], 0, -1) if groups else values[first]
-        for name, first, groups in store.places()
-    }
-    sizes = tuple(store.design.dims.values())
-    results = {name: array.reshape(sizes + array.shape[2:]) for name, array in results.items()}
-    return _of(store, results | {"status": states.reshape(sizes)}, lambda column: column[np.arange(len(column))])
+    return _of_its_software(store, to_dataset(store.design, store.read_all(), _unfinished(store)))
 
 
-def _of(store, results, column_of):
-    unfinished = len(store.computed()) < store.design.chunks
-    dataset = labelled(store.design, results, unfinished, column_of, store.derivatives)
+def _unfinished(store):
+    return len(store.computed()) < store.design.chunks
+
+
+def _of_its_software(store, dataset):
     software = "jaxmech {jaxmech}, jax {jax}".format(**store.identity)
     return dataset.assign_attrs(source=software, precision=store.identity["dtype"])
 
