@@ -70,7 +70,7 @@ def _uniform_guess(law, risk_capacity, count, weight):
     return eta, jnp.maximum((middle + weight * sides.lower) / (1 + weight), sides.lower)
 
 
-def _move_ends(ends, last, late, target, at_ends, lower, upper, top, weight):
+def _move_ends(ends, last, late, target, at_ends, lower, upper, inside, top, weight):
     """One safeguarded Newton step of a (row 0) and −b (row 1) towards ψ(end) = target.
 
     With rent = w F/f and gap = η − a, equal at the root, Newton on ψ itself divides by 1 + rent'. Near the root the
@@ -96,9 +96,14 @@ def _move_ends(ends, last, late, target, at_ends, lower, upper, top, weight):
     new = jnp.where((new <= lower) & (rent > gap) & (target > lower), 0.5 * (ends + lower), new)
     new = jnp.clip(new, lower, jnp.maximum(jnp.minimum(target, upper), lower))
     # Where F/f is infinite no step leads back from that end.
-    new = jnp.where((new >= upper) & (target < top), ends + 0.99 * room, new)
+    new = jnp.where((new >= upper) & (target < top), jnp.minimum(ends + 0.99 * room, inside), new)
     swings = late & (last * (new - ends) < 0) & (jnp.abs(new - ends) > 0.6 * jnp.abs(last))
     return jnp.where(swings, ends - 0.5 * last, new)
+
+
+def _short_of(lower, upper):
+    """A place so close to the upper end that what lies between is rounding."""
+    return upper - 4 * jnp.finfo(upper.dtype).eps * (upper - lower + jnp.abs(upper))
 
 
 def _rough_log(x):
@@ -111,7 +116,9 @@ def _iterate(law, risk_capacity, count, weight):
     sides = law.both_sides()
     left_tail, lower, upper, width = law.prepare_both_sides(), sides.lower, sides.upper, law.width
     others = total(count * risk_capacity) - risk_capacity
-    top = upper + weight * jnp.minimum(1 / law.pdf(jnp.stack([law.upper, law.lower])), jnp.finfo(upper.dtype).max)
+    inside = _short_of(lower, upper)
+    density = law.pdf(jnp.stack([inside[0], -inside[1]]))
+    top = inside + weight * jnp.minimum(1 / density, jnp.finfo(upper.dtype).max)
     tolerance = _TOLERANCE * jnp.finfo(jnp.result_type(width)).eps
     where = bunching(sides, weight)
     pooled_ends = None if where is None else ironing(sides, weight, where).still_ends()
@@ -126,7 +133,7 @@ def _iterate(law, risk_capacity, count, weight):
         trusted = (missed < best) | (steps < _TRUSTED)
         move = jnp.where(trusted, arrowhead_solve(residual, probability, risk_capacity, count), contraction)
         new_eta, late = eta + move, steps >= _TRUSTED
-        new_ends = _move_ends(ends, last, late, mirrored(new_eta, new_eta), at_ends, lower, upper, top, weight)
+        new_ends = _move_ends(ends, last, late, mirrored(new_eta, new_eta), at_ends, lower, upper, inside, top, weight)
         new_ends = _ironed_ends(pooled_ends, new_eta, new_ends)
         left, right = (new_ends - ends) / width
         off = move / (width + jnp.abs(eta))
@@ -194,7 +201,7 @@ def implicit_tangent(solution, primals, tangents):
     eta, ends = solution.eta, solution.ends
     target, sides = mirrored(eta, eta), law.both_sides()
     at_lower = target <= sides.lower
-    at_upper = (ends >= sides.upper) & (target >= branch(law.prepare_both_sides(), ends, weight).value)
+    at_upper = ends >= sides.upper
     at_jump = sides.jump_at(ends)[1]
 
     def equations(law, risk_capacity, count, weight):

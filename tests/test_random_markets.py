@@ -39,3 +39,12 @@ def test_a_binding_interval_leaves_the_end_where_its_ratio_is_infinite():
     mechanism = jm.solve(market, 0.6267028557618033)
     jm.certify(mechanism).raise_if_failed()
     assert float(mechanism.binding_interval[0, 0]) < float(law.upper[0]) - 0.01
+
+
+def test_a_binding_interval_leaves_an_end_where_its_ratio_is_infinite_but_rounding_makes_it_finite():
+    """With a shape just above 1 a step landed on the end while η stood far out, and stayed when η came back."""
+    crowd = jm.Beta(2.131165826651803, 3.50224849218093, -2.0822905445063435, 2.79164098140369)
+    few = jm.Beta(1.0008523072278357, 3.5366353134713147, -0.6247389309363753, -0.06694951082051)
+    mechanism = jm.solve(jm.Market.of(jm.Traders(crowd, 4.0, 3), jm.Traders(few, 17.6, 3)), 0.7382241651258055)
+    jm.certify(mechanism).raise_if_failed()
+    assert float(mechanism.binding_interval[1, 1]) < -0.2
