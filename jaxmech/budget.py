@@ -41,8 +41,8 @@ def solve_within_budget(law, risk_capacity, count, floor):
         solution = solve_multipliers(law, risk_capacity, count, weight)
         earned = revenue(law, risk_capacity, count, weight, solution.eta, solution.ends, solution.bunching)
         bracket = narrowed(bracket, weight / (1 + weight) ** 2, earned)
-        new = _weight_of(_next(bracket, steps))
-        enough = (steps == 0) & (~(at_first_best < 0) | (earned >= 0))
+        new = jnp.maximum(_weight_of(_next(bracket, steps)), least)
+        enough = (steps == 0) & (~(at_first_best < 0) | (earned >= 0)) | (weight == least) & (earned >= 0)
         settled = (jnp.abs(new - weight) <= tolerance * weight) & (jnp.abs(earned) <= 1e-10 * surplus)
         collapsed = bracket[2] - bracket[0] <= tolerance * bracket[2]
         arrived = enough | settled | collapsed | (jnp.abs(earned) <= tolerance * surplus)
@@ -53,7 +53,7 @@ def solve_within_budget(law, risk_capacity, count, floor):
         _, _, running, steps, _ = state
         return jnp.any(running & (steps < MAX_STEPS))
 
-    zero = jnp.zeros_like(floor)
+    zero, least = jnp.zeros_like(floor), _least(floor.dtype)
     # R(u) ≈ R(0) + 2 surplus·u, exact for symmetric uniform endowments, stands in for R at the upper end.
     guess = jnp.maximum(at_first_best + 0.5 * surplus, 0.05 * surplus)
     bracket = zero, jnp.minimum(at_first_best, 0.0), zero + 0.25, guess, zero
@@ -72,11 +72,16 @@ def _weight_of(u):
     return 2 * u / (1 - 2 * u + root)
 
 
+def _least(dtype):
+    """The smallest w* above 0 that is told apart, 3e-62: below it densities underflow where they decide."""
+    return jnp.finfo(dtype).tiny ** 0.2
+
+
 def _next(bracket, steps):
     """Where to look next: the secant's root. Late odd steps halve the bracket in log u instead, for densities so small
     somewhere that R leaps over many decades of u."""
     low, _, high, *_ = bracket
-    halved = jnp.sqrt(jnp.maximum(low, jnp.finfo(low.dtype).tiny ** 0.2)) * jnp.sqrt(high)
+    halved = jnp.sqrt(jnp.maximum(low, _least(low.dtype))) * jnp.sqrt(high)
     return jnp.where((steps >= 9) & (steps % 2 == 1), jnp.clip(halved, low, high), secant(bracket))
 
 
@@ -100,7 +105,7 @@ def _solve_within_budget_jvp(primals, tangents):
     still = jax.tree.map(jnp.zeros_like, tuple(market))
     by_market, earned_dot = along(market_dot, jnp.zeros_like(weight))
     by_weight, slope = along(still, jnp.ones_like(weight))
-    binds = weight > floor
+    binds = (weight > floor) & (weight > _least(weight.dtype))
     weight_dot = jnp.where(binds, -earned_dot / jnp.where(binds, slope, 1.0), floor_dot)
     solution_dot = by_market._replace(
         eta=by_market.eta + weight_dot * by_weight.eta, ends=by_market.ends + weight_dot * by_weight.ends

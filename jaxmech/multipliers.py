@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxmech.binding_ends import end_range, move_ends
 from jaxmech.bunching import bunching, overflows
 from jaxmech.groups import mirrored, norm, total
 from jaxmech.ironing import ironing
@@ -70,55 +71,13 @@ def _uniform_guess(law, risk_capacity, count, weight):
     return eta, jnp.maximum((middle + weight * sides.lower) / (1 + weight), sides.lower)
 
 
-def _move_ends(ends, last, late, target, at_ends, lower, upper, inside, top, weight):
-    """One safeguarded Newton step of a (row 0) and −b (row 1) towards ψ(end) = target.
-
-    With rent = w F/f and gap = η − a, equal at the root, Newton on ψ itself divides by 1 + rent'. Near the root the
-    slope 1 + rent' √(gap/rent) lies between Newton's for ψ and Newton's for gap/rent, whose errors have opposite signs.
-    Far above the root the rent grows like an exponential at rate k = rent'/rent, and y = η − a solves
-    ky + log ky = log rent' + k·gap =: L; a rational guess at ky takes it down in one step. The upper end of the support
-    is a root only if ψ there, `top`, does not exceed the target; short of an end where F/f is infinite,
-    rent ∝ (h − a)^−β. A `late` step that takes back most of the one before, `last`, or more, takes back half of it.
-    """
-    gap, rent, rent_slope = target - ends, weight * at_ends.ratio, weight * at_ends.ratio_slope
-    below, above = rent < 0.2 * gap, (rent > 8 * gap) & (rent_slope > 1)
-    balance = jnp.where((gap > 0) & (rent > 0.1 * gap), gap, 0.0) / jnp.where(rent > 0, rent, 1.0)
-    newton = ends + (gap - rent) / (1 + rent_slope * jnp.where(below, 1.0, jnp.sqrt(balance)))
-    beyond = (newton >= upper) & (target < top) & (rent > 0)
-    rate = jnp.where(above | beyond, rent_slope, 1.0) / jnp.where(above | beyond, rent, 1.0)
-    size = _rough_log(jnp.where(beyond, rent / jnp.where(beyond, gap, 1.0), jnp.where(above, rent_slope, 1.0)))
-    level = size + rate * gap
-    guess = jnp.where(level > 1, level - 2 * (level - 1) / (level + 1), 1 / (2 - jnp.minimum(level, 1.0)))
-    room = upper - ends
-    fall = jnp.maximum(-size / jnp.where(beyond, rate * room, 1.0), 0.7)
-    closer = room / (1 + fall * (1 + fall * (0.5 + fall * (1 / 6 + fall / 24))))
-    new = jnp.where(above, target - guess / rate, jnp.where(beyond, upper - closer, newton))
-    new = jnp.where((new <= lower) & (rent > gap) & (target > lower), 0.5 * (ends + lower), new)
-    new = jnp.clip(new, lower, jnp.maximum(jnp.minimum(target, upper), lower))
-    # Where F/f is infinite no step leads back from that end.
-    new = jnp.where((new >= upper) & (target < top), jnp.minimum(ends + 0.99 * room, inside), new)
-    swings = late & (last * (new - ends) < 0) & (jnp.abs(new - ends) > 0.6 * jnp.abs(last))
-    return jnp.where(swings, ends - 0.5 * last, new)
-
-
-def _short_of(lower, upper):
-    """A place so close to the upper end that what lies between is rounding."""
-    return upper - 4 * jnp.finfo(upper.dtype).eps * (upper - lower + jnp.abs(upper))
-
-
-def _rough_log(x):
-    """log x to the digits of float32, at most 85: enough for a guess, at half the cost."""
-    return jnp.log(jnp.clip(x, 1e-37, 1e37).astype(jnp.float32)).astype(x.dtype)
-
-
 def _iterate(law, risk_capacity, count, weight):
     """The loop. Each pass measures the error where it stands and moves only the markets that are not there yet."""
     sides = law.both_sides()
-    left_tail, lower, upper, width = law.prepare_both_sides(), sides.lower, sides.upper, law.width
+    left_tail, within, width = law.prepare_both_sides(), end_range(law, weight), law.width
     others = total(count * risk_capacity) - risk_capacity
-    inside = _short_of(lower, upper)
-    density = law.pdf(jnp.stack([inside[0], -inside[1]]))
-    top = inside + weight * jnp.minimum(1 / density, jnp.finfo(upper.dtype).max)
+    # 0 ≤ F ≤ 1 bounds every m by the support, and so η; where nobody trades Newton's step has no such bound.
+    least, most = (risk_capacity * (total(count * end) - end) / others for end in (law.lower, law.upper))
     tolerance = _TOLERANCE * jnp.finfo(jnp.result_type(width)).eps
     where = bunching(sides, weight)
     pooled_ends = None if where is None else ironing(sides, weight, where).still_ends()
@@ -133,7 +92,8 @@ def _iterate(law, risk_capacity, count, weight):
         trusted = (missed < best) | (steps < _TRUSTED)
         move = jnp.where(trusted, arrowhead_solve(residual, probability, risk_capacity, count), contraction)
         new_eta, late = eta + move, steps >= _TRUSTED
-        new_ends = _move_ends(ends, last, late, mirrored(new_eta, new_eta), at_ends, lower, upper, inside, top, weight)
+        new_eta = jnp.where(new_eta > least, jnp.where(new_eta < most, new_eta, most), least)
+        new_ends = move_ends(ends, last, late, mirrored(new_eta, new_eta), at_ends, within, weight)
         new_ends = _ironed_ends(pooled_ends, new_eta, new_ends)
         left, right = (new_ends - ends) / width
         off = move / (width + jnp.abs(eta))
@@ -197,7 +157,7 @@ def implicit_tangent(solution, primals, tangents):
     Inside the support a and b need no derivative of their own in m, where V = η. At an end of the support, or where the
     density jumps, they move with that point, and there m does depend on them.
     """
-    law, risk_capacity, count, weight = primals
+    law, risk_capacity, count, _ = primals
     eta, ends = solution.eta, solution.ends
     target, sides = mirrored(eta, eta), law.both_sides()
     at_lower = target <= sides.lower

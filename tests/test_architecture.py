@@ -49,6 +49,7 @@ ORDER = (
     "bunching",
     "ironing",
     "virtual_types",
+    "binding_ends",
     "multipliers",
     "first_best",
     "outcomes",

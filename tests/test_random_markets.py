@@ -23,7 +23,7 @@ def test_every_random_market_is_certified(structure):
     certificate = jm.certify(mechanism)
     certificate.raise_if_failed(f"structure {structure}")
     assert float(jnp.max(jnp.abs(certificate.duality_gap))) <= 1e-9
-    assert int(jnp.max(mechanism.steps)) < 40
+    assert int(jnp.max(mechanism.steps)) < 20
     assert np.isfinite(jm.outcomes(mechanism).revenue).all()
 
 
@@ -48,3 +48,36 @@ def test_a_binding_interval_leaves_an_end_where_its_ratio_is_infinite_but_roundi
     mechanism = jm.solve(jm.Market.of(jm.Traders(crowd, 4.0, 3), jm.Traders(few, 17.6, 3)), 0.7382241651258055)
     jm.certify(mechanism).raise_if_failed()
     assert float(mechanism.binding_interval[1, 1]) < -0.2
+
+
+HARD = {
+    "nobody trades where the solver starts": (
+        1.0,
+        jm.Traders(jm.TruncatedNormal(0.35596952, 0.02059698, 0.45546942, 0.78850441), 0.0420456, 8867),
+        jm.Traders(jm.TruncatedNormal(0.04301799, 0.00185074, -0.02529392, 0.06444598), 0.05761102, 1513),
+    ),
+    "an end starts a hundred deviations out": (
+        0.08041652106506808,
+        jm.Traders(jm.TruncatedNormal(-0.0176001, 0.0002436, -0.01516405, 0.02382888), 19.79153766, 23),
+        jm.Traders(jm.TruncatedNormal(0.09234729, 0.01958806, -0.03885283, 0.03712755), 0.12233001, 929),
+    ),
+    "the neutral type lies thousands of widths outside": (
+        0.05169769134064722,
+        jm.Traders(jm.Uniform(-1900.79890611, -1770.23985663), 1.22962963, 61),
+        jm.Traders(jm.TruncatedNormal(5.67082184, 2.1635234, -1.1392499, 0.10449446), 0.17814283, 70),
+        jm.Traders(jm.Beta(32.84413991, 114.03020318, -0.07280859, 0.00757012), 0.71684435, 62),
+    ),
+    "densities underflow where the budget decides": (
+        0.0,
+        jm.Traders(jm.TruncatedNormal(-1.1615918, 0.00321215, -1.18575642, -0.66150633), 69.14348265, 37),
+        jm.Traders(jm.TruncatedNormal(1.99476785, 0.3303437, -0.20912468, 0.13529492), 0.070218, 223),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", HARD)
+def test_a_hard_market_is_certified(what):
+    alpha, *traders = HARD[what]
+    mechanism = jm.solve(jm.Market.of(*traders), alpha)
+    jm.certify(mechanism).raise_if_failed(what)
+    assert int(mechanism.steps) < 20
