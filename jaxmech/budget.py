@@ -120,7 +120,8 @@ def budget_weight(market):
       market: a Market, or a batch with trailing axes.
 
     Returns:
-      w*, scalar or of the batch's shape. Smooth where positive, derivative 0 where it is 0.
+      w*, scalar or of the batch's shape. Smooth where positive, derivative 0 where it is 0. A w* between 0 and 3e-62
+      (float32: 3e-8) is given as that.
 
     Raises:
       MarketError: market is not a Market.

@@ -1,5 +1,8 @@
 """Twenty thousand random markets: every one returns, certified."""
 
+from dataclasses import replace
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -81,3 +84,17 @@ def test_a_hard_market_is_certified(what):
     mechanism = jm.solve(jm.Market.of(*traders), alpha)
     jm.certify(mechanism).raise_if_failed(what)
     assert int(mechanism.steps) < 20
+
+
+def test_a_budget_weight_below_what_is_told_apart_is_given_as_the_least_and_stands_still():
+    _, *traders = HARD["densities underflow where the budget decides"]
+    market = jm.Market.of(*traders)
+    weight, slope = jax.value_and_grad(lambda scale: jm.budget_weight(replace_scale(market, scale)))(0.00321215)
+    assert weight == np.finfo(float).tiny ** 0.2
+    assert slope == 0
+    assert jm.outcomes(jm.solve(market, 0.0)).revenue >= 0
+
+
+def replace_scale(market, scale):
+    law = market.endowment
+    return replace(market, endowment=replace(law, scale=jnp.stack([scale, law.scale[1]])))
