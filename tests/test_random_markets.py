@@ -70,6 +70,16 @@ HARD = {
         jm.Traders(jm.TruncatedNormal(5.67082184, 2.1635234, -1.1392499, 0.10449446), 0.17814283, 70),
         jm.Traders(jm.Beta(32.84413991, 114.03020318, -0.07280859, 0.00757012), 0.71684435, 62),
     ),
+    "half the way to the mean leads below the root": (
+        0.0,
+        jm.Traders(jm.TruncatedNormal(2.16461207, 0.01275346, -0.12866476, 2.22047052), 0.0205887358, 2530),
+        jm.Traders(jm.TruncatedNormal(-10.29655805, 2.40118709, -28.33142313, -6.26893039), 38.5335296, 1684),
+    ),
+    "an end close to where its ratio is infinite is close to the neutral type too": (
+        0.37167646590141407,
+        jm.Traders(jm.Beta(230.60341942, 1.97865305, -27.53513602, -13.86199318), 1.81738844, 133),
+        jm.Traders(jm.Beta(15.10042949, 3.1837322, -13.73736445, 4.34218323), 0.13572134, 5),
+    ),
     "densities underflow where the budget decides": (
         0.0,
         jm.Traders(jm.TruncatedNormal(-1.1615918, 0.00321215, -1.18575642, -0.66150633), 69.14348265, 37),
