@@ -63,12 +63,11 @@ def uniform_eta(mean, risk_capacity, count, weight):
     return share * (scaled_sum - mean)
 
 
-def _uniform_guess(law, risk_capacity, count, weight):
+def _uniform_guess(within, risk_capacity, count, weight):
     """η of uniform endowments with the same means, and a, b near it."""
-    eta = uniform_eta(law.mean, risk_capacity, count, weight)
-    middle = jnp.clip(eta, law.lower, law.upper)
-    sides, middle = law.both_sides(), mirrored(middle, middle)
-    return eta, jnp.maximum((middle + weight * sides.lower) / (1 + weight), sides.lower)
+    eta = uniform_eta(within.mean[0], risk_capacity, count, weight)
+    middle = jnp.clip(mirrored(eta, eta), within.lower, within.upper)
+    return eta, jnp.maximum((middle + weight * within.lower) / (1 + weight), within.lower)
 
 
 def _iterate(law, risk_capacity, count, weight):
@@ -114,7 +113,7 @@ def _iterate(law, risk_capacity, count, weight):
         *_, running, steps = state
         return jnp.any(running & (steps < MAX_STEPS))
 
-    eta, ends = _uniform_guess(law, risk_capacity, count, weight)
+    eta, ends = _uniform_guess(within, risk_capacity, count, weight)
     ends, shape = _ironed_ends(pooled_ends, eta, ends), eta.shape[1:]
     infinity = jnp.full(shape, jnp.inf, eta.dtype)
     start = eta, ends, jnp.zeros_like(ends), infinity, infinity, jnp.full(shape, True), jnp.zeros(shape, int)
