@@ -12,7 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 _ROOT_HALF_PI = math.sqrt(math.pi / 2)
-_SERIES_TERMS = 10
+# How far |ζ|h may go for the recurrence, and the steps it takes to be right to rounding. By differences R_0 loses
+# 1/(|ζ|h) times ζ² units in the last place, R_2 ζ⁴ of them.
+_CLOSE, _STEPS = 1.0, 18
+_CLOSE_FOR_MASS, _STEPS_FOR_MASS = 0.1, 9
 _NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(20))
 # Nodes gather at ζ, where the integrands live: fractions sinh(1.5 x)/sinh(1.5) of the way down.
 _DEPTH = np.sinh(1.5 * _NODES) / np.sinh(1.5)
@@ -64,19 +67,20 @@ def bounded_moments(at, reach, near, mills):
     """R_0, R_1, R_2 of the module's docstring at ζ = `at`, λ = ζ − `reach`; p = `near` is held fixed in derivatives.
 
     Mills ratios on each side of the mode (`mills` is that of λ, signed); where ζ is close to λ those cancel, and the
-    Hermite series exp(ζu − u²/2) = Σ He_n(ζ) uⁿ/n! is summed instead.
+    moments come from a recurrence instead.
     """
-    lower = at - reach
-    at_height, lower_height = jnp.exp(log_decay(near, at)), jnp.exp(log_decay(near, lower))
-    close = _is_close(at, reach)
-    series = _hermite_series(at, jnp.where(close, reach, 0.0), 3)
-    difference = _mills_difference(at, at_height, lower, lower_height, mills)
+    at_height, lower_height, close = _heights(at, reach, near, _CLOSE)
+    near_moments = _close_moments(at, jnp.where(close, reach, 0.0), lower_height, _STEPS)
+    difference = _mills_difference(at, at_height, at - reach, lower_height, mills)
     height = positive(at_height)
     # XLA computes what ends in a division once, and anything cheaper anew for every use.
-    zeroth = jnp.where(close, at_height * series[0], difference) / height * height
+    zeroth = jnp.where(close, reach * near_moments[0], difference) / height * height
     first = at * zeroth - (lower_height - at_height)
     second = at * first + zeroth - reach * lower_height
-    return zeroth, jnp.where(close, at_height * series[1], first), jnp.where(close, at_height * series[2], second)
+    first, second = (
+        jnp.where(close, reach ** (k + 1) * near_moments[k], moment) for k, moment in ((1, first), (2, second))
+    )
+    return zeroth, first, second
 
 
 def _mills_difference(at, at_height, lower, lower_height, mills):
@@ -85,19 +89,24 @@ def _mills_difference(at, at_height, lower, lower_height, mills):
     return mills * lower_height - jnp.where(at > 0, 1.0, -1.0) * _mills(jnp.abs(at)) * at_height + whole
 
 
-def _is_close(at, reach):
-    return (reach < 0.1) & (jnp.abs(at) * reach < 0.1)
+def _heights(at, reach, near, close):
+    """exp((p² − t²)/2) at ζ and λ, and whether these are close: then in a ratio exact to rounding, whatever ζ."""
+    close = (reach < 0.3 * close) & (jnp.abs(at) * reach < close)
+    decay = log_decay(near, at)
+    lower_decay = jnp.where(close, decay + reach * (at - 0.5 * reach), log_decay(near, at - reach))
+    return jnp.exp(decay), jnp.exp(lower_decay), close
 
 
-def _hermite_series(at, reach, moments):
-    """∫_0^h u^k exp(ζu − u²/2) du for k < moments and small h."""
+def _close_moments(at, reach, lower_height, steps):
+    """R_k/h^(k+1), k = 0, 1, 2, for small h = `reach`: R_(k−1) = (h^k e(λ) − ζ R_k + R_(k+1))/k by parts, downwards.
+
+    Upwards the recurrence divides rounding by h each time; downwards each step forgets the guess it began from, by 1/k.
+    """
     drift, spread = at * reach, reach**2
-    previous, term = jnp.ones_like(drift), drift
-    sums = [1 / (k + 1) + term * (1 / (k + 2)) for k in range(moments)]
-    for n in range(1, _SERIES_TERMS - 1):
-        previous, term = term, (drift * term - spread * previous) * (1 / (n + 1))
-        sums = [total + term * (1 / (n + k + 2)) for k, total in enumerate(sums)]
-    return [total * reach ** (k + 1) for k, total in enumerate(sums)]
+    moments = [lower_height * (1 / (steps + 2)), lower_height * (1 / (steps + 1))]
+    for k in range(steps, 0, -1):
+        moments.append((lower_height - drift * moments[-1] + spread * moments[-2]) * (1 / k))
+    return moments[:-4:-1]
 
 
 @bounded_moments.defjvp
@@ -126,11 +135,10 @@ def _column(values, like):
 
 def _mass_and_height(points, lower, near, mills):
     """∫_λ^t exp((p² − s²)/2) ds and exp((p² − t²)/2) at each node t."""
-    height, lower_height = jnp.exp(log_decay(near, points)), jnp.exp(log_decay(near, lower))
     reach = points - lower
-    close = _is_close(points, reach)
-    (series,) = _hermite_series(points, jnp.where(close, reach, 0.0), 1)
-    mass = jnp.where(close, height * series, _mills_difference(points, height, lower, lower_height, mills))
+    height, lower_height, close = _heights(points, reach, near, _CLOSE_FOR_MASS)
+    near_mass = reach * _close_moments(points, jnp.where(close, reach, 0.0), lower_height, _STEPS_FOR_MASS)[0]
+    mass = jnp.where(close, near_mass, _mills_difference(points, height, lower, lower_height, mills))
     return mass, positive(height)
 
 
