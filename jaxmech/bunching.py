@@ -32,8 +32,7 @@ class VirtualTypes(Curve):
         (weight,) = self.parameters
         mass, excess, length, cdf = self.masses()
         over = length * (weight * cdf + mass) - (1 - weight) * excess
-        # Where nobody is, between two peaks, the floor of the density stands in.
-        mass = jnp.maximum(mass, self.table.floor * length)
+        mass = mass + self.table.floor * length  # that of the density at the nodes: of use where next to nobody is
         return self.types[:-1] + over / jnp.where(mass > 0, mass, 1.0), mass
 
     @property

@@ -197,6 +197,14 @@ def test_regular_laws_are_left_alone():
     assert not np.any(np.isfinite(hump.bunching_intervals))
 
 
+def test_a_tail_so_thin_that_its_density_is_next_to_the_floor_is_not_ironed():
+    """A Student's tail 28 scales out, where f is 1e-17 of its peak: once there was a bunch at every cut."""
+    student = jm.TruncatedStudent(-0.104, 0.088, 18.5, -0.56, 2.37)
+    mechanism = jm.solve(jm.Market.of(jm.Traders(student, 1.6, 2), jm.Traders(jm.Uniform(-1, 1), 1.1)), 0.72)
+    assert mechanism.error < 1e-9
+    assert not np.any(np.isfinite(mechanism.bunching_intervals))
+
+
 def test_a_mixture_of_one_law_with_itself_is_that_law():
     normal = jm.TruncatedNormal(0.2, 0.5, -1, 1)
     other = jm.Traders(jm.Beta(2, 3, -1, 1.5), 1.1, 2)
