@@ -57,7 +57,7 @@ def _round(client, store, chunks, bar, done, failed):
     """Compute chunks; returns those whose workers died too often, and notes what was done and what failed."""
     from distributed import KilledWorker, as_completed
 
-    futures = client.map(_compute, [str(store.path)] * len(chunks), [store.identity] * len(chunks), chunks, pure=False)
+    futures = client.map(_compute, [_folder(store)] * len(chunks), [store.identity] * len(chunks), chunks, pure=False)
     numbers, suspects = dict(zip(futures, chunks, strict=True)), []
     for future in as_completed(futures, raise_errors=False):
         chunk = numbers[future]
@@ -73,6 +73,11 @@ def _round(client, store, chunks, bar, done, failed):
             bar.update(store.design.chunk_points(chunk).size)
         future.release()
     return suspects
+
+
+def _folder(store):
+    """The store's folder as workers look for it, wherever they were started."""
+    return str(store.path.absolute())
 
 
 def _compute(path, identity, chunk):
@@ -91,7 +96,7 @@ def _opened(path) -> SweepStore:
 
 def _check_workers(client, store):
     """MarketError unless every worker has our software and precision and sees the store. Runs before any writes."""
-    for address, (made, sees) in client.run(_what_it_has, str(store.path)).items():
+    for address, (made, sees) in client.run(_what_it_has, _folder(store)).items():
         for name, value in made_with().items():
             if made[name] != value:
                 remedy = (
@@ -99,7 +104,7 @@ def _check_workers(client, store):
                 )
                 raise MarketError(f"worker {address} has {name} {made[name]}, the sweep needs {value}{remedy}")
         if not sees:
-            raise MarketError(f"worker {address} does not see {store.path}; all workers must share the folder")
+            raise MarketError(f"worker {address} does not see {_folder(store)}; all workers must share the folder")
 
 
 def _what_it_has(path):

@@ -43,8 +43,9 @@ def alone(tmp_path_factory):
     return files_of(path)
 
 
-def test_workers_write_the_bytes_that_one_process_writes(two_workers, alone, tmp_path):
-    done = stored_sweep(tmp_path / "s.zarr", design_of_chunks(), size=64, engine=two_workers, progress=False)
+def test_workers_write_the_bytes_that_one_process_writes(two_workers, alone, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # where the workers are not
+    done = stored_sweep("s.zarr", design_of_chunks(), size=64, engine=two_workers, progress=False)
     assert (done.computed, done.failed, done.interrupted) == (6, {}, False)
     assert verify(tmp_path / "s.zarr") == []
     assert files_of(tmp_path / "s.zarr") == alone
