@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: sweep paper test bench performance clean
+.PHONY: sweep paper test quick bench performance clean
 
 sweep: $(VENV)/ready  ## the main job: 200,000 points on the Treasury futures market
 	$(BIN)/jaxmech sweep experiments/us_treasury_10y_sweep.toml --out experiments/results/us_treasury_10y
@@ -14,6 +14,9 @@ paper: $(VENV)/ready  ## every figure and number of the paper, beside ours
 test: $(VENV)/ready  ## lint and the whole suite
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+quick: $(VENV)/ready  ## the tests that are not slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 bench: $(VENV)/ready  ## speed against peers, one process a question
 	$(BIN)/python benchmarks/multipliers.py

@@ -56,6 +56,7 @@ def exact_and_grids(request):
     return optimal_outcome(name, alpha), [optimum(traders, alpha, cells) for cells in (40, 80, 160)]
 
 
+@pytest.mark.slow
 def test_extrapolated_programme_agrees(exact_and_grids):
     exact, grids = exact_and_grids
     gap = np.abs(np.array(extrapolated(*grids[1:])) - exact)

@@ -27,6 +27,7 @@ class Changed:
             setattr(self, name, functions.get(name, getattr(rule, name)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["natural", "paper"])
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 def test_nobody_gains_by_deviating_from_the_optimal_schedule(unit, alpha):
@@ -41,6 +42,7 @@ def test_nobody_gains_by_deviating_from_the_double_auction():
     assert found.ok
 
 
+@pytest.mark.slow
 def test_a_changed_size_term_is_found_with_its_gain():
     honest = rule()
     extra = 0.05
@@ -58,6 +60,7 @@ def test_a_changed_size_term_is_found_with_its_gain():
     assert gain(new_price, found.quantity) - gain(found.price, truth) == pytest.approx(float(found.deviation_gain))
 
 
+@pytest.mark.slow
 def test_a_scaled_tax_and_a_wrong_demand_are_found():
     honest = rule()
     cheap = Changed(honest, side_payment=lambda p, q: honest.side_payment(p, q) - 0.1 * jnp.abs(q))

@@ -35,6 +35,7 @@ def refused(call, *arguments, **named):
     assert len(str(error.value)) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cases", "examples"),
     [
@@ -171,6 +172,7 @@ def checked_calibration_of(path):
     calibration_problem(market, free, settings.get("targets"), settings.get("alpha", 0.5), settings.get("maximise"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "read"),
     [

@@ -33,6 +33,7 @@ def bootstrap(fits, market):
     return answer_bands(fits, market, 0.5, method="bootstrap", weights=(0.5,), draws=200)
 
 
+@pytest.mark.slow
 def test_values_are_the_answers_of_the_fitted_market(fits, market, delta, bootstrap):
     law = fits["dealer"].law
     there = jm.Market.of(

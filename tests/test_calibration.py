@@ -53,6 +53,7 @@ ALPHA = {"alpha": (0.01, 1.0)}
 LOW_ALPHA = {"alpha": (0.01, 0.44)}  # R and A of Example 1 with five traders are the same at w and 0.2/w
 
 
+@pytest.mark.slow
 def test_risk_capacity_and_alpha_are_recovered_from_the_closed_form():
     revenue, efficiency = closed_form(0.8, 0.35)
     found = fit(example_1(), KAPPA | LOW_ALPHA, {"revenue": revenue, "efficiency": efficiency})
@@ -71,6 +72,7 @@ def test_revenue_and_trade_size_reveal_the_weight_on_revenue():
     close([found.parameters["alpha"], found.parameters["trader.upper"]], [0.62, 1.0], 1e-6)
 
 
+@pytest.mark.slow
 def test_a_mode_and_a_risk_capacity_are_recovered_in_another_market():
     targets = outcomes_of(two_groups(), 0.5, "revenue", "efficiency", "group_1.trade_size")
     free = {"group_2.loc": (0.0, 0.8), "group_1.risk_capacity": (0.1, 3.0, "log")}
@@ -123,6 +125,7 @@ def test_standard_errors_and_correlations_are_those_of_the_closed_form():
     close(found.correlations[0, 1], covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]), 1e-6)
 
 
+@pytest.mark.slow
 def test_standard_errors_are_the_spread_of_refits():
     exact, error = closed_form(0.8, 0.5)[0], 0.003
     draws = exact + error * np.random.default_rng(3).standard_normal(12)
@@ -273,6 +276,7 @@ def test_a_target_that_the_fewest_traders_reach_needs_no_more():
     assert found.count == 2 and np.isnan(found.value_below) and "there cannot be fewer" in str(found)
 
 
+@pytest.mark.slow
 def test_where_an_outcome_turns_every_number_of_traders_is_tried():
     """Buyers' first competitors lower the share of revenue, later ones raise it."""
 

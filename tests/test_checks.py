@@ -164,6 +164,7 @@ def market_from(folder, endowment):
     return jm.Market.from_toml(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "law"), FAMILIES, ids=[type(law).__name__ for _, law in FAMILIES])
 def test_a_market_file_names_every_family(tmp_path, text, law):
     found, expected = market_from(tmp_path, text), market(law)
@@ -230,6 +231,7 @@ def finite(law):
     return all(np.all(np.isfinite(np.asarray(getattr(law, name)))) for name in ("cuts", "values") if hasattr(law, name))
 
 
+@pytest.mark.slow
 @hypothesis.settings(max_examples=400, derandomize=True, deadline=None, database=None)
 @hypothesis.given(LAWS)
 def test_whatever_is_given_is_a_market_or_a_market_error(law):

@@ -97,6 +97,7 @@ def test_mistakes_in_a_spec_are_named(tmp_path, capsys, old, new, match):
     assert match in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_sweep_writes_data_summary_and_figures_and_may_be_run_again(folder, tmp_path, capsys):
     out = tmp_path / "out"
     assert sweep(folder, out) == 0

@@ -54,6 +54,7 @@ def test_sensitivity_adds_second_derivatives_on_request(folder, capsys):
     np.testing.assert_allclose(second, second.T, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_frontier_prints_its_points_and_the_gap_of_the_double_auction(folder, tmp_path, market, capsys):
     options = ("--out", tmp_path, "--band", "all.risk_capacity.factor", "--change", 0.1)
     assert run("frontier", folder, *options) == 0
@@ -81,6 +82,7 @@ def test_a_misspelt_band_writes_nothing(folder, tmp_path, capsys):
     assert "dealer.lwoer" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "code"), [(0.2, 0), (0.9, 1)])
 def test_calibrate_says_by_its_exit_code_whether_targets_are_reached(folder, market, capsys, share, code):
     (folder / "fit.toml").write_text(CALIBRATION.replace("SHARE", str(share)))

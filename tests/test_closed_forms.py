@@ -57,6 +57,7 @@ def test_lopsided_uniform_market_at_revenue_optimum():
     close(outcome.efficiency, -0.345849453730380, 1e-14)
 
 
+@pytest.mark.slow
 def test_truncated_normal_and_beta_market_at_budget_weight():
     mechanism = jm.solve(truncated_normal_and_beta(), 0.0)
     close(mechanism.weight, 0.038272750616853, 1e-14)
@@ -116,6 +117,7 @@ def frontier_slopes(market, weight):
     return jax.jvp(point, (jnp.asarray(weight),), (jnp.ones(()),))[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MARKETS)
 @pytest.mark.parametrize("w", [0.05, 0.35, 0.8, 1.0])
 def test_frontier_obeys_the_envelope_theorem(name, w):

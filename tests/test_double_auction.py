@@ -209,6 +209,7 @@ def assert_mean(samples, exact):
     assert np.all(np.abs(samples.mean(axis=0) - exact) <= 4 * error + 1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fee", FEES)
 def test_outcomes_are_the_averages_of_play(draws, fee):
     auction = jm.double_auction(mixed(), fee)
@@ -409,6 +410,7 @@ def test_float32_agrees_with_float64_to_its_own_tolerance():
 # Against the optimum
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structure", [(2, 0, 0), (1, 1, 0)], ids=str)
 def test_the_double_auction_never_lies_above_the_frontier(structure):
     market = random_auctions_market(structure, 200, seed=9)

@@ -51,6 +51,7 @@ def test_the_file_is_the_market_of_the_fits(table, tmp_path):
     assert "dealer: uniform law of 40 observations, 1 missing" in found.report()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["histogram", "triangular", "smoothed"])
 def test_every_number_survives_the_file(table, tmp_path, family):
     found = fit_market(table, "position", group_column="who", family=family, out=tmp_path / "market.toml")

@@ -50,6 +50,7 @@ def two_humps():
     return np.concatenate([generator.normal(size=300), generator.normal(3, 0.5, 200)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", TRUTHS)
 def test_parameters_are_recovered_within_four_standard_errors(recovered, family):
     truth, found = TRUTHS[family].entries(), recovered[family]
@@ -59,6 +60,7 @@ def test_parameters_are_recovered_within_four_standard_errors(recovered, family)
     assert not found.notes
 
 
+@pytest.mark.slow
 def test_the_fit_is_at_least_as_likely_as_the_truth(recovered):
     for family, found in recovered.items():
         truth = jax.tree.map(jnp.asarray, TRUTHS[family])
@@ -119,6 +121,7 @@ def test_standard_errors_are_those_of_a_hessian_by_differences(recovered, family
     np.testing.assert_allclose(found.covariance, np.linalg.inv(information), rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["beta", "truncated_laplace", "mixture"])
 def test_standard_errors_agree_with_the_spread_of_resampled_fits(recovered, family):
     found = recovered[family]
@@ -141,6 +144,7 @@ def test_a_mixture_names_its_components_by_location(recovered):
     assert set(found.parameters) < set(found.law.entries())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["truncated_normal", "triangular", "histogram", "smoothed", "uniform"])
 def test_a_weight_is_the_value_over_and_over(family):
     z = draws(TRUTHS["beta"], 60, seed=3)
@@ -160,6 +164,7 @@ def test_missing_values_are_dropped_and_counted():
     assert "2 missing" in found.report()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["beta", "histogram"])
 def test_the_ks_distance_and_its_p_value_are_those_of_scipy(family):
     z = draws(TRUTHS["beta"], 80, seed=2)
@@ -188,6 +193,7 @@ def test_a_parameter_at_a_bound_has_no_standard_error_and_a_note():
     assert any("b is at a bound" in note for note in found.notes)
 
 
+@pytest.mark.slow
 def test_a_smoothed_law_has_the_moments_of_the_data_and_no_hole(two_humps):
     found = fit(two_humps, "smoothed")
     assert float(found.law.mean) == pytest.approx(two_humps.mean(), abs=0.02)
@@ -233,6 +239,7 @@ def test_empty_bins_are_joined_to_a_neighbour():
     np.testing.assert_allclose(masses, [0.6, 0.4])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FITTED)
 def test_every_fit_can_go_into_a_market_and_its_file(family, recovered, two_humps):
     found = recovered[family] if family in recovered else fit(two_humps, family)
@@ -245,6 +252,7 @@ def test_every_fit_can_go_into_a_market_and_its_file(family, recovered, two_hump
     assert np.corrcoef(theory, data)[0, 1] > 0.95
 
 
+@pytest.mark.slow
 def test_the_plot_is_written(tmp_path, two_humps):
     found = fit(two_humps, "triangular")
     assert found.plot(tmp_path / "fit.png").read_bytes()[:4] == b"\x89PNG"
@@ -287,6 +295,7 @@ def test_what_cannot_be_fitted_is_refused(message):
         fit(samples, **options)
 
 
+@pytest.mark.slow
 def test_equal_samples_are_joined_and_weights_summed():
     found = clean_samples([3.0, 1.0, 2.0, 3.0, 4.0, 5.0], [1, 1, 1, 2, 0.5, 1])
     np.testing.assert_array_equal(found.values, [1, 2, 3, 4, 5])

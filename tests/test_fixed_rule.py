@@ -44,6 +44,7 @@ def test_a_rule_earns_what_example_1_says():
     np.testing.assert_allclose(efficiency, -5 / 3 * (1 - 0.8 * 1.8 / 1.4**2), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_with_the_rule_fixed_money_is_inversely_proportional_to_risk_capacity():
     """Who trades how much depends on shares κ/K alone; with V and Ω fixed only the price of risk changes."""
     market = jax.tree.map(lambda leaf: leaf[:, 0], random_markets((0, 2, 0), 1, seed=63))
@@ -115,6 +116,7 @@ def test_the_optimum_moves_with_every_parameter_as_if_its_rule_were_fixed():
     assert binding > MARKETS / 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.0, 0.1, 0.7])
 def test_the_identity_holds_for_uniform_endowments_whether_or_not_the_budget_binds(alpha):
     """U[0, 1]² with κ = (0.5, 1.5) has w* = 0.1636: the first two bind."""

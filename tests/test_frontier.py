@@ -44,6 +44,7 @@ def normals():
     return markets, frontier(markets, tolerance=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tolerance", [1e-4, 1e-6, 1e-8])
 def test_between_its_points_it_is_as_exact_as_asked(tolerance):
     """Against the closed form, at random efficiencies and random revenues."""
@@ -111,6 +112,7 @@ def test_its_slope_is_the_rate_of_exchange(exact):
     np.testing.assert_allclose((more - less) / (kept - lost), -(1 - weight) / weight, rtol=2e-6)
 
 
+@pytest.mark.slow
 def test_it_bends_one_way_only(unequal):
     assert np.all(unequal.curvature >= 0)
     assert np.all(np.diff(unequal.weight) > 0)
@@ -165,6 +167,7 @@ def test_an_exchange_rate_is_the_weight_it_stands_for(exact, unequal):
     assert unequal.mechanism_at(exchange_rate=1e6).weight == unequal.weight[0]
 
 
+@pytest.mark.slow
 def test_a_batch_hits_a_target_in_each_market(normals):
     _, traced = normals
     wanted = 0.5 * (traced.revenue[0] + traced.revenue[-1])
@@ -199,6 +202,7 @@ def test_revenue_at_an_efficiency_undoes_efficiency_at_a_revenue(unequal):
     np.testing.assert_allclose(unequal.weight_at(efficiency=kept), weight, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["trader.risk_capacity", "trader.count", "all.endowment.factor"])
 def test_its_shift_is_that_of_frontiers_traced_anew(exact, name):
     parameters, step = (named_parameter(name, UNIFORM),), 1e-3
@@ -227,6 +231,7 @@ def test_too_few_points_are_admitted():
     assert short.points <= 5
 
 
+@pytest.mark.slow
 def test_a_solve_that_fails_is_admitted_and_leaves_its_neighbours():
     markets = random_markets((2, 0, 0), 3, seed=84)
     broken = jm.Market(markets.endowment, markets.risk_capacity.at[0, 1].set(jnp.nan), markets.count)

@@ -65,6 +65,7 @@ def assert_within_interval(estimate, half_width, value):
     assert np.all(np.abs(estimate - value) < np.minimum(half_width, 0.03)), (estimate, value)
 
 
+@pytest.mark.slow
 def test_first_order_total_and_second_order_indices_are_those_of_the_closed_form(result, exact):
     variance, revenue = np.prod(1 + exact) - 1, result.outcomes.index("revenue")
     indices = type(result.indices)(*(value[revenue] for value in result.indices))

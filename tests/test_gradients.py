@@ -62,6 +62,7 @@ def test_every_derivative_of_the_optimum_matches_central_differences(structure):
             assert error.max() <= 1e-7, (place, row, error.max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structure", STRUCTURES[:2], ids=str)
 def test_the_objective_obeys_the_envelope_theorem(structure):
     """dJ/dα = R − A where the budget does not bind, whatever the mechanism does (theory §2, §12)."""
@@ -101,6 +102,7 @@ def example_1(alpha, traders=5):
     return (n - 1) * 2 / 3 * w / (1 + w) ** 2, -(n / 3) * (1 - (1 - 1 / n) * (1 + 2 * w) / (1 + w) ** 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, 2])
 def test_first_and_second_derivatives_equal_those_of_example_1(order):
     market = jm.Market.of(jm.Traders(jm.Uniform(-1, 1), 0.5, count=5))
@@ -159,6 +161,7 @@ def test_the_budget_weight_moves_with_the_market_as_differences_say():
     np.testing.assert_allclose(jax.grad(floor)(1.5), central, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_float32_agrees_with_float64_to_its_own_tolerance():
     batch = 256
     market, alpha = random_markets((0, 3, 0), batch, seed=51), random_alphas(batch, seed=52)

@@ -135,6 +135,7 @@ def test_two_bins_are_pooled_where_their_closed_form_says():
     np.testing.assert_allclose(mechanism.virtual_type(z)[:, 0], level, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_virtual_types_never_fall_and_are_flat_on_bunches(valley):
     _, mechanism = valley
     z = np.linspace(-1, 1, 4001)
@@ -165,6 +166,7 @@ def test_the_participation_multiplier_rises_from_zero_to_the_weight(valley):
     assert np.all(np.diff(omega) >= -1e-13)
 
 
+@pytest.mark.slow
 def test_side_payments_implement_the_ironed_rule(valley):
     """Theorem 2 with flat pieces and jumps: what types are expected to pay and gain is what the mechanism says."""
     _, mechanism = valley
@@ -175,6 +177,7 @@ def test_side_payments_implement_the_ironed_rule(valley):
     assert np.min(mechanism.utility_gain(z)) >= -1e-15
 
 
+@pytest.mark.slow
 def test_the_gain_is_the_integral_of_what_types_expect_to_trade(valley):
     _, mechanism = valley
     z = np.linspace(-1, 1, 20001)
@@ -185,6 +188,7 @@ def test_the_gain_is_the_integral_of_what_types_expect_to_trade(valley):
     np.testing.assert_allclose(gain, gain[0] + area, atol=2e-5)  # jumps of the trapezoidal rule
 
 
+@pytest.mark.slow
 def test_regular_laws_are_left_alone():
     normal = jm.Traders(jm.TruncatedNormal(0.2, 0.5, -1, 1), 0.7, 3)
     mechanism = jm.solve(jm.Market.of(normal, jm.Traders(jm.Beta(2, 3, -1, 1.5), 1.1)), 0.4)
@@ -197,6 +201,7 @@ def test_regular_laws_are_left_alone():
     assert not np.any(np.isfinite(hump.bunching_intervals))
 
 
+@pytest.mark.slow
 def test_a_tail_so_thin_that_its_density_is_next_to_the_floor_is_not_ironed():
     """A Student's tail 28 scales out, where f is 1e-17 of its peak: once there was a bunch at every cut."""
     student = jm.TruncatedStudent(-0.104, 0.088, 18.5, -0.56, 2.37)
@@ -205,6 +210,7 @@ def test_a_tail_so_thin_that_its_density_is_next_to_the_floor_is_not_ironed():
     assert not np.any(np.isfinite(mechanism.bunching_intervals))
 
 
+@pytest.mark.slow
 def test_a_mixture_of_one_law_with_itself_is_that_law():
     normal = jm.TruncatedNormal(0.2, 0.5, -1, 1)
     other = jm.Traders(jm.Beta(2, 3, -1, 1.5), 1.1, 2)
@@ -278,6 +284,7 @@ def test_two_traders_match_the_quadratic_programme_with_monotonicity(name, weigh
     assert abs(fine + (fine - coarse) / 3 - found) < 1e-5
 
 
+@pytest.mark.slow
 def test_a_lane_of_a_batch_is_the_market_alone():
     market, _ = irregular_markets("two histograms", 5, seed=9)
     batch = jm.outcomes(jm.solve(market, jnp.full(5, 0.3)))
@@ -286,6 +293,7 @@ def test_a_lane_of_a_batch_is_the_market_alone():
     np.testing.assert_allclose(batch.efficiency[3], alone.efficiency, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_vmap_over_markets_solves_the_same():
     market, _ = irregular_markets("two histograms", 3, seed=9)
     front = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), market)

@@ -94,6 +94,7 @@ def both(request):
     return market, alpha, budget, references, [programme_on(edges, market, alpha, budget) for edges in grids]
 
 
+@pytest.mark.slow
 def test_program_on_the_same_grid_agrees(both):
     _, alpha, _, references, programmes = both
     for (_, reference), programme in zip(references, programmes, strict=True):

@@ -100,6 +100,7 @@ def test_a_stretched_endowment_stretches_places_and_scale_and_leaves_shapes():
     }
 
 
+@pytest.mark.slow
 def test_stretching_endowments_scales_money_by_the_square():
     stretched = market_with(MARKET, named("all.endowment.factor"), jnp.array([3.0]))
     small, large = (jm.outcomes(jm.solve(market, 0.5)) for market in (MARKET, stretched))

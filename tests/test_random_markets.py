@@ -88,6 +88,7 @@ HARD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", HARD)
 def test_a_hard_market_is_certified(what):
     alpha, *traders = HARD[what]
@@ -96,6 +97,7 @@ def test_a_hard_market_is_certified(what):
     assert int(mechanism.steps) < 20
 
 
+@pytest.mark.slow
 def test_a_budget_weight_below_what_is_told_apart_is_given_as_the_least_and_stands_still():
     _, *traders = HARD["densities underflow where the budget decides"]
     market = jm.Market.of(*traders)

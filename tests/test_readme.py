@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 EXAMPLE = r"<!-- run -->\n```python\n(.*?)```\n```text\n(.*?)```"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", ["README.md", "docs/data.md", "docs/fees.md", "docs/laws.md", "docs/questions.md", "docs/sweeps.md"]
 )

@@ -23,6 +23,7 @@ def close(value, exact, tolerance=1e-10):
     np.testing.assert_allclose(value, exact, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["natural", "paper"])
 @pytest.mark.parametrize("alpha", [0.0, 0.7, 1.0])
 def test_in_its_own_market_a_schedule_earns_what_the_mechanism_does(unit, alpha):
@@ -50,6 +51,7 @@ def schedule_groups():
     return np.array([0, 0, 1, 1, 1])
 
 
+@pytest.mark.slow
 def test_outcomes_elsewhere_are_those_of_the_auctions_themselves():
     true_market = market(shift=0.15, stretch=0.8)
     achieved = jm.robustness(rule(), true_market)
@@ -57,6 +59,7 @@ def test_outcomes_elsewhere_are_those_of_the_auctions_themselves():
         assert abs(float(value) - mean) < 4 * error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["natural", "paper"])
 def test_first_derivatives_agree_with_differences(unit):
     schedule = rule(unit)
@@ -91,6 +94,7 @@ def test_who_loses_by_participating_is_counted():
     assert np.all((achieved.losing_share > 0) & (achieved.losing_share < 1))
 
 
+@pytest.mark.slow
 def test_types_beyond_the_designed_support_still_reply_optimally():
     schedule = rule()
     for endowment in (-1.6, 1.4):
@@ -109,6 +113,7 @@ def test_other_traders_or_capacities_are_refused():
         jm.robustness(jm.solve(market(), 0.5), market())
 
 
+@pytest.mark.slow
 def test_a_trader_who_is_what_the_schedule_takes_him_for_changes_nothing():
     schedule = rule()
     same = jm.misjudged_capacity(schedule, 0, float(schedule.market.risk_capacity[0]), jax.random.key(0), auctions=50)

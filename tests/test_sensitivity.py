@@ -54,6 +54,7 @@ def at_budget_weight():
     return market, sensitivity(market, float(jm.budget_weight(market)), second=True)
 
 
+@pytest.mark.slow
 def test_first_derivatives_are_those_of_example_1(example_1):
     exact = jax.jacfwd(closed_form)(NUMBERS)
     np.testing.assert_allclose(example_1.derivative[:3], exact, rtol=0, atol=1e-12)
@@ -106,6 +107,7 @@ def test_an_unknown_name_is_refused_with_those_that_exist(example_1):
         example_1.of("revenue", "trader.loc")
 
 
+@pytest.mark.slow
 def test_at_the_budget_weight_revenue_has_two_sides_and_no_derivative(at_budget_weight):
     """Below w* it stays 0, above it is free; which side of θ is which depends on the sign of dw*/dθ."""
     market, table = at_budget_weight

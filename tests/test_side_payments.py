@@ -47,6 +47,7 @@ def test_condition_1_fails_in_the_lopsided_market():
     assert jm.condition_1(lopsided()).tolist() == [True, False, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "alpha", "unit"), CASES)
 def test_expected_payments_and_gains_are_those_of_the_mechanism(name, alpha, unit):
     rule = rule_of(name, alpha, unit)
@@ -55,6 +56,7 @@ def test_expected_payments_and_gains_are_those_of_the_mechanism(name, alpha, uni
     close(rule.utility_gain(z), rule.columns.utility_gain(z), 1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("name", MARKETS)
 def test_demands_clear_the_market_and_buy_the_optimal_allocation(name, unit):
@@ -78,6 +80,7 @@ def test_natural_curvature_rebates_the_traders_own_price_impact():
     close(rule.curvature, -rule.price_impact)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("name", MARKETS)
 def test_tax_has_its_marginal_as_slope_inside_and_outside_the_range_of_offers(name, unit):
@@ -90,6 +93,7 @@ def test_tax_has_its_marginal_as_slope_inside_and_outside_the_range_of_offers(na
     close(differences, rule.marginal_tax(offers), 1e-6)
 
 
+@pytest.mark.slow
 def test_tax_is_zero_at_its_kink_whose_jump_is_the_spread():
     rule = rule_of("normals")
     eta, step = rule.columns.eta, 1e-9
@@ -97,6 +101,7 @@ def test_tax_is_zero_at_its_kink_whose_jump_is_the_spread():
     close(rule.marginal_tax(eta - step) - rule.marginal_tax(eta + step), rule.spread(), 1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MARKETS)
 def test_tax_is_the_printed_integral_of_the_inverse_virtual_value(name):
     """T(l) = (K l²/2 − ∫ V⁻¹)(K − κ)/(κK), up to a constant; in the paper's unit."""
@@ -121,6 +126,7 @@ def test_tax_is_the_printed_integral_of_the_inverse_virtual_value(name):
     close(taxed[1] - taxed[0], printed, 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.1, 1.0])
 @pytest.mark.parametrize("name", MARKETS)
 def test_inverse_of_the_virtual_type_returns_the_type(name, alpha):
@@ -155,6 +161,7 @@ def test_columns_by_group_show_each_groups_first_trader():
     close(group.participation_fee, rule.participation_fee[jnp.asarray([0, 2, 3])])
 
 
+@pytest.mark.slow
 def test_side_payments_are_differentiable_in_risk_capacity_and_laws():
     market = lopsided()
 

@@ -76,6 +76,7 @@ def rule_of_uniform_endowments(market, weight):
 # Uniform endowments lose nothing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("market", [near_together(), very_unequal(), example_1(), far_apart()])
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 def test_three_numbers_are_the_optimal_rule_of_uniform_endowments(market, weight):
@@ -86,6 +87,7 @@ def test_three_numbers_are_the_optimal_rule_of_uniform_endowments(market, weight
     near(by_type(simple, z), by_type(full, z), 1e-12)
 
 
+@pytest.mark.slow
 def test_and_its_side_payments_are_theorem_2s():
     market = near_together()
     simple, full = (
@@ -101,6 +103,7 @@ def test_and_its_side_payments_are_theorem_2s():
     near(simple.side_payment(price, quantity), full.side_payment(price, quantity), 1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("market", [near_together(), very_unequal(), example_1()])
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 def test_the_search_finds_the_optimal_rule_of_uniform_endowments(market, alpha):
@@ -189,6 +192,7 @@ def assert_mean(samples, exact):
     assert np.all(np.abs(samples.mean(axis=0) - exact) <= 4 * error + 1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fee", ["by trader", "common", "none", 0.02])
 def test_outcomes_are_the_averages_of_play(fee):
     generator = np.random.default_rng(2)
@@ -212,6 +216,7 @@ def quadrature(schedule, group, law):
     return z, np.concatenate([(b - a) / 2 * WEIGHTS for a, b in pieces]) * law.pdf(z)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spread", "slope"), NUMBERS)
 @pytest.mark.parametrize("shift", [0.0, 2.5])
 def test_two_traders_expect_what_the_closed_forms_say(spread, slope, shift):
@@ -230,6 +235,7 @@ def test_two_traders_expect_what_the_closed_forms_say(spread, slope, shift):
         near(chance @ of_both[..., 1], function(jnp.stack([second, second], axis=1))[:, 1], 1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("market", [five_traders(), far_apart()])
 def test_largest_fee_leaves_the_worst_type_nothing(market):
     schedule = jm.SimpleSchedule.of(market, 0.3, 0.25)
@@ -262,6 +268,7 @@ def searched():
     return found
 
 
+@pytest.mark.slow
 def test_revenue_covers_costs_and_every_search_ends_well(searched):
     for (place, alpha, kind), (design, outcome) in searched.items():
         case = place, alpha, kind
@@ -320,6 +327,7 @@ def test_other_numbers_do_worse(searched, kind, size):
         assert np.min(values) < best - 1e-9 * outcome.first_best_surplus
 
 
+@pytest.mark.slow
 def test_below_its_own_budget_weight_alpha_does_not_matter(searched):
     binding = [key for key, (design, _) in searched.items() if key[2] != "full" and design.weight > key[1]]
     assert binding
@@ -348,6 +356,7 @@ def assert_slope(function, derivative, at, direction, tolerance=1e-8):
     near(sum(jax.tree.leaves(parts)), (ahead - behind) / (2 * step), tolerance)
 
 
+@pytest.mark.slow
 def test_outcomes_have_exact_slopes_in_the_numbers_to_second_order():
     market = two_uniform_groups()
     once = jax.jit(jax.jacfwd(lambda numbers: both(numbers, market)))
@@ -358,6 +367,7 @@ def test_outcomes_have_exact_slopes_in_the_numbers_to_second_order():
         assert_slope(once, twice, jnp.array(numbers), direction, 1e-7)
 
 
+@pytest.mark.slow
 def test_outcomes_have_exact_slopes_in_numbers_and_market_in_reverse_mode():
     at = jnp.array(NUMBERS[0]), two_uniform_groups()
     generator = np.random.default_rng(6)
@@ -365,6 +375,7 @@ def test_outcomes_have_exact_slopes_in_numbers_and_market_in_reverse_mode():
     assert_slope(lambda at: both(*at), jax.jacrev(lambda at: both(*at)), at, direction)
 
 
+@pytest.mark.slow
 def test_trailing_batches_and_vmap_agree():
     generator, markets = np.random.default_rng(7), random_markets((2, 0, 0), 6, 7)
     spread = markets.endowment.width * generator.uniform(0, 0.6, (2, 6))

@@ -82,6 +82,7 @@ def test_trade_ceases_as_often_as_it_should():
     assert simulated.no_price_share == 0  # there is a price, and the fee is paid
 
 
+@pytest.mark.slow
 def test_the_same_key_gives_the_same_numbers_for_any_batch():
     for rule, batches in ((rule_of(THREE), (3, 5, 16)), (rule_of(DIFFERENT), (16,))):
         one = jm.simulate(rule, KEY, 30_001, batch=1)
@@ -89,6 +90,7 @@ def test_the_same_key_gives_the_same_numbers_for_any_batch():
             assert not fields_that_differ(one, jm.simulate(rule, KEY, 30_001, batch=batch))
 
 
+@pytest.mark.slow
 def test_the_same_key_gives_the_same_numbers_for_any_batch_where_prices_are_searched():
     rule = rule_of(THREE)
     one, other = (jm.simulate(rule, KEY, 30_001, demand=rule.demand, batch=batch) for batch in (1, 16))
@@ -102,6 +104,7 @@ def test_another_key_gives_other_numbers_and_the_old_kind_of_key_the_same():
     assert not fields_that_differ(one, jm.simulate(rule, jax.random.PRNGKey(1), 100))
 
 
+@pytest.mark.slow
 def test_searched_prices_are_those_of_the_closed_form():
     rule = rule_of(DIFFERENT, 0.4, "paper")
     assert not fields_that_differ(jm.simulate(rule, KEY, 5000), jm.simulate(rule, KEY, 5000, demand=rule.demand), 1e-9)
@@ -115,6 +118,7 @@ def test_a_schedule_runs_in_another_market():
     assert abs(simulated.efficiency - expected.efficiency) <= 4.5 * simulated.efficiency_error
 
 
+@pytest.mark.slow
 def test_shading_one_s_offer_does_not_pay():
     rule = rule_of(THREE)
     truth = jm.simulate(rule, KEY, 20_000)
@@ -149,6 +153,7 @@ def inelastic(z, price):
     return z - jnp.mean(z, axis=-1, keepdims=True) + 0 * price[..., None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("demand", [never_clearing, flat_at_zero, crossing_twice, jumping_over_zero, inelastic])
 def test_nobody_trades_or_pays_without_one_clearing_price(demand):
     simulated = jm.simulate(rule_of(THREE), KEY, 500, demand=demand, prices=(-1.0, 1.01))
@@ -174,6 +179,7 @@ def test_a_root_is_found_to_rounding_wherever_it_lies():
         np.testing.assert_allclose(price, right, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_tables_are_as_good_as_they_say():
     rule = rule_of(DIFFERENT, 0.5, "paper")
     quick, law = tabulated(rule), unfolded_market(DIFFERENT).endowment
@@ -186,6 +192,7 @@ def test_tables_are_as_good_as_they_say():
     assert tabulated(rule, cells=1) is rule
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("a", "b"), [(2.0, 3.0), (0.5, 0.5), (300.0, 1.0), (0.1, 0.3)])
 def test_quick_draws_of_beta_laws_are_the_quantiles(a, b):
     law = jm.Beta(*(jnp.array([value]) for value in (a, b, 0.0, 1.0)))
@@ -196,6 +203,7 @@ def test_quick_draws_of_beta_laws_are_the_quantiles(a, b):
     assert float(jnp.max(off)) < 1e-8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "law",
     [jm.Uniform(-1.0, 3.0)]

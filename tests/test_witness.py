@@ -28,6 +28,7 @@ def fresh():
     jax.clear_caches()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", LAWS, ids=lambda family: family.__name__)
 def test_an_integral_off_by_one_in_ten_thousand_is_not_certified(family, monkeypatch, fresh):
     law, owner = LAWS[family]
@@ -44,6 +45,7 @@ def test_an_integral_off_by_one_in_ten_thousand_is_not_certified(family, monkeyp
     assert jm.certify(wrong).ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regime", ["ordinary", "edge"])
 @pytest.mark.parametrize("structure", [(2, 0, 0), (0, 2, 0), (0, 0, 2), (1, 1, 1)], ids=str)
 def test_the_witness_agrees_with_the_closed_forms(structure, regime):

@@ -55,6 +55,7 @@ def laws_in_the_ball(number, seed):
         yield replace(market(), endowment=jm.Uniform(jnp.asarray(middle - half), jnp.asarray(middle + half)))
 
 
+@pytest.mark.slow
 def test_the_worst_law_lies_in_the_ball():
     assert worst().distance <= RADIUS * (1 + 1e-9)
     law, centre = worst().market.endowment, market().endowment
@@ -83,6 +84,7 @@ def test_a_larger_ball_holds_worse_laws_and_a_tiny_one_hardly_any():
     assert larger < worst().objective < tiny
 
 
+@pytest.mark.slow
 def test_the_robust_design_guarantees_more_than_the_nominal_one():
     found = design()
     assert found.converged and not found.is_nominal

@@ -68,6 +68,7 @@ def test_exponent_is_the_power():
     assert harness.exponent(sizes, 3.0 * sizes**1.7) == pytest.approx(1.7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["optimistix", "find_root", "scipy.optimize.root"])
 def test_peer_gives_our_answer_and_another_is_refused(case, name):
     calls = {
@@ -86,6 +87,7 @@ def test_scalar_roots_know_traders_that_always_sell_or_always_buy(case):
     assert not np.all(inside)
 
 
+@pytest.mark.slow
 def test_an_allocation_better_than_the_optimum_is_refused(monkeypatch):
     monkeypatch.setattr(quadratic_programme, "on_a_grid", lambda cells: Answer(1.0, 1.0, 1.0))
     with pytest.raises(harness.WrongAnswer, match="better than the optimum"):
@@ -97,6 +99,7 @@ def test_without_a_gpu_its_rows_say_not_measured():
     assert table["rows"][0][0].startswith("not measured")
 
 
+@pytest.mark.slow
 def test_the_section_of_the_gpu_runs_on_any_device():
     found = accelerator.on_device(jax.devices("cpu")[0], (10, 40), 0.01)
     assert [row[0] for row in found.tables[0]["rows"]] == [10, 40]

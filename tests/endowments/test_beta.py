@@ -103,6 +103,7 @@ def test_cdf_ratio_is_zero_at_the_lower_end_even_where_the_density_vanishes():
     np.testing.assert_array_equal(jax.jit(Beta.cdf_ratio)(HARD, HARD.lower), 0)
 
 
+@pytest.mark.slow
 def test_squared_ratio_integral_has_right_first_derivatives(squared_ratio_derivatives, exact_squared_ratio_derivatives):
     found, expected = squared_ratio_derivatives[0], exact_squared_ratio_derivatives[0]
     assert accuracy.derivative_error(found[: len(expected)], expected) <= 1e-9
@@ -142,6 +143,7 @@ def test_jax_betainc_has_no_derivative_in_its_shapes():
         pytest.skip("this JAX differentiates betainc in its shapes")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shapes", [(300.0, 300.0), (100.0, 100.0), (30.0, 200.0), (1.05, 300.0)], ids=str)
 def test_the_integral_of_the_squared_ratio_sees_all_of_a_narrow_law(shapes):
     """Against 40 panels of 40 nodes; those of the law once ended 1.6 standard deviations below a mean."""

@@ -8,6 +8,7 @@ import pytest
 import jaxmech as jm
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("b", [1.0, 1.02, 1.3, 1.6])
 def test_squared_ratio_integral_is_right_up_to_the_end(b):
     """∫ F²/f from x = 1 − e^−½ to 1; the whole is infinite from b = 2 on."""

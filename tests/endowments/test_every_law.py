@@ -45,6 +45,7 @@ def test_quantile_of_zero_and_one_are_the_ends(law):
     np.testing.assert_array_equal(ends, jnp.stack([law.lower, law.upper]))
 
 
+@pytest.mark.slow
 @every_law
 def test_quantile_moves_with_the_probability_and_every_field_as_the_cdf_says(law):
     """∂q/∂p = 1/f and ∂q/∂θ = −(∂F/∂θ)/f, with F in many digits."""

@@ -152,6 +152,7 @@ def close(found, expected, rtol, atol=0.0):
     np.testing.assert_allclose(found, expected, rtol=rtol, atol=atol)
 
 
+@pytest.mark.slow
 @every_law
 def test_density_and_cdf_are_those_of_scipy(name):
     law, found, z = market_law(name), seen(name), places(name)
@@ -269,6 +270,7 @@ def test_integrals_from_both_ends_differ_by_the_distance_to_the_mean(name):
     close(difference, places(name) - together().mean[together().columns[name]], 0, 1e-12 * reach)
 
 
+@pytest.mark.slow
 @every_law
 def test_a_batch_of_the_law_and_the_law_stretched_by_three_are_each_alone(name):
     """Fields (groups, 2): batch axes follow the groups."""
@@ -287,6 +289,7 @@ def draws():
     return np.asarray(jax.jit(lambda law: law.sample(jax.random.key(0), (500,)))(law))
 
 
+@pytest.mark.slow
 @every_law
 def test_draws_lie_in_the_support_and_have_its_mean_and_variance(name):
     """Within five standard errors; a bounded variable's squared deviation varies by at most width² · variance."""
@@ -332,6 +335,7 @@ def test_the_face_of_a_law_is_that_of_its_panels(name):
     close(found["score"], left["score"], 1e-9, 1e-9)
 
 
+@pytest.mark.slow
 @every_law
 def test_single_precision_keeps_four_digits(name):
     law, z, double = market_law(name), at_fractions(name), resolved_law(name)[0]
@@ -423,6 +427,7 @@ def slopes_by_entry():
     return found
 
 
+@pytest.mark.slow
 @every_law
 def test_derivatives_to_every_number_are_central_differences(name):
     """Of cdf, quantile, ∫F²/f, mean and variance; each number moves by its size, each position by the width.
@@ -460,6 +465,7 @@ def place_slopes():
     return np.asarray(found[:9]), np.concatenate(exact)
 
 
+@pytest.mark.slow
 def test_variance_of_a_triangular_law_has_the_second_derivatives_of_its_formula():
     def formula(point):
         m, low, high = point
@@ -470,6 +476,7 @@ def test_variance_of_a_triangular_law_has_the_second_derivatives_of_its_formula(
     close(found, jax.hessian(formula)(point), 0, 1e-9)
 
 
+@pytest.mark.slow
 def test_squared_ratio_integral_sees_nothing_of_the_far_tail_on_the_same_panel():
     a, b, lower, upper = 41.5, 45.9, -1.1, 0.58
     law = Kumaraswamy(*(jnp.asarray([one]) for one in (a, b, lower, upper)))

@@ -75,6 +75,7 @@ def test_squared_ratio_integral_is_right_to_1e_12():
     assert accuracy.squared_ratio_error(HARD, (1e-3, 0.1, 0.5, 0.9, 0.999)) <= 1e-12
 
 
+@pytest.mark.slow
 def test_first_derivatives_are_right_in_z_and_every_field(derivatives, exact_derivatives):
     assert accuracy.derivative_error(derivatives[0][: len(INTERIOR)], exact_derivatives[0]) <= 1e-9
 
@@ -92,6 +93,7 @@ def test_derivatives_are_finite_at_both_ends(derivatives):
     assert all(np.isfinite(one[len(INTERIOR) :]).all() for one in derivatives)
 
 
+@pytest.mark.slow
 def test_squared_ratio_integral_has_right_first_derivatives(squared_ratio_derivatives, exact_squared_ratio_derivatives):
     found, expected = squared_ratio_derivatives[0], exact_squared_ratio_derivatives[0]
     assert accuracy.derivative_error(found[: len(expected)], expected) <= 1e-9

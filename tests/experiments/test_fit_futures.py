@@ -58,6 +58,7 @@ def test_groups_have_mean_risk_capacity_one_and_hold_their_samples(positions, tm
         assert group.sample.max() < group.upper
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contract", ["us_treasury_10y", "sp500_emini", "euro_fx", "japanese_yen"])
 def test_committed_markets_are_not_regular_and_certified(contract):
     market = jm.Market.from_toml(EXPERIMENTS / "markets" / f"{contract}_mixture.toml")
@@ -67,6 +68,7 @@ def test_committed_markets_are_not_regular_and_certified(contract):
         jm.certify(jm.solve(market, alpha)).raise_if_failed(f"{contract}, alpha {alpha}")
 
 
+@pytest.mark.slow
 def test_the_treasury_mixture_bunches_leveraged_funds_that_sell():
     market = jm.Market.from_toml(EXPERIMENTS / "markets" / "us_treasury_10y_mixture.toml")
     mechanism = jm.solve(market, 0.5)

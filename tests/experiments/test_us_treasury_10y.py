@@ -42,11 +42,13 @@ def test_market_has_the_four_categories_with_mean_risk_capacity_one(market):
     assert mean == pytest.approx(1, abs=1e-5)  # six digits are kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 def test_answer_is_certified(market, alpha):
     assert jm.certify(jm.solve(market, alpha)).ok
 
 
+@pytest.mark.slow
 def test_script_writes_a_market_that_solves(script, tmp_path, capsys):
     data, out = tmp_path / "data.csv", tmp_path / "deep" / "market.toml"
     data.write_text(positions(60))

@@ -159,6 +159,7 @@ def test_the_cara_schedule_implements_the_allocation_among_different_traders(tra
     assert 0 <= float(schedule.utility_gain[:, trader].min()) < 1e-2
 
 
+@pytest.mark.slow
 def test_the_least_type_of_the_cara_schedule_gains_nothing_wherever_it_lies():
     coarse, fine = (jm.cara_schedule(trio(), types) for types in (129, 1025))
     np.testing.assert_allclose(coarse.transfer, fine.transfer[::8], rtol=0, atol=1e-8)

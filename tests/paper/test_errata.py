@@ -129,6 +129,7 @@ def expected_virtual_type(mechanism):
     return integral_by_pieces(lambda z: mechanism.virtual_type(z) * law.pdf(z), mechanism)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("market", "alpha"), [(shifted, 0.6), (shifted, 1.0), (shifted, 0.0), (example_1, 1.0)])
 def test_expected_virtual_value_takes_b_itself_not_b_minus_the_lower_end(market, alpha):
     """(14) and (29) print + (α+λ)(Z_jb − l); right is + (α+λ) Z_jb, since ∫F = h − E Z."""
@@ -383,6 +384,7 @@ def cara_utilities(mechanism, transfers):
     return np.asarray(jm.cara_certainty_equivalent(mechanism, z[:, None], z[None])[..., 0] - transfers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.5, 1.0])
 def test_cara_transfers_are_not_those_of_eq_4(alpha):
     """Corollary 1.2 prints that (4), being deterministic, implements (12) under CARA too. Before trade the purchase is

@@ -68,6 +68,7 @@ def direct(request):
     return Direct(DESIGNS[design](MARKETS[market]()))
 
 
+@pytest.mark.slow
 def test_truth_is_the_best_report(direct):
     assert misreport_gain(direct.utility(direct.transfer)).max() < ROUNDING
 

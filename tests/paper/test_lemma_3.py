@@ -63,6 +63,7 @@ def solved(request):
     return request.getfixturevalue(request.param)
 
 
+@pytest.mark.slow
 def test_binding_types_are_an_interval_of_zero_interim_allocation(solved):
     inside = solved.types_of(solved.inside)
     assert inside[0].sum() >= min(50, inside[0].size)

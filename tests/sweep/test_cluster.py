@@ -43,6 +43,7 @@ def alone(tmp_path_factory):
     return files_of(path)
 
 
+@pytest.mark.slow
 def test_workers_write_the_bytes_that_one_process_writes(two_workers, alone, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # where the workers are not
     done = stored_sweep("s.zarr", design_of_chunks(), size=64, engine=two_workers, progress=False)
@@ -71,6 +72,7 @@ def poison(path, identity, chunk):
     store.opened(path).compute(chunk)
 
 
+@pytest.mark.slow
 def test_poisonous_chunks_are_isolated_and_reported_and_the_rest_completes(monkeypatch, tmp_path):
     monkeypatch.setattr(cluster, "_compute", poison)
     path = tmp_path / "s.zarr"

@@ -37,6 +37,7 @@ def good_points(design):
     return np.flatnonzero(np.isin(design.market_of(np.arange(design.points)), [0, 1, 3]))
 
 
+@pytest.mark.slow
 def test_every_point_equals_a_direct_solve(design, results):
     points = good_points(design)
     alpha = design.alpha_of(points)
@@ -69,6 +70,7 @@ def test_neither_padding_nor_bad_neighbours_change_a_bit(design, results):
         np.testing.assert_array_equal(value[points], others[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_the_size_of_a_batch_changes_rounding_only(design, results):
     others, _ = run(design, derivatives=True, size=100)
     for name, value in results.items():
@@ -97,6 +99,7 @@ print(jax.local_device_count(), hashlib.sha256(every_byte).hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_two_devices_give_the_bytes_of_one():
     """210 points, four micro-batches, the last of 18."""
     digests = []
