@@ -25,7 +25,7 @@ bench: $(VENV)/ready  ## speed against peers, one process a question
 	$(BIN)/python benchmarks/irregular.py
 	$(BIN)/python benchmarks/auctions.py
 
-performance: $(VENV)/ready  ## every figure of docs/performance.md measured again, and the page written; a quarter of an hour
+performance: $(VENV)/ready  ## every figure of docs/performance.md measured again, and the page written; about an hour
 	$(BIN)/python benchmarks/performance.py
 
 $(VENV)/ready: pyproject.toml constraints.txt

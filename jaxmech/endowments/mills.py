@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 _ROOT_HALF_PI = math.sqrt(math.pi / 2)
-# How far |ζ|h may go for the recurrence, and the steps it takes to be right to rounding. By differences R_0 loses
-# 1/(|ζ|h) times ζ² units in the last place, R_2 ζ⁴ of them.
+# Up to which |ζ|h the recurrence is taken, and the steps it needs there to be right to rounding. Beyond, differences
+# lose digits: R_0 some ζ²/(|ζ|h) units in the last place, R_2 some ζ⁴/(|ζ|h)³.
 _CLOSE, _STEPS = 1.0, 18
 _CLOSE_FOR_MASS, _STEPS_FOR_MASS = 0.1, 9
 _NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(20))
@@ -89,9 +89,9 @@ def _mills_difference(at, at_height, lower, lower_height, mills):
     return mills * lower_height - jnp.where(at > 0, 1.0, -1.0) * _mills(jnp.abs(at)) * at_height + whole
 
 
-def _heights(at, reach, near, close):
+def _heights(at, reach, near, limit):
     """exp((p² − t²)/2) at ζ and λ, and whether these are close: then in a ratio exact to rounding, whatever ζ."""
-    close = (reach < 0.3 * close) & (jnp.abs(at) * reach < close)
+    close = (reach < 0.3 * limit) & (jnp.abs(at) * reach < limit)
     decay = log_decay(near, at)
     lower_decay = jnp.where(close, decay + reach * (at - 0.5 * reach), log_decay(near, at - reach))
     return jnp.exp(decay), jnp.exp(lower_decay), close
