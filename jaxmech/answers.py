@@ -5,9 +5,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmech.budget import budget_weight
+from jaxmech.budget import solve_within_budget
+from jaxmech.mechanism import mechanism_of
+from jaxmech.multipliers import solve_multipliers
 from jaxmech.outcomes import outcomes
-from jaxmech.solve import solve_at_weight, weight_of
+from jaxmech.solve import weight_of
 
 
 class Answers(NamedTuple):
@@ -16,6 +18,8 @@ class Answers(NamedTuple):
     objective: jax.Array  # J = αR + (1 − α)A, money
     revenue: jax.Array  # R, money
     efficiency: jax.Array  # A, money
+    first_best_efficiency: jax.Array  # A under Lemma 2, money
+    first_best_surplus: jax.Array  # first-best A less that of no trade, money
     weight: jax.Array  # w = max(α, w*)
     budget_weight: jax.Array  # w*
     budget_multiplier: jax.Array  # λ
@@ -37,13 +41,17 @@ class Answers(NamedTuple):
 
 @jax.jit
 def _answers(market, alpha):
-    floor = budget_weight(market)
-    mechanism = solve_at_weight(market, jnp.where(floor > alpha, floor, alpha), alpha)
+    prepared = market.prepared()
+    floor, _ = solve_within_budget(prepared, jnp.zeros_like(alpha))
+    weight = jnp.where(floor > alpha, floor, alpha)
+    mechanism = mechanism_of(market, prepared, alpha, weight, solve_multipliers(prepared, weight))
     achieved, interim = outcomes(mechanism), mechanism.interim()
     return Answers(
         objective=alpha * achieved.revenue + (1 - alpha) * achieved.efficiency,
         revenue=achieved.revenue,
         efficiency=achieved.efficiency,
+        first_best_efficiency=achieved.first_best_efficiency,
+        first_best_surplus=achieved.first_best_surplus,
         weight=mechanism.weight,
         budget_weight=floor,
         budget_multiplier=mechanism.budget_multiplier,

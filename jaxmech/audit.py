@@ -85,7 +85,7 @@ def _search(rule, market, chosen, types, prices, quantities):
     law = rule.market.endowment
     grid = law.lower + jnp.linspace(0, 1, 16 * types + 1)[:, None] * law.width
     slack = jnp.min(rule.utility_gain(grid))
-    surplus = first_best_surplus(market.endowment, market.risk_capacity, market.count)
+    surplus = first_best_surplus(market.prepared())
     return Audit(gain, slack, surplus, chosen[place], endowment, price, quantity)
 
 

@@ -12,33 +12,31 @@ from jaxmech.groups import mirrored
 
 
 class EndRange(NamedTuple):
-    """Where a (row 0) and −b (row 1) may lie, each (2, G, ...)."""
+    """What the steps of a (row 0) and −b (row 1) know of the law, each (2, G, ...)."""
 
     lower: jax.Array
     mean: jax.Array  # E Z, mirrored
     inside: jax.Array  # a place so close to the upper end that what lies between is rounding
     upper: jax.Array
-    top: jax.Array  # ψ at `inside`
+    steepest: jax.Array  # F/f at `inside`
 
 
-def end_range(law, weight):
-    """The range of both ends of each group."""
-    sides, mean = law.both_sides(), law.mean
-    lower, upper = sides.lower, sides.upper
+def end_range(market):
+    """The range of both ends of each group of a Prepared market."""
+    lower, upper, mean = market.sides.lower, market.sides.upper, market.mean
     inside = upper - 4 * jnp.finfo(upper.dtype).eps * (upper - lower + jnp.abs(upper))
-    density = law.pdf(jnp.stack([inside[0], -inside[1]]))
-    top = inside + weight * jnp.minimum(1 / density, jnp.finfo(upper.dtype).max)
-    return EndRange(lower, mirrored(mean, mean), inside, upper, top)
+    steepest = jnp.minimum(1 / market.sides.density(inside), jnp.finfo(upper.dtype).max)
+    return EndRange(lower, mirrored(mean, mean), inside, upper, steepest)
 
 
-def move_ends(ends, last, late, target, at_ends, within, weight):
+def move_ends(ends, last, late, target, at_ends, within, top, weight):
     """One step of a (row 0) and −b (row 1) towards ψ(end) = target: `_newton`, safeguarded.
 
     Where the rent w F/f is beyond measure half the way to the mean is taken. The upper end of the support is the root
     where ψ short of it, `top`, does not exceed the target, and no root elsewhere. A `late` step that takes back most of
     the one before, `last`, or more, takes back half of it.
     """
-    lower, mean, inside, upper, top = within
+    lower, mean, inside, upper, _ = within
     gap, rent, rent_slope = target - ends, weight * at_ends.ratio, weight * at_ends.ratio_slope
     room, width = upper - ends, upper - lower
     new = _newton(ends, gap, rent, rent_slope, room, width, top - inside, target < top)

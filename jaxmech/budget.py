@@ -4,21 +4,25 @@ Everything depends on α and λ only through w = (α + λ)/(1 + λ), and revenue
 of the market alone, the optimum at α is the mechanism at w = max(α, w*), and λ = (w − α)/(1 − w).
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxmech.binding_ends import end_range
 from jaxmech.bracket import narrowed, secant
 from jaxmech.first_best import first_best_revenue, first_best_surplus
 from jaxmech.market import checked_market
-from jaxmech.multipliers import implicit_tangent, solve_multipliers
+from jaxmech.multipliers import Motion, combined, iterated
 from jaxmech.outcomes import revenue
+from jaxmech.tangents import directional, is_zero
 
 MAX_STEPS = 120
 
 
 @jax.custom_jvp
-def solve_within_budget(law, risk_capacity, count, floor):
+def solve_within_budget(market, floor):
     """The smallest w ≥ floor with R(w) ≥ 0, Eq. (7), and the solution of (*) there.
 
     Every market is tried at the floor. Whether first best breaks even is decided by its closed form, never by the sign
@@ -26,20 +30,20 @@ def solve_within_budget(law, risk_capacity, count, floor):
     symmetric uniform endowments, and a bracketed secant iteration in u finds its root.
 
     Args:
-      law, risk_capacity, count: the market, groups first.
+      market: Prepared.
       floor: lowest weight allowed (α), in [0, 1], one for each market of the batch.
 
     Returns:
       (weight, Multipliers). Derivatives are one-sided where floor = w*: those from above, dw = d floor.
     """
-    at_first_best = first_best_revenue(law, risk_capacity, count)
+    at_first_best, within = first_best_revenue(market), end_range(market)
     tolerance = 2 * jnp.finfo(floor.dtype).eps
-    surplus = first_best_surplus(law, risk_capacity, count)
+    surplus = first_best_surplus(market)
 
     def step(state):
         weight, bracket, running, steps, _ = state
-        solution = solve_multipliers(law, risk_capacity, count, weight)
-        earned = revenue(law, risk_capacity, count, weight, solution.eta, solution.ends, solution.bunching)
+        solution = iterated(market, within, weight)
+        earned = revenue(market, weight, solution)
         bracket = narrowed(bracket, weight / (1 + weight) ** 2, earned)
         new = jnp.maximum(_weight_of(_next(bracket, steps)), least)
         enough = (steps == 0) & (~(at_first_best < 0) | (earned >= 0)) | (weight == least) & (earned >= 0)
@@ -58,8 +62,7 @@ def solve_within_budget(law, risk_capacity, count, floor):
     guess = jnp.maximum(at_first_best + 0.5 * surplus, 0.05 * surplus)
     bracket = zero, jnp.minimum(at_first_best, 0.0), zero + 0.25, guess, zero
     nothing = jax.tree.map(
-        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
-        jax.eval_shape(solve_multipliers, law, risk_capacity, count, floor),
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(iterated, market, within, floor)
     )
     start = floor, bracket, jnp.full(floor.shape, True), jnp.zeros(floor.shape, int), nothing
     weight, *_, solution = lax.while_loop(unfinished, step, start)
@@ -85,32 +88,23 @@ def _next(bracket, steps):
     return jnp.where((steps >= 9) & (steps % 2 == 1), jnp.clip(halved, low, high), secant(bracket))
 
 
-@solve_within_budget.defjvp
+@partial(solve_within_budget.defjvp, symbolic_zeros=True)
 def _solve_within_budget_jvp(primals, tangents):
     """Where the budget binds R(w*) = 0 gives dw* = −dR/R'(w*); elsewhere w is the floor."""
-    *market, floor = primals
-    *market_dot, floor_dot = tangents
-    weight, solution = solve_within_budget(*primals)
-    at = (*market, weight)
-
-    def along(market_dot, weight_dot):
-        solution_dot = implicit_tangent(solution, at, (*market_dot, weight_dot))
-        _, earned_dot = jax.jvp(
-            lambda *moving: revenue(*moving, solution.bunching),
-            (*at, solution.eta, solution.ends),
-            (*market_dot, weight_dot, solution_dot.eta, solution_dot.ends),
-        )
-        return solution_dot, earned_dot
-
-    still = jax.tree.map(jnp.zeros_like, tuple(market))
-    by_market, earned_dot = along(market_dot, jnp.zeros_like(weight))
-    by_weight, slope = along(still, jnp.ones_like(weight))
+    (market, floor), (market_dot, floor_dot) = primals, tangents
+    weight, solution = solve_within_budget(market, floor)
+    motion = Motion(solution, market, weight, market_dot)
+    by_market, by_weight = motion.with_market(), motion.with_weight()
     binds = (weight > floor) & (weight > _least(weight.dtype))
-    weight_dot = jnp.where(binds, -earned_dot / jnp.where(binds, slope, 1.0), floor_dot)
-    solution_dot = by_market._replace(
-        eta=by_market.eta + weight_dot * by_weight.eta, ends=by_market.ends + weight_dot * by_weight.ends
-    )
-    return (weight, solution), (weight_dot, solution_dot)
+    weight_dot = jnp.zeros_like(weight) if is_zero(floor_dot) else floor_dot
+    if by_market is None:
+        weight_dot = jnp.where(binds, 0.0, weight_dot)
+    else:
+        at = market, weight, solution
+        _, slope = directional(revenue, at, (None, jnp.ones_like(weight), by_weight))
+        _, earned_dot = directional(revenue, at, (market_dot, None, by_market))
+        weight_dot = jnp.where(binds, -earned_dot / jnp.where(binds, slope, 1.0), weight_dot)
+    return (weight, solution), (weight_dot, combined(solution, by_market, by_weight, weight_dot))
 
 
 def budget_weight(market):
@@ -131,5 +125,4 @@ def budget_weight(market):
 
 @jax.jit
 def _budget_weight(market):
-    floor = jnp.zeros_like(market.total_risk_capacity)
-    return solve_within_budget(market.law, market.risk_capacity, market.count, floor)[0]
+    return solve_within_budget(market.prepared(), jnp.zeros_like(market.total_risk_capacity))[0]

@@ -1,11 +1,10 @@
 """Where virtual types and participation multipliers fall, and must be ironed."""
 
-import jax
 import jax.numpy as jnp
 
 from jaxmech.curves import Curve, Point
-from jaxmech.endowments import Panels, SideBySide
-from jaxmech.hull import Ironed, located
+from jaxmech.endowments import Panels
+from jaxmech.hull import Bunches, bunches_at, located, pooled
 
 
 class VirtualTypes(Curve):
@@ -80,51 +79,58 @@ class _Multipliers(Curve):
         return 1e-12 * self.span + self.density_error() * jnp.abs(self.types - eta)
 
 
-def ironed_multiplier(law, eta, weight, z, raw):
+def ironed_multiplier(sides, eta, weight, z, raw):
     """Ω(z)/(1 + λ) on the binding interval, for z of shape (..., G).
 
     `raw` = w F + f·(z − η) where that rises, as it does for regular laws. For others its ironed version: the slope of
     the lower convex hull, over z, of ∫ (ψ⁻ − η) dF. Its virtual types z − (Ω − wF)/f, ironed over F, are V again:
     Lemma 3 without Condition 2.
     """
-    if isinstance(law, SideBySide):
-        columns = zip(law.laws, *(law.columns(one) for one in (eta, z, raw)), strict=True)
-        return law.joined([ironed_multiplier(one, own, weight, at, found) for one, own, at, found in columns])
+    left = sides.one(0)
+    columns = zip(left.families(), *(left.columns(one) for one in (eta, z, raw)), strict=True)
+    return left.joined([_ironed_family(law, table, own, weight, at, found) for (law, table), own, at, found in columns])
+
+
+def _ironed_family(law, table, eta, weight, z, raw):
     if not may_fall(law):
         return raw
     rows, shape = law.rows(z)
-    return _ironed_over_types(law, eta, weight).value(rows).reshape(shape)
+    return pooled(_multiplier_bunches(law, table, eta, weight), rows, law.rows(raw)[0]).reshape(shape)
 
 
-def _ironed_over_types(law, eta, weight):
-    curve = _Multipliers(law, jnp.asarray(weight, law.values.dtype), jnp.broadcast_to(eta, law.lower.shape))
-    return Ironed(curve, located(curve))
+def _multiplier_bunches(law, table, eta, weight) -> Bunches:
+    eta = jnp.broadcast_to(eta, law.lower.shape)
+    curve = _Multipliers(law, table, jnp.asarray(weight, law.values.dtype), eta)
+    return bunches_at(curve, located(curve))
 
 
-def multiplier_kinks(law, eta, weight):
+def multiplier_kinks(sides, eta, weight):
     """Types at which `ironed_multiplier` has kinks of its own, (most, G, ...); +∞ where there are none."""
-    if isinstance(law, SideBySide):
-        found = [multiplier_kinks(one, own, weight) for one, own in zip(law.laws, law.columns(eta), strict=True)]
-        most = max(len(kinks) for kinks in found)
-        return law.joined([padded(kinks, most) for kinks in found])
-    if not may_fall(law):
-        return jnp.full((0, *law.lower.shape), jnp.inf, law.lower.dtype)
-    bunches = _ironed_over_types(law, eta, weight).bunches
-    return jnp.concatenate([bunches.start, bunches.stop])
+    left, found = sides.one(0), []
+    for (law, table), own in zip(left.families(), left.columns(eta), strict=True):
+        if may_fall(law):
+            bunches = _multiplier_bunches(law, table, own, weight)
+            found.append(jnp.concatenate([bunches.start, bunches.stop]))
+        else:
+            found.append(jnp.full((0, *law.lower.shape), jnp.inf, law.lower.dtype))
+    return side_by_side(left, found)
 
 
-def padded(ends, most):
-    """With +∞ behind, `most` of them."""
-    return jnp.concatenate([ends, jnp.full((most - ends.shape[0], *ends.shape[1:]), jnp.inf, ends.dtype)])
+def side_by_side(sides, ends):
+    """Ends of the bunches of each family, (its most, ...), as one array, with +∞ behind."""
+    most = max(len(own) for own in ends)
+    return sides.joined([jnp.concatenate([own, jnp.full((most - len(own), *own.shape[1:]), jnp.inf)]) for own in ends])
 
 
-def ratios_rise(law):
-    """Whether F/f rises from node to node, of the shape of the law's fields; True of laws that are no panels."""
-    if isinstance(law, SideBySide):
-        return law.joined([ratios_rise(one) for one in law.laws])
+def ratios_rise(sides):
+    """Whether F/f rises from node to node, (2, G, ...); True of laws that are no panels."""
+    return sides.joined([_ratio_rises(law, table) for law, table in sides.families()])
+
+
+def _ratio_rises(law, table):
     if not may_fall(law):
         return jnp.ones(law.lower.shape, bool)
-    curve = VirtualTypes(law, jnp.ones((), law.values.dtype))
+    curve = VirtualTypes(law, table, jnp.ones((), law.values.dtype))
     ratio = curve.cdf / curve.density
     return jnp.all(jnp.diff(ratio, axis=0) >= -1e-9 * (law.width + ratio[1:]), axis=0)
 
@@ -134,24 +140,19 @@ def may_fall(law):
     return isinstance(law, Panels) and law.bunches > 0
 
 
-def bunching(law, weight):
-    """Where ψ⁻ of a law and, stacked on it, of its mirror image must be ironed: a tree of arrays without derivatives.
+def located_bunches(sides, weight):
+    """Where ψ⁻ of each side must be ironed, one a family, None for those that are regular; no derivatives.
 
     None where all families are regular.
     """
-    if isinstance(law, SideBySide):
-        parts = tuple(bunching(one, weight) for one in law.laws)
-        return None if all(part is None for part in parts) else parts
-    return located(VirtualTypes(law, jnp.asarray(weight, law.values.dtype))) if may_fall(law) else None
-
-
-def one_side(where, side):
-    """The bunching of the left side (0) or of the right one (1) alone."""
-    return jax.tree.map(lambda leaf: leaf[:, side], where)
+    found = tuple(
+        located(VirtualTypes(law, table, jnp.asarray(weight, law.values.dtype))) if may_fall(law) else None
+        for law, table in sides.families()
+    )
+    return None if all(part is None for part in found) else found
 
 
 def overflows(where):
     """Whether some law needs more intervals than it allows for, of the batch's shape; False where none needs any."""
-    parts = where if isinstance(where, tuple) and not hasattr(where, "overflow") else (where,)
-    found = [jnp.any(part.overflow, axis=(0, 1, 2)) for part in parts if part is not None]
+    found = [jnp.any(part.overflow, axis=(0, 1, 2)) for part in where or () if part is not None]
     return jnp.any(jnp.stack(found), axis=0) if found else False

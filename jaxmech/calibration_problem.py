@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.answers import answers
-from jaxmech.first_best import first_best_surplus
+from jaxmech.first_best import first_best_money
 from jaxmech.market import checked_market
 from jaxmech.named_outcomes import named_outcome, outcome_rows
 from jaxmech.parameters import is_location, market_with, named_parameter, present_values, refuse_overlaps, valid_market
@@ -192,7 +192,7 @@ def calibration_problem(market, free, targets, alpha, maximise) -> Problem:
 def _unit(outcome, market):
     """What the outcome is compared to: the first-best surplus, the widest support, or 1."""
     if outcome.unit == "money":
-        return float(first_best_surplus(market.endowment, market.risk_capacity, market.count))
+        return float(first_best_money(market)[1])
     return float(np.max(market.endowment.width)) if outcome.unit == "asset" else 1.0
 
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from jaxmech.first_best import first_best_surplus
 from jaxmech.groups import mirrored, total
-from jaxmech.ironing import ironing
+from jaxmech.ironing import faults
 from jaxmech.mechanism import checked_mechanism
-from jaxmech.outcomes import revenue_by_group, trade_gain_by_group
+from jaxmech.outcomes import endowments_of, revenue_by_group, trade_gain_by_group
 from jaxmech.witness import witness
 
 
@@ -67,18 +67,17 @@ def certify(mechanism) -> Certificate:
 
 @jax.jit
 def _certify(mechanism):
-    market, weight = mechanism.market, mechanism.weight
-    law, risk_capacity, count = market.law, market.risk_capacity, market.count
-    interim = mechanism.interim()
-    capacity = market.total_risk_capacity
+    market, weight, interim = mechanism.market, mechanism.weight, mechanism.interim()
+    sides, risk_capacity, count = market.endowment.sides(), market.risk_capacity, market.count
+    capacity, width = market.total_risk_capacity, sides.width[0]
     share, mean = risk_capacity / capacity, interim.mean
     total_mean = total(count * mean)
     # X̄ = (1 − s)(η − V) + ε exactly; ε = 0 solves (*).
     offset = share * (total_mean - mean) - (1 - share) * mechanism.eta
     charged = interim._replace(
-        cross=interim.cross + offset * law.mean,
+        cross=interim.cross + offset * interim.endowment_mean,
         allocation_square=interim.allocation_square + 2 * offset * interim.allocation_mean + offset**2,
-        rent=interim.rent + jnp.abs(offset) * law.width,
+        rent=interim.rent + jnp.abs(offset) * width,
     )
     earned = total(revenue_by_group(charged, risk_capacity, count))
     gained = total(trade_gain_by_group(charged, risk_capacity, count))
@@ -86,15 +85,15 @@ def _certify(mechanism):
         count * (interim.variance * (1 / risk_capacity - 1 / capacity))
         + count * risk_capacity * (mean / risk_capacity - total_mean / capacity) ** 2
     )
-    surplus = first_best_surplus(law, risk_capacity, count)
-    falls, short = _ironing_faults(mechanism)
-    seen = witness(mechanism)
+    surplus = first_best_surplus(endowments_of(market, interim))
+    falls, short = _ironing_faults(mechanism, sides)
+    seen = witness(mechanism, sides)
     gap = bound - weight * earned - (1 - weight) * gained + total(count / risk_capacity * short)
-    gap = (gap + _disagreement(mechanism, interim, seen)) / surplus
-    residual = jnp.max(jnp.abs(offset) / (law.width + jnp.abs(mechanism.eta)), axis=0)
-    breach, gain = _along_the_support(mechanism, seen)
+    gap = (gap + _disagreement(mechanism, sides, seen)) / surplus
+    residual = jnp.max(jnp.abs(offset) / (width + jnp.abs(mechanism.eta)), axis=0)
+    breach, gain = _along_the_support(mechanism, width, seen)
     breach = jnp.maximum(breach, falls)
-    charge = jnp.max(jnp.abs(offset) * law.width / risk_capacity, axis=0)
+    charge = jnp.max(jnp.abs(offset) * width / risk_capacity, axis=0)
     slack = (gain - charge) / surplus
     shortfall = jnp.maximum(0.0, -earned / surplus)
     allowed = tolerance_of(surplus.dtype)
@@ -110,22 +109,32 @@ def _certify(mechanism):
     return Certificate(residual, gap, slack, breach, shortfall, ok)
 
 
-def _disagreement(mechanism, interim, seen):
-    """What the integrals of V itself and the closed forms make of E V² and of the rent differ by, in money."""
-    market, law, eta = mechanism.market, mechanism.market.law, mechanism.eta
+def _disagreement(mechanism, sides, seen):
+    """What the integrals of V itself and the mechanism's moments make of E V, E V², E[Z X] and the rent differ by, in
+    money."""
+    market, interim, eta = mechanism.market, mechanism.interim(), mechanism.eta
     risk_capacity, capacity = market.risk_capacity, market.total_risk_capacity
-    centre = jnp.clip(eta, law.lower, law.upper)
+    centre, others = jnp.clip(eta, sides.lower[0], sides.upper[0]), 1 - risk_capacity / capacity
+    mean = centre + (eta - centre) * interim.no_trade - seen.short[0] + seen.short[1]
     square = seen.square[0] + seen.square[1] + (eta - centre) ** 2 * interim.no_trade
-    off = jnp.abs(interim.variance + (interim.mean - centre) ** 2 - square)
-    rent = jnp.abs(interim.rent - (1 - risk_capacity / capacity) * (seen.rent[0] + seen.rent[1]))
-    counted = 0.5 * off * (1 / risk_capacity - 1 / capacity) + mechanism.weight * rent / risk_capacity
-    return total(market.count * counted)
+    mean, square, cross, rent = (
+        jnp.abs(one - other)
+        for one, other in (
+            (interim.mean, mean),
+            (interim.variance + (interim.mean - centre) ** 2, square),
+            (interim.cross, others * (seen.cross[0] + seen.cross[1])),
+            (interim.rent, others * (seen.rent[0] + seen.rent[1])),
+        )
+    )
+    # An error in E V is one in what everybody expects to buy, at most a width away from what it is worth to him.
+    counted = 0.5 * square * (1 / risk_capacity - 1 / capacity) + (mean * sides.width[0] + cross) / risk_capacity
+    return total(market.count * (counted + mechanism.weight * rent / risk_capacity))
 
 
-def _along_the_support(mechanism, seen):
+def _along_the_support(mechanism, width, seen):
     """Largest fall of V between neighbouring types, over the width, and a lower bound on everybody's utility gain: its
     integrand η − V between two types is at least the smaller of its values there, and what is negative is summed."""
-    market, width = mechanism.market, mechanism.market.law.width
+    market = mechanism.market
     falls = -jnp.diff(seen.virtual, axis=0) / width
     expected = mirrored(mechanism.eta, mechanism.eta) - seen.virtual
     pieces = jnp.minimum(expected[1:], expected[:-1]) * jnp.diff(seen.types, axis=0)
@@ -135,13 +144,11 @@ def _along_the_support(mechanism, seen):
     return jnp.maximum(0.0, jnp.max(falls, axis=(0, 1, 2))), least
 
 
-def _ironing_faults(mechanism):
+def _ironing_faults(mechanism, sides):
     """What ironing may have left: the largest fall of V over the width of a support, and by group how far the hull lies
     above what it should lie below, times the width: a bound on what other rules could make of it, asset units squared.
     """
-    sides = mechanism.market.law.both_sides()
-    pooled = ironing(sides, mechanism.weight, mechanism.bunching)
-    if pooled is None:
+    if mechanism.bunching is None:
         return jnp.zeros(()), jnp.zeros_like(mechanism.eta)
-    falls, short = pooled.faults(mirrored(mechanism.eta, mechanism.eta))
+    falls, short = faults(sides, mirrored(mechanism.eta, mechanism.eta), mechanism.weight, mechanism.bunching)
     return jnp.max(falls / sides.width, axis=(0, 1)), jnp.sum(short * sides.width, axis=0)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxmech.endowments import Uniform
 from jaxmech.groups import mirrored
 from jaxmech.market import MarketError, checked_market
-from jaxmech.mechanism import Mechanism
+from jaxmech.mechanism import Mechanism, mechanism_at
 from jaxmech.multipliers import uniform_eta
 from jaxmech.solve import weight_of
 from jaxmech.tables import real_numbers
@@ -38,12 +38,11 @@ def explicit_mechanism(market, weight) -> Mechanism:
 
 @jax.jit
 def _explicit_mechanism(market, weight):
-    law = market.endowment
-    eta = uniform_eta(law.mean, market.risk_capacity, market.count, weight)
-    sides = law.both_sides()
+    prepared, sides = market.prepared(), market.endowment.sides()
+    eta = uniform_eta(prepared.mean, market.risk_capacity, market.count, weight)
     ends = (mirrored(eta, eta) + weight * sides.lower) / (1 + weight)
     inside = jnp.all((ends >= sides.lower) & (ends <= sides.upper), axis=(0, 1))
-    return Mechanism(market, weight, weight, eta, ends, jnp.where(inside, 0.0, jnp.inf), jnp.zeros(weight.shape, int))
+    return mechanism_at(market, prepared, weight, eta, ends, jnp.where(inside, 0.0, jnp.inf))
 
 
 class Example1(NamedTuple):

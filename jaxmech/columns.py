@@ -1,12 +1,12 @@
 """Groups unfolded to one column a trader, for what depends on everybody's endowment."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.bunching import bunching
 from jaxmech.endowments import SideBySide
 from jaxmech.market import Market, MarketError
 from jaxmech.mechanism import Mechanism
@@ -22,8 +22,7 @@ def traders_of(market) -> np.ndarray:
 def unfolded_market(market) -> Market:
     """The same market with one group a trader."""
     group, laws = traders_of(market), []
-    for law, start, groups in market.laws():
-        own = group[(group >= start) & (group < start + groups)] - start
+    for (law, *_), own in zip(market.laws(), _places(market, group), strict=True):
         laws.append(jax.tree.map(lambda leaf, own=own: leaf[..., own], law))
     names = tuple(f"{market.names[g]}_{k}" for k, g in enumerate(group, 1)) if market.names else ()
     law = laws[0] if len(laws) == 1 else SideBySide(tuple(laws))
@@ -33,11 +32,22 @@ def unfolded_market(market) -> Market:
 def unfolded(mechanism) -> Mechanism:
     """The same mechanism with one group a trader."""
     group, market = traders_of(mechanism.market), unfolded_market(mechanism.market)
-    ends, where = mechanism.ends[:, group], mechanism.bunching
-    where = None if where is None else _bunching(market.law, mechanism.weight)
-    return replace(mechanism, market=market, eta=mechanism.eta[group], ends=ends, bunching=where)
+
+    def unfold(leaf, own=group):
+        return leaf[..., own]
+
+    bunching = mechanism.bunching and tuple(
+        jax.tree.map(partial(unfold, own=own), part)
+        for part, own in zip(mechanism.bunching, _places(mechanism.market, group), strict=True)
+    )
+    by_group = mechanism.eta, mechanism.ends, mechanism.at_ends, mechanism.moments
+    eta, ends, at_ends, moments = jax.tree.map(unfold, by_group)
+    return replace(
+        mechanism, market=market, eta=eta, ends=ends, at_ends=at_ends, moments=moments, bunching=bunching
+    )
 
 
-@jax.jit
-def _bunching(law, weight):
-    return bunching(law.both_sides(), weight)
+def _places(market, group):
+    """For each family of laws which of its groups each of its traders belongs to."""
+    for _, start, groups in market.laws():
+        yield group[(group >= start) & (group < start + groups)] - start

@@ -22,7 +22,7 @@ def condition_1(market):
 @jax.jit
 def _condition_1(market):
     law = market.endowment
-    neutral = neutral_type(law, market.risk_capacity, market.count)
+    neutral = neutral_type(market.prepared())
     return (law.lower < neutral) & (neutral < law.upper)
 
 
@@ -37,7 +37,7 @@ def condition_2(market, points=129):
 
 @partial(jax.jit, static_argnames="points")
 def _condition_2(market, points):
-    sides = market.law.both_sides()
+    sides = market.endowment.sides()
     steps = jnp.linspace(0, 1, points + 2)[1:-1].reshape((-1,) + (1,) * sides.lower.ndim)
-    rises = sides.left_tail(sides.lower + steps * sides.width).ratio_slope >= -1e-9
+    rises = sides.tail(sides.lower + steps * sides.width).ratio_slope >= -1e-9
     return jnp.all(rises, axis=(0, 1)) & jnp.all(ratios_rise(sides), axis=0)

@@ -1,5 +1,6 @@
 """Curves over the support of a law given by panels, and where they cross a level."""
 
+from functools import cached_property
 from typing import NamedTuple
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxmech.endowments.panels import tail_at
+from jaxmech.endowments.panels import end_values, tail_at
 from jaxmech.endowments.search import pick
 
 _ALIKE = 1e-8  # densities on both sides of a cut that differ by this part are the same
@@ -38,27 +39,40 @@ class Curve:
 
     Args:
       law: Panels.
+      table: what `tabulated` knows of them.
       parameters: what else the curve depends on, arrays that broadcast against the law's fields.
 
     Its nodes are those of the panels and, so that no jump escapes, both sides of each cut; `types`, `density`, `cdf`
     and `widths`, 0 at the cuts, are (nodes, ...).
     """
 
-    def __init__(self, law, *parameters):
-        self.law, self.parameters, self.table = law, parameters, law.tabulated()
-        t, weights = np.pad(law.rule.nodes, 1), np.pad(law.rule.weights, 1)
+    def __init__(self, law, table, *parameters):
+        self.law, self.table, self.parameters = law, table, parameters
+        t = np.pad(law.rule.nodes, 1)
         t[0], t[-1] = -1, 1
-        self.t, self.count, half = jnp.asarray(t, law.values.dtype), len(t), self.table.half[:, None]
-        self.types = _flat(law.cuts[:-1, None] + half * (1 + law.column(t)))
-        self.widths = _flat(half * law.column(weights))
-        self.density = _flat(_with_ends(law)) + self.table.floor
-        self.cdf = self._at_nodes(self.table.cdf, self.table.node_cdf)
-        self.size = len(self.types)
+        self.t, self.count = jnp.asarray(t, law.values.dtype), len(t)
+        self.size = len(t) * law.values.shape[0]
+
+    @cached_property
+    def types(self):
+        return _flat(self.law.cuts[:-1, None] + self.table.half[:, None] * (1 + self.law.column(self.t)))
+
+    @cached_property
+    def widths(self):
+        return _flat(self.table.half[:, None] * self.law.column(np.pad(self.law.rule.weights, 1)))
+
+    @cached_property
+    def density(self):
+        return _flat(_with_ends(self.law)) + self.table.floor
+
+    @cached_property
+    def cdf(self):
+        return self._at_nodes(self.table.cdf, self.table.node_cdf)
 
     def _at_nodes(self, cuts, nodes):
         return _flat(jnp.concatenate([cuts[:-1, None], nodes, cuts[1:, None]], axis=1))
 
-    @property
+    @cached_property
     def cdf_integral(self):
         """∫F at the nodes, (nodes, ...)."""
         return self._at_nodes(self.table.first, self.table.node_first)
@@ -114,7 +128,7 @@ class Curve:
 
     def still(self) -> "Curve":
         """The same curve without derivatives."""
-        return type(self)(*lax.stop_gradient((self.law, *self.parameters)))
+        return type(self)(*lax.stop_gradient((self.law, self.table, *self.parameters)))
 
     def tail(self, panel, z):
         """(LeftTail, density, slope) of the law at z, seen from inside the given panel."""
@@ -149,10 +163,7 @@ def _density_error(law):
 def _with_ends(law):
     """The density at the nodes of each panel and at its ends: one value at a cut without a jump, that of the panel with
     less to round."""
-    values = law.values
-    ends = jnp.einsum("ej,pj...->ep...", jnp.asarray(law.rule.ends, values.dtype), values, precision="highest")
-    # Rounding may reach below a density that vanishes there.
-    left, right = jnp.maximum(ends, jnp.min(values, axis=1) * 1e-3)
+    values, (left, right) = law.values, end_values(law)
     before, after = right[:-1], left[1:]
     error = _density_error(law)
     alike = jnp.abs(after - before) <= _ALIKE * (after + before) + 10 * (error[1:] + error[:-1])

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxmech.double_auction import double_auction
-from jaxmech.first_best import first_best_efficiency, first_best_surplus
+from jaxmech.first_best import first_best_money
 from jaxmech.outcomes import outcomes
 from jaxmech.sensitivity import MAIN, STATUS
 
@@ -37,7 +37,7 @@ def frontier_designs(market) -> dict:
 
 def frontier_report(traced, designs) -> dict:
     """A traced frontier and the gaps of other designs to it, as JSON takes it."""
-    at = traced.market.endowment, traced.market.risk_capacity, traced.market.count
+    best, surplus = map(float, first_best_money(traced.market))
     names = ("alpha", "weight", "revenue", "efficiency")
     gaps = {}
     for name, design in designs.items():
@@ -50,8 +50,8 @@ def frontier_report(traced, designs) -> dict:
         }
     return {
         **{name: _numbers(getattr(traced, name)) for name in names},
-        "first_best_efficiency": float(first_best_efficiency(*at)),
-        "first_best_surplus": float(first_best_surplus(*at)),
+        "first_best_efficiency": best,
+        "first_best_surplus": surplus,
         "error": _numbers(traced.error),
         "solves": int(traced.solves),
         "designs": gaps,

@@ -37,6 +37,8 @@ class DoubleAuction:
     slope: jax.Array  # b, (G,): units bought less for each unit of price
     participation_fee: jax.Array  # (G,), money per trader, the same whatever he trades
     error: jax.Array  # distance of Σ b to its equation, relative; ∞ where no equilibrium exists
+    endowment_mean: jax.Array  # E Z, (G,)
+    endowment_variance: jax.Array  # Var Z, (G,)
 
     @property
     def price_impact(self):
@@ -57,7 +59,7 @@ class DoubleAuction:
     def neutral_type(self):
         """The type that expects no trade, (G,); asset units, possibly outside the support."""
         market, unloading, share = self.market, self.unloading, self.share
-        mean = unloading * market.endowment.mean
+        mean = unloading * self.endowment_mean
         return share * (total(market.count * mean) - mean) / ((1 - share) * unloading)
 
     @jax.jit
@@ -100,8 +102,8 @@ class DoubleAuction:
 
     def interim(self) -> Interim:
         """What one trader of each group expects."""
-        market, law = self.market, self.market.endowment
-        mean, variance = self.unloading * law.mean, self.unloading**2 * law.variance
+        market, variance = self.market, self.unloading**2 * self.endowment_variance
+        mean = self.unloading * self.endowment_mean
         expected = self.share * total(market.count * mean) - mean
         square = (1 - self.share) ** 2 * variance + self._absorbed + expected**2
         return Interim(
@@ -110,9 +112,11 @@ class DoubleAuction:
             variance=variance,
             allocation_mean=expected,
             allocation_square=square,
-            cross=law.mean * expected - (1 - self.share) * self.unloading * law.variance,
+            cross=self.endowment_mean * expected - (1 - self.share) * self.unloading * self.endowment_variance,
             rent=market.risk_capacity * (self._gross_gain(square) - self.participation_fee),
             no_trade=jnp.zeros_like(mean),
+            endowment_mean=self.endowment_mean,
+            endowment_variance=self.endowment_variance,
         )
 
     @property
@@ -124,7 +128,7 @@ class DoubleAuction:
 
     @property
     def _absorbed(self):
-        variance = self.unloading**2 * self.market.endowment.variance
+        variance = self.unloading**2 * self.endowment_variance
         return absorbed_variance(variance, self.share, self.market.count)
 
     def _gross_gain(self, square):
@@ -191,8 +195,9 @@ def _without_fee(market):
     aggregate = aggregate_slope(market.risk_capacity, market.count)
     shares, _ = _slope_shares(aggregate, market.risk_capacity)
     error = jnp.abs(total(market.count * shares) - 1)
-    nothing = jnp.zeros_like(shares)
-    return DoubleAuction(market, aggregate * shares, nothing, jnp.where(jnp.isnan(error), jnp.inf, error))
+    nothing, sides = jnp.zeros_like(shares), market.endowment.sides()
+    error = jnp.where(jnp.isnan(error), jnp.inf, error)
+    return DoubleAuction(market, aggregate * shares, nothing, error, sides.mean, sides.variance)
 
 
 def _slope_shares(aggregate, risk_capacity):

@@ -7,13 +7,13 @@ from jaxmech.groups import total
 from jaxmech.market import checked_market
 
 
-def neutral_type(law, risk_capacity, count):
+def neutral_type(market):
     """η at w = 0, κ (Σ_{j≠i} μ_j)/(K − κ): the type that expects no trade under the first best, (G, ...)."""
-    mean, others = law.mean, total(count * risk_capacity) - risk_capacity
-    return risk_capacity * (total(count * mean) - mean) / others
+    others = market.total_risk_capacity - market.risk_capacity
+    return market.risk_capacity * (total(market.count * market.mean) - market.mean) / others
 
 
-def first_best_revenue(law, risk_capacity, count):
+def first_best_revenue(market):
     """Largest expected revenue under the first best allocation, Proposition 1 made exact (theory §6).
 
         R = −½ Σ δ_i²/(K − κ_i) + Σ (K − κ_i)/(2Kκ_i) dist(η_i, [l_i, h_i])²,   δ_i = μ_i − s_i Σμ
@@ -21,35 +21,37 @@ def first_best_revenue(law, risk_capacity, count):
     The second sum vanishes under Condition 1, which the paper's "only if" needs (erratum E6). A δ that is rounding
     is taken as zero, so that proportional means give exactly 0.
     """
-    mean, capacity = law.mean, total(count * risk_capacity)
-    share, others = risk_capacity / capacity, capacity - risk_capacity
-    imbalance = mean - share * total(count * mean)
-    reach = jnp.abs(law.lower) + jnp.abs(law.upper)  # what a computed mean is rounded relative to
-    rounding = 32 * jnp.finfo(mean.dtype).eps * (reach + share * total(count * reach))
+    mean, capacity, share = market.mean, market.total_risk_capacity, market.share
+    others = capacity - market.risk_capacity
+    imbalance = mean - share * total(market.count * mean)
+    reach = jnp.abs(market.lower) + jnp.abs(market.upper)  # what a computed mean is rounded relative to
+    rounding = 32 * jnp.finfo(mean.dtype).eps * (reach + share * total(market.count * reach))
     imbalance = jnp.where(jnp.abs(imbalance) > rounding, imbalance, 0.0)
-    neutral = neutral_type(law, risk_capacity, count)
+    neutral = neutral_type(market)
     outside = jnp.where(
-        neutral > law.upper, neutral - law.upper, jnp.where(neutral < law.lower, law.lower - neutral, 0.0)
+        neutral > market.upper,
+        neutral - market.upper,
+        jnp.where(neutral < market.lower, market.lower - neutral, 0.0),
     )
-    cost = imbalance**2 / (2 * others) - others / (2 * capacity * risk_capacity) * outside**2
-    return -total(count * cost)
+    cost = imbalance**2 / (2 * others) - others / (2 * capacity * market.risk_capacity) * outside**2
+    return -total(market.count * cost)
 
 
-def first_best_efficiency(law, risk_capacity, count):
+def first_best_efficiency(market):
     """−E[(ΣZ)²]/(2K): holding costs when everybody holds his share of the total (Lemma 2)."""
-    spread = total(count * law.variance) + total(count * law.mean) ** 2
-    return -spread / (2 * total(count * risk_capacity))
+    spread = total(market.count * market.variance) + total(market.count * market.mean) ** 2
+    return -spread / (2 * market.total_risk_capacity)
 
 
-def first_best_surplus(law, risk_capacity, count):
+def first_best_surplus(market):
     """Gain of the first best over no trade, the natural unit of every other gain.
 
     Σ v_i (1/κ_i − 1/K)/2 + ½ Σ κ_i (μ_i/κ_i − Σμ/K)²
     """
-    capacity = total(count * risk_capacity)
-    price = total(count * law.mean) / capacity
-    spread = law.variance * (1 / risk_capacity - 1 / capacity)
-    return 0.5 * total(count * (spread + risk_capacity * (law.mean / risk_capacity - price) ** 2))
+    capacity, risk_capacity, mean = market.total_risk_capacity, market.risk_capacity, market.mean
+    price = total(market.count * mean) / capacity
+    spread = market.variance * (1 / risk_capacity - 1 / capacity)
+    return 0.5 * total(market.count * (spread + risk_capacity * (mean / risk_capacity - price) ** 2))
 
 
 def minimum_subsidy(market):
@@ -86,4 +88,11 @@ def first_best_is_attainable(market):
 
 @jax.jit
 def _first_best_revenue_of(market):
-    return first_best_revenue(market.endowment, market.risk_capacity, market.count)
+    return first_best_revenue(market.prepared())
+
+
+@jax.jit
+def first_best_money(market):
+    """(efficiency, surplus) of the first best of a Market: for code that runs on the host."""
+    prepared = market.prepared()
+    return first_best_efficiency(prepared), first_best_surplus(prepared)

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.bunching import bunching
+from jaxmech.bunching import located_bunches
 from jaxmech.endowments.binning import binned
-from jaxmech.ironing import ironing
+from jaxmech.ironing import bunch_ends, bunching
 from jaxmech.tables import MarketError
 
 _MOST_QUANTILES = 500
@@ -48,12 +48,12 @@ def quantile_pairs(law, sample):
 
 @jax.jit
 def _ironed_share(law, weight):
-    sides = jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., None], law).resolved().both_sides()
-    found = ironing(sides, weight, bunching(sides, weight))
+    sides = jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., None], law).sides()
+    found = bunching(sides, weight, located_bunches(sides, weight), still=True)
     if found is None:
         return jnp.zeros(2)
-    start, stop = (jnp.where(end < jnp.inf, end, sides.lower) for end in found.bunches)
-    return jnp.sum(sides.cdf(stop) - sides.cdf(start), axis=(0, 2))
+    start, stop = (jnp.where(end < jnp.inf, end, sides.lower) for end in bunch_ends(sides, found))
+    return jnp.sum(sides.tail(stop).cdf - sides.tail(start).cdf, axis=(0, 2))
 
 
 def ironed_share(law, weight=1.0):

@@ -38,7 +38,7 @@ def fixed_rule_outcomes(mechanism, market):
       Two arrays of the batch's shape, money.
     """
     fixed = jax.lax.stop_gradient(mechanism)
-    law, capacity, count = market.law, market.risk_capacity, market.count
+    law, capacity, count = market.endowment.resolved(), market.risk_capacity, market.count
     share = capacity / market.total_risk_capacity
     z, widths = _nodes(law, fixed)
     virtual, chance, bound = fixed.virtual_type(z), _chance(law, z, widths), _binding_share(fixed, law, z)
@@ -88,7 +88,7 @@ def _nodes(law, mechanism):
     places, weights = _NODES, _WEIGHTS
     if mechanism.bunching is not None:
         bunches = jnp.moveaxis(mechanism.bunching_intervals, 0, 2).reshape(-1, *edges.shape[1:])
-        kinks = multiplier_kinks(mechanism.market.law, mechanism.eta, mechanism.weight)
+        kinks = multiplier_kinks(mechanism.market.endowment.sides(), mechanism.eta, mechanism.weight)
         cuts, found = law.landmarks(), jnp.concatenate([edges[1:3], bunches, kinks])
         # What sits on a landmark moves with it, like that landmark: one edge for both.
         apart = jnp.isfinite(found) & jnp.all(found[:, None] != jax.lax.stop_gradient(cuts), axis=1)

@@ -80,7 +80,7 @@ def _tried(market, twice, here, reach):
 
 
 def _surplus(market):
-    return first_best_surplus(market.endowment, market.risk_capacity, market.count)
+    return first_best_surplus(market.prepared())
 
 
 def _trusted(error):

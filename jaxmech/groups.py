@@ -22,3 +22,8 @@ def norm(values):
 def mirrored(left, right):
     """The pair (left, −right) as rows of one array, shape (2, G, ...)."""
     return jnp.stack([left, -right])
+
+
+def mirrored_types(left, right, axes):
+    """The same for types of shape (..., G, batch...), `axes` the number of the last ones: (..., 2, G, batch...)."""
+    return jnp.stack(jnp.broadcast_arrays(left, -right), axis=-axes - 1)

@@ -39,8 +39,7 @@ class Bunches(NamedTuple):
     start: jax.Array
     stop: jax.Array
     level: jax.Array
-    panels: list  # of start and of stop
-    exists: jax.Array
+    where: Located
 
 
 def _both(one, other):
@@ -58,14 +57,14 @@ def _level_between(curve, panels, types):
 def located(curve) -> Located:
     """The bunches of a curve: isotonic regression on its nodes, polished, and merged while they overlap."""
     curve = curve.still()
-    values, _ = curve.node_values()
+    (values, _), integrals = curve.node_values(), curve.node_integrals()
     slope, linked = _pooled_pieces(curve, values)
 
     def step(state):
         *_, linked, count = state
         first, last, exists, number = runs(linked, curve.law.bunches)
         roughly = pick(slope, jnp.minimum(first, len(slope) - 1))
-        level = jnp.where(count == 0, roughly, _chord(curve, values, first, last))
+        level = jnp.where(count == 0, roughly, _chord(curve, values, integrals, first, last))
         found = _polished(curve, values, first, last, level, exists)
         linked, merged = _merged(curve, *found)
         return Located(*found, (number > curve.law.bunches)[None]), merged, linked, count + 1
@@ -115,12 +114,12 @@ def _bunch_of_nodes(first, exists, size):
     return jnp.maximum(count_below(jnp.where(exists, first, size), number, strictly=False) - 1, 0), number
 
 
-def _chord(curve, values, first, last):
+def _chord(curve, values, integrals, first, last):
     """Mean slope of the integral over the measure between two nodes; halfway between their values at a jump.
 
     Kept between the values before and behind, lest polishing walk off into the next bunch.
     """
-    rise, mass = (pick(part, last) - pick(part, first) for part in curve.node_integrals())
+    rise, mass = (pick(part, last) - pick(part, first) for part in integrals)
     level = jnp.where(mass > 0, rise / jnp.where(mass > 0, mass, 1.0), 0.5 * (pick(values, first) + pick(values, last)))
     before, after = pick(values, jnp.maximum(first - 1, 0)), pick(values, jnp.minimum(last + 1, curve.size - 1))
     level = jnp.where((first > 0) & (level < before), before, level)
@@ -138,77 +137,68 @@ def _merged(curve, first, last, exists, ends):
     return pick(exists, bunch) & (pick(first, bunch) <= number) & (number < until), merged
 
 
-class Ironed:
-    """A curve ironed where its bunches are located.
-
-    Attributes:
-      bunches: Bunches, differentiable.
-    """
-
-    def __init__(self, curve, where):
-        self.curve, self._still, self._where = curve, curve.still(), where
-        self.bunches = _bunches(curve, where)
-
-    def _nodes(self):
-        """The ironed curve at its nodes, no derivatives."""
-        (values, _), (first, last, exists, *_) = self._still.node_values(), self._where
-        bunch, number = _bunch_of_nodes(first, exists, len(values))
-        inside = (pick(first, bunch) <= number) & (number <= pick(last, bunch)) & pick(exists, bunch)
-        return lax.cummax(jnp.where(inside, lax.stop_gradient(pick(self.bunches.level, bunch)), values), axis=0)
-
-    def bunch_of(self, z):
-        """The bunch that each z, (m, ...), lies in or is next above, and whether it lies in it."""
-        bunch = count_below(self.bunches.start, z, strictly=False) - 1
-        stop = pick(self.bunches.stop, jnp.maximum(bunch, 0))
-        return jnp.maximum(bunch, 0), (bunch >= 0) & (z <= stop)
-
-    def value(self, z):
-        """The ironed curve at z, (m, ...)."""
-        bunch, inside = self.bunch_of(z)
-        panel, _ = self.curve.law.place(z)
-        return jnp.where(
-            inside, pick(jnp.where(self.bunches.exists, self.bunches.level, 0.0), bunch), self.curve.at(panel, z).value
-        )
-
-    def crossings(self):
-        """The function that finds where the ironed curve first reaches levels, (m, ...); no derivatives."""
-        nodes = self._nodes()
-
-        def found(level):
-            level = lax.stop_gradient(level)
-            return crossing(self._still, count_below(nodes, level), level)
-
-        return found
-
-    def reaches(self, level):
-        """The type at which the ironed curve first reaches a level, (m, ...); an end of the support if none."""
-        return settled(self.curve, self.crossings()(level), level)
-
-    def still_reaches(self):
-        """The function that finds the same without derivatives."""
-        find = self.crossings()
-
-        def found(level):
-            where = find(level)
-            inside = self._still.type_at(where.panel, where.t)
-            return jnp.where(where.pinned, pick(self._still.law.cuts, where.cut), inside)
-
-        return found
-
-
-def _bunches(curve, where):
-    """The differentiable bunches that are located there.
+def bunches_at(curve, where) -> Bunches:
+    """The bunches that are located there, with derivatives.
 
     Levels do not change to first order with the ends, and are right to third order when the ends are to first.
     """
-    ends, exists = where.ends, where.exists
-    still = lax.stop_gradient(curve.type_at(ends.panel, ends.t))
-    types = jnp.where(ends.pinned, pick(curve.law.cuts, ends.cut), still)
-    level = _level_between(curve, ends.panel, types)
+    ends = where.ends
+    level = _level_between(curve, ends.panel, _types_at(curve, ends))
     types = settled(curve, ends, jnp.concatenate([level, level]))
-    level = _level_between(curve, ends.panel, types)
-    start, stop = (jnp.where(exists, end, jnp.inf) for end in jnp.split(types, 2))
-    return Bunches(start, stop, jnp.where(exists, level, jnp.inf), jnp.split(ends.panel, 2), exists)
+    return _bunches(where, types, _level_between(curve, ends.panel, types))
+
+
+def still_bunches_at(curve, where) -> Bunches:
+    """The same without derivatives."""
+    types = _types_at(curve, where.ends)
+    return _bunches(where, types, _level_between(curve, where.ends.panel, types))
+
+
+def _types_at(curve, ends):
+    still = lax.stop_gradient(curve.type_at(ends.panel, ends.t))
+    return jnp.where(ends.pinned, pick(curve.law.cuts, ends.cut), still)
+
+
+def _bunches(where, types, level):
+    start, stop, level = (jnp.where(where.exists, part, jnp.inf) for part in (*jnp.split(types, 2), level))
+    return Bunches(start, stop, level, where)
+
+
+def bunch_of(bunches, z):
+    """The bunch that each z, (m, ...), lies in or is next above, and whether it lies in it."""
+    bunch = count_below(bunches.start, z, strictly=False) - 1
+    stop = pick(bunches.stop, jnp.maximum(bunch, 0))
+    return jnp.maximum(bunch, 0), (bunch >= 0) & (z <= stop)
+
+
+def pooled(bunches, z, raw):
+    """The ironed curve at z, (m, ...), from the curve itself there."""
+    bunch, inside = bunch_of(bunches, z)
+    return jnp.where(inside, pick(jnp.where(bunches.where.exists, bunches.level, 0.0), bunch), raw)
+
+
+def ironed_nodes(curve, bunches):
+    """The ironed curve at its nodes, no derivatives."""
+    curve, (first, last, exists, *_) = curve.still(), bunches.where
+    values, _ = curve.node_values()
+    bunch, number = _bunch_of_nodes(first, exists, len(values))
+    inside = (pick(first, bunch) <= number) & (number <= pick(last, bunch)) & pick(exists, bunch)
+    return lax.cummax(jnp.where(inside, lax.stop_gradient(pick(bunches.level, bunch)), values), axis=0)
+
+
+def crossings(curve, nodes, level):
+    """Where the ironed curve, whose values at its nodes these are, first reaches levels, (m, ...); no derivatives."""
+    level = lax.stop_gradient(level)
+    return crossing(curve.still(), count_below(nodes, level), level)
+
+
+def reached(curve, nodes, level):
+    """The type at which the ironed curve first reaches a level, (m, ...); an end of the support if none.
+
+    Without derivatives: see `settled`.
+    """
+    found = crossings(curve, nodes, level)
+    return jnp.where(found.pinned, pick(curve.law.cuts, found.cut), curve.type_at(found.panel, found.t))
 
 
 def _polished(curve, values, first, last, level, exists):

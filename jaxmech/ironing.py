@@ -5,7 +5,8 @@ The best nondecreasing rule follows the ironed ψ⁻ = z + w F/f: the slope of t
     P(z) = ∫_l^z ψ⁻ dF = z F − (1 − w) G.
 
 It depends on the law and on w, not on η, and changes no mean: E[V] below a is as before, because a is never inside a
-bunch. What it changes is what `Ironing` knows. Rows are left and right sides, as in `virtual_types`.
+bunch. Rows are left and right sides, as in `virtual_types`. What is `bunching` here are the bunches of each family of
+laws, None for those that are regular, or None where all are.
 """
 
 from typing import NamedTuple
@@ -13,211 +14,197 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmech.bunching import VirtualTypes, padded
-from jaxmech.endowments import SideBySide
+from jaxmech.bunching import VirtualTypes, side_by_side
 from jaxmech.endowments.ratio_integrals import RatioIntegral
 from jaxmech.endowments.search import count_below, pick
-from jaxmech.hull import Ironed
+from jaxmech.hull import bunch_of, bunches_at, crossings, ironed_nodes, pooled, reached, settled, still_bunches_at
 
 
-class Corrections(NamedTuple):
-    """What bunching below the binding interval adds, shape (2, G, ...); c is the level of each bunch."""
+class Sums(NamedTuple):
+    """Integrals up to the ends of the binding interval that ironing changes, shape (2, G, ...); c: level of a bunch."""
 
-    square: jax.Array  # to E[(c − V)²; Z < a]: −Σ ∫ (ψ − c)² dF
+    square_integral: jax.Array  # ∫_l^a F²/f but for the bunches
+    square: jax.Array  # what bunches add to E[(c − V)²; Z < a]: −Σ ∫ (ψ − c)² dF
     lever: jax.Array  # to E[(a − Z)(c − V); Z < a]: Σ ∫ z (c − ψ) dF
     earned: jax.Array  # to ∫_l^a F (c − V) dz: −Σ ∫ F (c − ψ) dz
 
 
-class Ironing:
-    """The ironed ψ⁻ of a law given by panels, whose bunches are located: Condition 2 may fail."""
+def bunching(sides, weight, where, still=False):
+    """The bunches that are located there, with derivatives unless `still`; see `hull.Bunches`."""
+    found = still_bunches_at if still else bunches_at
+    pairs = zip(sides.families(), where or (), strict=where is not None)
+    return where and tuple(own and found(_curve(law, table, weight), own) for (law, table), own in pairs)
 
-    def __init__(self, law, weight, where):
-        self.law = law
-        self.curve = VirtualTypes(law, jnp.asarray(weight, law.values.dtype))
-        self.ironed = Ironed(self.curve, where)
-        start, stop = self.bunches
+
+def ironed(sides, z, raw, bunching):
+    """The ironed ψ⁻ at z, (..., 2, G, ...), from ψ⁻ itself there."""
+
+    def one(law, table, bunches, z, raw):
+        rows, shape = law.rows(z)
+        return pooled(bunches, rows, law.rows(raw)[0]).reshape(shape)
+
+    return raw if bunching is None else _each(one, lambda law, z, raw: raw, sides, bunching, z, raw)
+
+
+def ironed_end(sides, target, found, weight, bunching):
+    """a: the type at which the ironed ψ⁻ reaches the target, (..., 2, G, ...); `found` where nothing is ironed."""
+
+    def one(law, table, bunches, target, found):
+        (rows, shape), curve = law.rows(target), _curve(law, table, weight)
+        where = crossings(curve, ironed_nodes(curve, bunches), rows)
+        return settled(curve, where, rows).reshape(shape)
+
+    return found if bunching is None else _each(one, lambda law, target, found: found, sides, bunching, target, found)
+
+
+def end_finder(sides, weight, bunching):
+    """The function of (target, found), (2, G, ...), that does the same without derivatives: loops call that."""
+    if bunching is None:
+        return lambda target, found: found
+    pairs = zip(sides.families(), bunching, strict=True)
+    curves = [(bunches is not None) and _curve(law, table, weight).still() for (law, table), bunches in pairs]
+    nodes = [curve and ironed_nodes(curve, bunches) for curve, bunches in zip(curves, bunching, strict=True)]
+
+    def find(target, found):
+        columns = zip(curves, nodes, sides.columns(target), sides.columns(found), strict=True)
+        return sides.joined([reached(curve, at, aim[None])[0] if curve else own for curve, at, aim, own in columns])
+
+    return find
+
+
+def sums(sides, ends, weight, bunching) -> Sums:
+    """Integrals up to the ends, (2, G, ...); corrections are None where nothing is ironed."""
+    if bunching is None:
+        return Sums(sides.squared_ratio_integral(ends), None, None, None)
+
+    def one(law, table, bunches, ends):
+        return _Ironing(law, table, weight, bunches).sums(ends)
+
+    def regular(law, table, ends):
+        nothing = jnp.zeros_like(ends)
+        return Sums(law.squared_ratio_integral_from(ends, table), nothing, nothing, nothing)
+
+    return _each(one, regular, sides, bunching, ends, known=True)
+
+
+def ironed_gain(sides, z, ends, eta, raw, weight, bunching):
+    """∫_z^end (η − ironed ψ⁻) for z ≤ end, (..., 2, G, ...); `raw` is that of ψ⁻ itself."""
+
+    def one(law, table, bunches, z, ends, eta, raw):
+        return _Ironing(law, table, weight, bunches).gain(z, ends, eta)
+
+    regular = lambda law, z, ends, eta, raw: raw  # noqa: E731
+    return raw if bunching is None else _each(one, regular, sides, bunching, z, ends, eta, raw)
+
+
+def faults(sides, eta, weight, bunching):
+    """(largest fall of the virtual types below η from node to node, largest shortfall of the hull), (2, G, ...).
+
+    The rule is optimal where D(z) = ∫_l^z (ψ⁻ − V) dF is never negative; looked at on all nodes of the panels.
+    """
+
+    def one(law, table, bunches, eta):
+        return _Ironing(law, table, weight, bunches).faults(eta)
+
+    return _each(one, lambda law, eta: (jnp.zeros_like(eta),) * 2, sides, bunching, eta)
+
+
+def bunch_ends(sides, bunching):
+    """(start, stop) of all bunches, (most, 2, G, ...) each; +∞ where there is none."""
+    most = [part or _nothing(law) for (law, _), part in zip(sides.families(), bunching, strict=True)]
+    return tuple(side_by_side(sides, [getattr(part, name) for part in most]) for name in ("start", "stop"))
+
+
+class _Nothing(NamedTuple):
+    start: jax.Array
+    stop: jax.Array
+
+
+def _nothing(law):
+    none = jnp.full((0, *law.lower.shape), jnp.inf, law.lower.dtype)
+    return _Nothing(none, none)
+
+
+def _curve(law, table, weight):
+    return VirtualTypes(law, table, jnp.asarray(weight, law.values.dtype))
+
+
+def _each(one, regular, sides, bunching, *arrays, known=False):
+    """one(law, table, bunches, its columns) of each family, regular(law, its columns) of those that are, joined."""
+    columns = zip(sides.families(), bunching, *(sides.columns(array) for array in arrays), strict=True)
+    found = [
+        regular(law, *([table] if known else []), *own) if bunches is None else one(law, table, bunches, *own)
+        for (law, table), bunches, *own in columns
+    ]
+    return jax.tree.map(lambda *parts: sides.joined(parts), *found)
+
+
+class _Ironing:
+    """The ironed ψ⁻ of one family of laws given by panels."""
+
+    def __init__(self, law, table, weight, bunches):
+        self.law, self.table, self.weight, self.bunches = law, table, weight, bunches
+        self.curve, self.exists = _curve(law, table, weight), bunches.where.exists
+        start, stop = bunches.start, bunches.stop
         self._within = count_below(start, law.cuts[1:]) > count_below(stop, law.cuts[:-1], strictly=False)
+        types = jnp.concatenate([jnp.where(self.exists, end, law.lower) for end in (start, stop)])
+        # Seen from inside the panels that the bunches lie in: the density may jump at their ends.
+        tail = self.curve.tail(bunches.where.ends.panel, types)[0]
+        self.start, self.stop = jnp.split(types, 2)
+        self.low, self.high = (jax.tree.map(lambda part, k=k: jnp.split(part, 2)[k], tail) for k in (0, 1))
+        self.level = jnp.where(self.exists, bunches.level, 0.0)
 
-    @property
-    def bunches(self):
-        """(start, stop) of the bunches in order, shape (most, ...); +∞ where there is none."""
-        return self.ironed.bunches.start, self.ironed.bunches.stop
-
-    def value(self, z, raw):
-        """The ironed ψ⁻ at z; `raw`, ψ⁻ itself, is for laws that need no ironing."""
-        rows, shape = self.law.rows(z)
-        return self.ironed.value(rows).reshape(shape)
-
-    def end(self, target, guess):
-        """a: the type at which the ironed ψ⁻ reaches the target; `guess` is for laws that need no ironing."""
-        rows, shape = self.law.rows(target)
-        return self.ironed.reaches(rows).reshape(shape)
-
-    def still_ends(self):
-        """The function end, without derivatives: loops call that."""
-        find = self.ironed.still_reaches()
-
-        def end(target, guess):
-            rows, shape = self.law.rows(target)
-            return find(rows).reshape(shape)
-
-        return end
-
-    def gain(self, z, end, eta, raw):
-        """∫_z^end (η − ironed ψ⁻) for z ≤ end; `raw`, that of ψ⁻ itself, is for laws that need no ironing."""
-        return eta * (end - z) - (self._integral(end) - self._integral(z))
+    def gain(self, z, ends, eta):
+        types = jnp.stack(jnp.broadcast_arrays(ends, z))
+        of_end, of_z = self._integral(types)
+        return eta * (ends - z) - (of_end - of_z)
 
     def faults(self, eta):
-        """(largest fall of the virtual types below η from node to node, largest shortfall of the hull).
-
-        The rule is optimal where D(z) = ∫_l^z (ψ⁻ − V) dF is never negative; looked at on all nodes of the panels.
-        """
-        curve, bunches = self.curve, self.ironed.bunches
-        bunch, inside = self.ironed.bunch_of(curve.types)
-        start, _, low, _, level = self._at_bunches()
-        (weight,) = curve.parameters
-        begun = start * low.cdf - (1 - weight) * low.integral
-        pooled = pick(begun, bunch) + pick(level, bunch) * (curve.cdf - pick(low.cdf, bunch))
-        virtual = jnp.where(inside & pick(bunches.exists, bunch), pick(level, bunch), curve.node_values()[0])
+        curve = self.curve
+        bunch, inside = bunch_of(self.bunches, curve.types)
+        begun = self.start * self.low.cdf - (1 - self.weight) * self.low.integral
+        hull = pick(begun, bunch) + pick(self.level, bunch) * (curve.cdf - pick(self.low.cdf, bunch))
+        virtual = jnp.where(inside & pick(self.exists, bunch), pick(self.level, bunch), curve.node_values()[0])
         rounding = curve.rounding()
         falls = -jnp.diff(jnp.minimum(virtual, eta), axis=0) - jnp.maximum(rounding[1:], rounding[:-1])
-        short = jnp.where(inside, jnp.maximum(0.0, pooled - curve.node_integrals()[0]), 0.0)
+        short = jnp.where(inside, jnp.maximum(0.0, hull - curve.node_integrals()[0]), 0.0)
         return jnp.maximum(0.0, jnp.max(falls, axis=0)), jnp.max(short, axis=0)
 
-    def _counted(self, ends, of):
-        """Σ over the bunches below the ends of `of`, shape (most, ...)."""
-        bunches = self.ironed.bunches
-        below = bunches.exists & (0.5 * (bunches.start + bunches.stop) < ends)
-        return jnp.sum(jnp.where(below, of, 0.0), axis=0)
-
-    def _at_bunches(self):
-        """z, LeftTail and F²/f integrals at both ends of every bunch, and the levels; finite where there is none."""
-        bunches, lower = self.ironed.bunches, self.law.lower
-        types = jnp.concatenate([jnp.where(bunches.exists, end, lower) for end in (bunches.start, bunches.stop)])
-        tail = self.curve.tail(jnp.concatenate(bunches.panels), types)[0]
-        low, high = (jax.tree.map(lambda part, k=k: jnp.split(part, 2)[k], tail) for k in (0, 1))
-        return *jnp.split(types, 2), low, high, jnp.where(bunches.exists, bunches.level, 0.0)
-
-    def squared_ratio_integral(self, z):
-        """∫_l^z F²/f but for the bunches, where `corrections` takes it for 0 too."""
-        return self._outside(z, 2)
-
-    def corrections(self, ends) -> Corrections:
-        """What the bunches below a, and above b, add."""
-        (weight,) = self.curve.parameters
-        start, stop, low, high, level = self._at_bunches()
-
-        def change(function):
-            return function(stop, high) - function(start, low)
-
+    def sums(self, ends) -> Sums:
+        level, change = self.level, lambda function: function(self.stop, self.high) - function(self.start, self.low)
         cdf, first = change(lambda z, at: at.cdf), change(lambda z, at: at.integral)
         mean = change(lambda z, at: z * at.cdf - at.integral)
         square = change(lambda z, at: z * (z * at.cdf - 2 * at.integral) + 2 * at.second_integral)
         overlap = change(lambda z, at: z * at.integral - at.second_integral)  # ∫ zF dz
-        return Corrections(
-            square=self._counted(ends, level**2 * cdf - square - 2 * weight * overlap),
-            lever=self._counted(ends, level * mean - square - weight * overlap),
-            earned=self._counted(ends, overlap - level * first),
+        below = self.exists & (0.5 * (self.start + self.stop) < ends)
+
+        def counted(of):
+            return jnp.sum(jnp.where(below, of, 0.0), axis=0)
+
+        return Sums(
+            square_integral=self._outside(ends[None], 2)[0],
+            square=counted(level**2 * cdf - square - 2 * self.weight * overlap),
+            lever=counted(level * mean - square - self.weight * overlap),
+            earned=counted(overlap - level * first),
         )
 
     def _integral(self, z):
         """∫_l^z of the ironed ψ⁻; units of the asset squared."""
         rows, shape = self.law.rows(z)
-        (weight,) = self.curve.parameters
-        start, stop, *_, level = self._at_bunches()
-        until = jnp.clip(rows[:, None], start, stop)
-        pooled = jnp.sum((until - start) * (level - 0.5 * (until + start)), axis=1)
+        until = jnp.clip(rows[:, None], self.start, self.stop)
+        of_bunches = jnp.sum((until - self.start) * (self.level - 0.5 * (until + self.start)), axis=1)
         raw = 0.5 * (rows - self.law.lower) * (rows + self.law.lower)
-        return (raw + pooled).reshape(shape) + weight * self._outside(z, 1)
+        return (raw + of_bunches + self.weight * self._outside(rows, 1)).reshape(shape)
 
-    def _outside(self, z, power):
-        """∫_l^z F^power/f but for the bunches: it may be huge in them, between two peaks of a density."""
-        rows, shape = self.law.rows(z)
-        start, stop, *_ = self._at_bunches()
-        integral = RatioIntegral(self.law, power, self._within)
-        begun = jnp.concatenate([self.law.lower[None], stop])
-        whole = jnp.concatenate([jnp.zeros_like(begun[:1]), jnp.cumsum(integral.between(begun[:-1], start), axis=0)])
-        bunch, inside = self.ironed.bunch_of(rows)
-        passed = jnp.where(rows < pick(start, bunch), bunch, bunch + 1)
+    def _outside(self, rows, power):
+        """∫_l^z F^power/f but for the bunches, (m, ...): it may be huge in them, between two peaks of a density."""
+        begun = jnp.concatenate([self.law.lower[None], self.stop])
+        bunch, inside = bunch_of(self.bunches, rows)
+        passed = jnp.where(rows < pick(self.start, bunch), bunch, bunch + 1)
         since = pick(begun, passed)
-        rest = integral.between(since, jnp.where(inside, since, jnp.maximum(rows, since)))
-        return (pick(whole, passed) + rest).reshape(shape)
-
-
-class _Regular:
-    """What `Ironing` is for laws that need none."""
-
-    def __init__(self, law):
-        self.squared_ratio_integral = law.squared_ratio_integral
-        self.bunches = (jnp.full((0, *law.lower.shape), jnp.inf, law.lower.dtype),) * 2
-
-    def value(self, z, raw):
-        return raw
-
-    def end(self, target, guess):
-        return guess
-
-    def still_ends(self):
-        return self.end
-
-    def gain(self, z, end, eta, raw):
-        return raw
-
-    def faults(self, eta):
-        return jnp.zeros_like(eta), jnp.zeros_like(eta)
-
-    def corrections(self, ends):
-        return Corrections(*(jnp.zeros_like(ends),) * 3)
-
-
-class _SideBySide:
-    """`Ironing` of groups of several families."""
-
-    def __init__(self, law, weight, where):
-        self._law = law
-        pairs = zip(law.laws, where, strict=True)
-        self._parts = [_Regular(one) if own is None else Ironing(one, weight, own) for one, own in pairs]
-
-    @property
-    def bunches(self):
-        most = max(part.bunches[0].shape[0] for part in self._parts)
-        ends = [tuple(padded(end, most) for end in part.bunches) for part in self._parts]
-        return tuple(self._law.joined(own) for own in zip(*ends, strict=True))
-
-    def _each(self, method, *arrays):
-        columns = zip(*(self._law.columns(array) for array in arrays), strict=True)
-        return [getattr(part, method)(*own) for part, own in zip(self._parts, columns, strict=True)]
-
-    def value(self, z, raw):
-        return self._law.joined(self._each("value", z, raw))
-
-    def end(self, target, guess):
-        return self._law.joined(self._each("end", target, guess))
-
-    def still_ends(self):
-        parts = [part.still_ends() for part in self._parts]
-
-        def end(target, guess):
-            columns = zip(self._law.columns(target), self._law.columns(guess), strict=True)
-            return self._law.joined([part(*own) for part, own in zip(parts, columns, strict=True)])
-
-        return end
-
-    def gain(self, z, end, eta, raw):
-        return self._law.joined(self._each("gain", z, end, eta, raw))
-
-    def faults(self, eta):
-        return tuple(map(self._law.joined, zip(*self._each("faults", eta), strict=True)))
-
-    def squared_ratio_integral(self, z):
-        return self._law.joined(self._each("squared_ratio_integral", z))
-
-    def corrections(self, ends):
-        return Corrections(*map(self._law.joined, zip(*self._each("corrections", ends), strict=True)))
-
-
-def ironing(law, weight, where):
-    """The ironed ψ⁻ of a law in the form to compute with, from its bunching; None where that is None."""
-    if where is None:
-        return None
-    return _SideBySide(law, weight, where) if isinstance(law, SideBySide) else Ironing(law, weight, where)
+        pieces = RatioIntegral(self.law, self.table, power, self._within).between(
+            jnp.concatenate([begun[:-1], since]),
+            jnp.concatenate([self.start, jnp.where(inside, since, jnp.maximum(rows, since))]),
+        )
+        whole = jnp.concatenate([jnp.zeros_like(begun[:1]), jnp.cumsum(pieces[: len(self.start)], axis=0)])
+        return pick(whole, passed) + pieces[len(self.start) :]

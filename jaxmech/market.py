@@ -14,6 +14,7 @@ import numpy as np
 from jaxmech.checks import check_numbers, check_resolution, one_entry_a_group
 from jaxmech.endowments import FAMILIES, Law, SideBySide
 from jaxmech.groups import total
+from jaxmech.prepared import Prepared
 from jaxmech.pytrees import pytree
 from jaxmech.tables import MarketError, read_toml, refuse_other_keys
 
@@ -107,10 +108,9 @@ class Market:
             )
         return jnp.repeat(jnp.arange(self.groups), count.astype(int), total_repeat_length=traders)
 
-    @property
-    def law(self) -> Law:
-        """The endowment law in the form to compute with."""
-        return self.endowment.resolved()
+    def prepared(self) -> Prepared:
+        """The market in the form to compute with: all that does not depend on types evaluated once."""
+        return Prepared(self.endowment.sides(), self.risk_capacity, self.count)
 
     def laws(self):
         """(law, first group, groups) for each family in order."""

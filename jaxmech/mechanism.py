@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.bunching import ironed_multiplier, one_side
-from jaxmech.ironing import ironing
+from jaxmech.bunching import ironed_multiplier, located_bunches
+from jaxmech.groups import mirrored, mirrored_types
+from jaxmech.ironing import bunch_ends, bunching, ironed_gain, sums
 from jaxmech.market import Market, MarketError
+from jaxmech.multipliers import AtEnds, Multipliers
 from jaxmech.outcomes import Interim, absorbed_variance, interim_moments
 from jaxmech.pytrees import pytree
 from jaxmech.virtual_types import virtual_type
@@ -27,6 +29,8 @@ class Mechanism:
     weight: jax.Array  # w = (α + λ)/(1 + λ), the effective revenue weight
     eta: jax.Array  # η, (G,): virtual type of those who expect no trade, Eq. (13)
     ends: jax.Array  # (a, −b), (2, G): the binding interval, its upper end mirrored
+    at_ends: AtEnds  # the law at these ends
+    moments: Interim  # what one trader of each group expects
     error: jax.Array  # distance to the solution of the multiplier system, relative; ∞ where it failed
     steps: jax.Array  # steps of the solver
     bunching: object = None  # where laws that are not regular are ironed: see `bunching_intervals`
@@ -57,7 +61,7 @@ class Mechanism:
     @jax.jit
     def virtual_type(self, z):
         """V(z), the virtual value of Lemma 3, corrected (erratum E1); asset units."""
-        return virtual_type(z, self.market.law, self.eta, self.ends, self.weight, self.bunching)
+        return virtual_type(z, self.market.endowment.sides(), self.eta, self.ends, self.weight, self.bunching)
 
     @jax.jit
     def participation_multiplier(self, z):
@@ -68,13 +72,14 @@ class Mechanism:
         Where η lies outside the support, Ω jumps at that end of it: to α + λ, or from 0. For laws that are not regular
         it is ironed (`ironing`).
         """
-        law, low, high = self.market.law, self.ends[0], -self.ends[1]
+        sides, low, high = self.market.endowment.sides(), self.ends[0], -self.ends[1]
         clipped = jnp.where(z < low, low, jnp.where(z > high, high, z))
-        inner = self.weight * law.cdf(clipped) + law.pdf(clipped) * (clipped - self.eta)
+        tail = sides.one(0).tail(clipped)
+        inner = self.weight * tail.cdf + tail.density * (clipped - self.eta)
         if self.bunching is not None:
-            inner = ironed_multiplier(law, self.eta, self.weight, clipped, inner)
+            inner = ironed_multiplier(sides, self.eta, self.weight, clipped, inner)
         inner = jnp.where(inner < 0, 0.0, jnp.where(inner > self.weight, self.weight, inner))
-        omega = jnp.where(z < low, 0.0, jnp.where((z > high) | (z >= law.upper), self.weight, inner))
+        omega = jnp.where(z < low, 0.0, jnp.where((z > high) | (z >= sides.upper[0]), self.weight, inner))
         return (1 + self.budget_multiplier) * omega
 
     @jax.jit
@@ -88,23 +93,17 @@ class Mechanism:
 
         g(z) = (1/κ) [∫_l^a X̄ − ∫_l^z X̄] ≥ 0, Eq. (9)
         """
-        law, low, high = self.market.law, self.ends[0], -self.ends[1]
-        below, above = jnp.where(z < low, z, low), jnp.where(z > high, z, high)
-        left = self._gain_on_one_side(law, 0, below, low, self.eta)
-        right = self._gain_on_one_side(law.reflected(), 1, -above, -high, -self.eta)
-        return (1 - self.share) / self.market.risk_capacity * (left + right)
-
-    def _gain_on_one_side(self, law, side, z, end, eta):
-        """∫_z^end (η − V) for z ≤ end."""
-        reach = (end - z)[None]
+        sides, low, high, axes = self.market.endowment.sides(), self.ends[0], -self.ends[1], self.eta.ndim
+        types = mirrored_types(jnp.where(z < low, z, low), jnp.where(z > high, z, high), axes)
+        eta, reach = mirrored(self.eta, self.eta), (self.ends - types)[None]
         nodes, weights = (
             jnp.asarray(v, reach.dtype).reshape((-1,) + (1,) * (reach.ndim - 1)) for v in (_NODES, _WEIGHTS)
         )
         # Squared nodes: F/f changes fastest next to the binding interval.
-        rent = jnp.sum(2 * nodes * weights * reach * law.cdf_ratio(end - reach * nodes**2), axis=0)
-        raw = (eta - 0.5 * (z + end)) * (end - z) - self.weight * rent
-        pooled = ironing(law, self.weight, one_side(self.bunching, side))
-        return raw if pooled is None else pooled.gain(z, end, eta, raw)
+        rent = jnp.sum(2 * nodes * weights * reach * sides.tail(self.ends - reach * nodes**2).ratio, axis=0)
+        raw = (eta - 0.5 * (types + self.ends)) * (self.ends - types) - self.weight * rent
+        gain = ironed_gain(sides, types, self.ends, eta, raw, self.weight, self.bunching)
+        return (1 - self.share) / self.market.risk_capacity * jnp.sum(gain, axis=-axes - 1)
 
     @jax.jit
     def interim_transfer(self, z):
@@ -138,9 +137,23 @@ class Mechanism:
 
     def interim(self) -> Interim:
         """What one trader of each group expects."""
-        market = self.market
-        at = market.law, market.risk_capacity, market.count
-        return interim_moments(*at, self.weight, self.eta, self.ends, self.bunching)
+        return self.moments
+
+
+def mechanism_of(market, prepared, alpha, weight, solution) -> Mechanism:
+    """The mechanism with these Multipliers; `prepared` is the market's."""
+    moments, (eta, ends, at_ends, _, *rest) = interim_moments(prepared, weight, solution), solution
+    return Mechanism(market, alpha, weight, eta, ends, at_ends, moments, *rest)
+
+
+def mechanism_at(market, prepared, weight, eta, ends, error) -> Mechanism:
+    """The mechanism with this η and these ends, wherever they are from, and α = w."""
+    sides = prepared.sides
+    tail, found = sides.tail(ends), bunching(sides, weight, located_bunches(sides, weight))
+    at_ends = AtEnds(tail.cdf, tail.integral, tail.second_integral)
+    steps, integrals = jnp.zeros(weight.shape, int), sums(sides, ends, weight, found)
+    solution = Multipliers(eta, ends, at_ends, integrals, error, steps, found)
+    return mechanism_of(market, prepared, weight, weight, solution)
 
 
 def checked_mechanism(mechanism) -> Mechanism:
@@ -153,10 +166,9 @@ def checked_mechanism(mechanism) -> Mechanism:
 @jax.jit
 def _bunching_intervals(mechanism):
     """Those below a and those above b, sorted, NaN behind them; (G, most, 2, ...)."""
-    pooled = ironing(mechanism.market.law.both_sides(), mechanism.weight, mechanism.bunching)
-    if pooled is None:
+    if mechanism.bunching is None:
         return jnp.zeros((mechanism.eta.shape[0], 0, 2, *mechanism.eta.shape[1:]))
-    start, stop = pooled.bunches
+    start, stop = bunch_ends(mechanism.market.endowment.sides(), mechanism.bunching)
     used = (start < jnp.inf) & (0.5 * (start + stop) < mechanism.ends)
     start, stop = (jnp.where(used, end, jnp.nan) for end in (start, stop))
     low, high = jnp.concatenate([start[:, 0], -stop[:, 1]]), jnp.concatenate([stop[:, 0], -start[:, 1]])

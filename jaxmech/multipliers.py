@@ -7,18 +7,19 @@ step from an arrowhead Jacobian and a, b by one safeguarded Newton step each; wh
 the sup-norm contraction x_i ← Σ_{j≠i} m_j/(K − κ_i) in x = η/κ is taken instead, which converges from anywhere.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from jaxmech.binding_ends import end_range, move_ends
-from jaxmech.bunching import bunching, overflows
+from jaxmech.bunching import located_bunches, overflows
 from jaxmech.groups import mirrored, norm, total
-from jaxmech.ironing import ironing
-from jaxmech.virtual_types import branch, expected_virtual_type
+from jaxmech.ironing import Sums, bunching, end_finder, sums
+from jaxmech.tangents import directional, is_zero, unmoved
+from jaxmech.virtual_types import expected_virtual_type
 
 MAX_STEPS = 100
 _TRUSTED = 6
@@ -26,11 +27,21 @@ _TOLERANCE = 200
 _STALL = 1e-11
 
 
+class AtEnds(NamedTuple):
+    """The law at the ends of the binding interval, where the loop ended; rows (left, right) of shape (2, G, ...)."""
+
+    cdf: jax.Array  # probability of the types on this side
+    integral: jax.Array  # ∫F up to the end
+    second_integral: jax.Array  # ∫∫F
+
+
 class Multipliers(NamedTuple):
-    """Solution of (*)."""
+    """Solution of (*), with what the loop has evaluated there."""
 
     eta: jax.Array  # η, virtual type of those who expect no trade, (G, ...)
     ends: jax.Array  # (a, −b), (2, G, ...)
+    at_ends: AtEnds
+    sums: Sums
     error: jax.Array  # length of the last Newton step not taken: the distance to the solution to first order, η in
     # units of width + |η|, a and b in units of the width of the support; ∞ or large where the solve failed
     steps: jax.Array  # steps taken, integer
@@ -63,28 +74,28 @@ def uniform_eta(mean, risk_capacity, count, weight):
     return share * (scaled_sum - mean)
 
 
-def _uniform_guess(within, risk_capacity, count, weight):
+def _uniform_guess(market, weight):
     """η of uniform endowments with the same means, and a, b near it."""
-    eta = uniform_eta(within.mean[0], risk_capacity, count, weight)
-    middle = jnp.clip(mirrored(eta, eta), within.lower, within.upper)
-    return eta, jnp.maximum((middle + weight * within.lower) / (1 + weight), within.lower)
+    eta, lower = uniform_eta(market.mean, market.risk_capacity, market.count, weight), market.sides.lower
+    middle = jnp.clip(mirrored(eta, eta), lower, market.sides.upper)
+    return eta, jnp.maximum((middle + weight * lower) / (1 + weight), lower)
 
 
-def _iterate(law, risk_capacity, count, weight):
+def iterated(market, within, weight):
     """The loop. Each pass measures the error where it stands and moves only the markets that are not there yet."""
-    sides = law.both_sides()
-    left_tail, within, width = law.prepare_both_sides(), end_range(law, weight), law.width
-    others = total(count * risk_capacity) - risk_capacity
+    sides, risk_capacity, count, width = market.sides, market.risk_capacity, market.count, market.width
+    others, lower, upper = market.total_risk_capacity - risk_capacity, market.lower, market.upper
     # 0 ≤ F ≤ 1 bounds every m by the support, and so η; where nobody trades Newton's step has no such bound.
-    least, most = (risk_capacity * (total(count * end) - end) / others for end in (law.lower, law.upper))
+    least, most = (risk_capacity * (total(count * end) - end) / others for end in (lower, upper))
     tolerance = _TOLERANCE * jnp.finfo(jnp.result_type(width)).eps
-    where = bunching(sides, weight)
-    pooled_ends = None if where is None else ironing(sides, weight, where).still_ends()
+    where = located_bunches(sides, weight)
+    bunches = bunching(sides, weight, where, still=True)
+    find_ends, top = end_finder(sides, weight, bunches), within.inside + weight * within.steepest
 
     def step(state):
-        eta, ends, last, best, error, _, steps = state
-        at_ends = branch(left_tail, ends, weight)
-        mean, probability, _ = expected_virtual_type(eta, ends, at_ends, law, weight)
+        eta, ends, _, last, best, error, _, steps = state
+        tail = sides.tail(ends)
+        mean, probability, _ = expected_virtual_type(eta, ends, tail, lower, upper, weight)
         residual = system_residual(eta, mean, risk_capacity, count)
         contraction = residual / others
         missed = norm(contraction / risk_capacity)
@@ -92,8 +103,8 @@ def _iterate(law, risk_capacity, count, weight):
         move = jnp.where(trusted, arrowhead_solve(residual, probability, risk_capacity, count), contraction)
         new_eta, late = eta + move, steps >= _TRUSTED
         new_eta = jnp.where(new_eta > least, jnp.where(new_eta < most, new_eta, most), least)
-        new_ends = move_ends(ends, last, late, mirrored(new_eta, new_eta), at_ends, within, weight)
-        new_ends = _ironed_ends(pooled_ends, new_eta, new_ends)
+        target = mirrored(new_eta, new_eta)
+        new_ends = find_ends(target, move_ends(ends, last, late, target, tail, within, top, weight))
         left, right = (new_ends - ends) / width
         off = move / (width + jnp.abs(eta))
         now = jnp.sqrt(total(off**2 + left**2 + right**2))
@@ -102,6 +113,7 @@ def _iterate(law, risk_capacity, count, weight):
         return (
             jnp.where(running, new_eta, eta),
             jnp.where(running, new_ends, ends),
+            AtEnds(tail.cdf, tail.integral, tail.second_integral),
             new_ends - ends,
             jnp.where(steps < _TRUSTED, jnp.inf, jnp.minimum(missed, best)),
             now,
@@ -113,72 +125,128 @@ def _iterate(law, risk_capacity, count, weight):
         *_, running, steps = state
         return jnp.any(running & (steps < MAX_STEPS))
 
-    eta, ends = _uniform_guess(within, risk_capacity, count, weight)
-    ends, shape = _ironed_ends(pooled_ends, eta, ends), eta.shape[1:]
-    infinity = jnp.full(shape, jnp.inf, eta.dtype)
-    start = eta, ends, jnp.zeros_like(ends), infinity, infinity, jnp.full(shape, True), jnp.zeros(shape, int)
-    eta, ends, _, _, error, _, steps = lax.while_loop(unfinished, step, start)
-    return eta, ends, jnp.where(jnp.isnan(error) | overflows(where), jnp.inf, error), steps, where
+    start = _start(market, find_ends, weight)
+    eta, ends, at_ends, _, _, error, _, steps = lax.while_loop(unfinished, step, start)
+    error = jnp.where(jnp.isnan(error) | overflows(where), jnp.inf, error)
+    return Multipliers(eta, ends, at_ends, sums(sides, ends, weight, bunches), error, steps, bunches)
 
 
-def _ironed_ends(pooled_ends, eta, ends):
-    """a and −b from η itself where laws need ironing, which makes them jump; elsewhere as they are."""
-    return ends if pooled_ends is None else pooled_ends(mirrored(eta, eta), ends)
+def _start(market, find_ends, weight):
+    """What the loop starts from."""
+    eta, ends = _uniform_guess(market, weight)
+    ends, shape = find_ends(mirrored(eta, eta), ends), eta.shape[1:]
+    infinity, nothing = jnp.full(shape, jnp.inf, eta.dtype), jnp.zeros_like(ends)
+    running, steps = jnp.full(shape, True), jnp.zeros(shape, int)
+    return eta, ends, AtEnds(*(nothing,) * 3), nothing, infinity, infinity, running, steps
 
 
 @jax.custom_jvp
-def solve_multipliers(law, risk_capacity, count, weight):
+def solve_multipliers(market, weight):
     """Solve (*) for η and the binding intervals.
 
     (*) stands for Eq. (14) and (16)–(18), corrected (errata E1–E3).
 
     Args:
-      law: endowment law with fields of shape (G,).
-      risk_capacity: κ, shape (G,), > 0.
-      count: traders in each group, shape (G,), ≥ 1, two traders in all at least.
-      weight: effective revenue weight w in [0, 1], scalar.
+      market: Prepared.
+      weight: effective revenue weight w in [0, 1], scalar or of the batch's shape.
 
     Returns:
-      Multipliers. Differentiable to any order in every argument by the implicit function theorem (theory §12).
+      Multipliers. Differentiable to any order in both arguments by the implicit function theorem (theory §12).
     """
-    return Multipliers(*_iterate(law, risk_capacity, count, weight))
+    return iterated(market, end_range(market), weight)
 
 
-@solve_multipliers.defjvp
+@partial(solve_multipliers.defjvp, symbolic_zeros=True)
 def _solve_multipliers_jvp(primals, tangents):
-    solution = solve_multipliers(*primals)
-    return solution, implicit_tangent(solution, primals, tangents)
+    (market, weight), (market_dot, weight_dot) = primals, tangents
+    solution = solve_multipliers(market, weight)
+    motion = Motion(solution, market, weight, market_dot)
+    by_market, by_weight = motion.with_market(), None if is_zero(weight_dot) else motion.with_weight()
+    return solution, combined(solution, by_market, by_weight, weight_dot)
 
 
-def implicit_tangent(solution, primals, tangents):
-    """Tangent of a solution of (*) by the implicit function theorem: one arrowhead solve (theory §12).
+def combined(solution, by_market, by_weight, weight_dot):
+    """The tangent of a solution from its two parts, either of them None where that does not move."""
+    by_market = unmoved(solution) if by_market is None else by_market
+    if by_weight is None:
+        return by_market
 
-    Inside the support a and b need no derivative of their own in m, where V = η. At an end of the support, or where the
-    density jumps, they move with that point, and there m does depend on them.
+    def added(by_market, by_weight):
+        return by_market if by_market.dtype == jax.dtypes.float0 else by_market + weight_dot * by_weight
+
+    return jax.tree.map(added, by_market, by_weight)
+
+
+class Motion:
+    """How a solution of (*) moves with the market, along `market_dot`, and with w: the one derivative rule.
+
+    By the implicit function theorem, an arrowhead solve each (theory §12). Inside the support a and b need no
+    derivative of their own in m, where V = η. At an end of the support, or where the density jumps, they move with that
+    point, and there m does depend on them.
     """
-    law, risk_capacity, count, _ = primals
-    eta, ends = solution.eta, solution.ends
-    target, sides = mirrored(eta, eta), law.both_sides()
-    at_lower = target <= sides.lower
-    at_upper = ends >= sides.upper
-    at_jump = sides.jump_at(ends)[1]
 
-    def equations(law, risk_capacity, count, weight):
-        sides = law.both_sides()
-        moving = jnp.where(at_lower, sides.lower, jnp.where(at_upper, sides.upper, sides.jump_at(ends)[0]))
-        at_ends = branch(law.prepare_both_sides(), moving, weight)
-        mean, probability, _ = expected_virtual_type(eta, moving, at_ends, law, weight)
-        residual = system_residual(eta, mean, risk_capacity, count)
-        return residual, moving, at_ends.value, probability, at_ends.slope
+    def __init__(self, solution, market, weight, market_dot):
+        self.solution, self.market, self.weight, self.market_dot = solution, market, weight, market_dot
+        eta, ends, sides = solution.eta, solution.ends, market.sides
+        at_lower, at_upper = mirrored(eta, eta) <= sides.lower, ends >= sides.upper
+        self.pinned = at_lower | at_upper | sides.jump_at(ends)[1]
 
-    (*_, probability, slope), (residual_dot, moving_dot, value_dot, *_) = jax.jvp(equations, primals, tangents)
-    eta_dot = arrowhead_solve(residual_dot, probability, risk_capacity, count)
-    interior = (mirrored(eta_dot, eta_dot) - value_dot) / slope
-    ends_dot = jnp.where(at_lower | at_upper | at_jump, moving_dot, interior)
-    return jax.tree.map(_no_tangent, solution)._replace(eta=eta_dot, ends=ends_dot)
+        def there(sides):
+            place = jnp.where(at_lower, sides.lower, jnp.where(at_upper, sides.upper, sides.jump_at(ends)[0]))
+            return place, sides.tail(place)
 
+        (self.place, self.tail), self.there_dot = directional(there, (sides,), (market_dot.sides,))
+        self.moves = not all(map(is_zero, jax.tree.leaves(market_dot)))
 
-def _no_tangent(value):
-    if jnp.issubdtype(value.dtype, jnp.floating):
-        return jnp.zeros_like(value)
-    return np.zeros(value.shape, jax.dtypes.float0)
+    def with_market(self):
+        """The tangent along `market_dot` at the same w; None where the market does not move."""
+        if not self.moves:
+            return None
+
+        def seen(sides, place):
+            return self._sums(sides, place, self.weight)
+
+        dots = self.market_dot.sides, self.there_dot[0]
+        _, sums_dot = directional(seen, (self.market.sides, self.place), dots)
+        return self._tangent(*self.there_dot, *sums_dot, self.market_dot, None)
+
+    def with_weight(self):
+        """The derivative to w."""
+        one, solution = jnp.ones_like(self.weight), self.solution
+        sums_dot = unmoved(solution.sums), None
+        if solution.bunching is not None:
+            seen = partial(self._sums, self.market.sides, self.place)
+            _, sums_dot = directional(seen, (self.weight,), (one,))
+        return self._tangent(*unmoved((self.place, self.tail)), *sums_dot, None, one)
+
+    def _sums(self, sides, place, weight):
+        where = self.solution.bunching and tuple(part and part.where for part in self.solution.bunching)
+        bunches = bunching(sides, weight, where)
+        return sums(sides, place, weight, bunches), bunches
+
+    def _tangent(self, place_dot, tail_dot, sums_dot, bunches_dot, market_dot, weight_dot):
+        eta, tail, pinned = self.solution.eta, self.tail, self.pinned
+
+        def equations(place, tail, market, weight):
+            mean, *_ = expected_virtual_type(eta, place, tail, market.lower, market.upper, weight)
+            residual = system_residual(eta, mean, market.risk_capacity, market.count)
+            return residual, place + weight * tail.ratio
+
+        primals = self.place, tail, self.market, self.weight
+        _, (residual_dot, value_dot) = directional(equations, primals, (place_dot, tail_dot, market_dot, weight_dot))
+        probability, slope = 1 - tail.cdf[0] - tail.cdf[1], 1 + self.weight * tail.ratio_slope
+        eta_dot = arrowhead_solve(residual_dot, probability, self.market.risk_capacity, self.market.count)
+        # Where the end moves with a point of the law `place_dot` has said so already.
+        free_dot = jnp.where(pinned, 0.0, (mirrored(eta_dot, eta_dot) - value_dot) / slope)
+        density, square = (jnp.where(pinned, 0.0, part) for part in (tail.density, tail.cdf * tail.ratio))
+        return unmoved(self.solution)._replace(
+            eta=eta_dot,
+            ends=jnp.where(pinned, place_dot, free_dot),
+            at_ends=AtEnds(
+                tail_dot.cdf + density * free_dot,
+                tail_dot.integral + tail.cdf * free_dot,
+                tail_dot.second_integral + tail.integral * free_dot,
+            ),
+            sums=sums_dot._replace(square_integral=sums_dot.square_integral + square * free_dot),
+            bunching=bunches_dot,
+        )

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jaxmech.first_best import first_best_efficiency, first_best_surplus
 from jaxmech.tables import MarketError
 
 # Units: an outcome in "money" is compared to the first-best surplus, one in "asset" units to a support's width.
@@ -52,9 +51,8 @@ def outcome_rows(answers, market):
       answers: the market's Answers.
       market: a Market, or a batch with trailing axes.
     """
-    at = market.endowment, market.risk_capacity, market.count
-    surplus = first_best_surplus(*at)
-    lost = (first_best_efficiency(*at) - answers.efficiency) / surplus
+    surplus = answers.first_best_surplus
+    lost = (answers.first_best_efficiency - answers.efficiency) / surplus
     whole = [*(getattr(answers, name) for name in _OF_MARKET), answers.revenue / surplus, 1 - lost]
     return jnp.concatenate([jnp.stack(whole), *(getattr(answers, field) for field in _OF_GROUP)])
 

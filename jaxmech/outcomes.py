@@ -21,9 +21,8 @@ import jax.numpy as jnp
 
 from jaxmech.first_best import first_best_efficiency, first_best_surplus
 from jaxmech.groups import mirrored, total
-from jaxmech.ironing import ironing
 from jaxmech.tables import MarketError
-from jaxmech.virtual_types import branch, expected_virtual_type
+from jaxmech.virtual_types import expected_virtual_type
 
 
 class Interim(NamedTuple):
@@ -37,6 +36,24 @@ class Interim(NamedTuple):
     cross: jax.Array  # E[Z X]
     rent: jax.Array  # I = ∫ F X̄⁺ + (1 − F) X̄⁻, κ times the expected gain from participating
     no_trade: jax.Array  # p, probability of expecting no trade
+    endowment_mean: jax.Array  # E Z
+    endowment_variance: jax.Array  # Var Z
+
+
+class Endowments(NamedTuple):
+    """What the first best takes of a market, (G, ...)."""
+
+    mean: jax.Array
+    variance: jax.Array
+    risk_capacity: jax.Array
+    count: jax.Array
+    total_risk_capacity: jax.Array
+
+
+def endowments_of(market, interim) -> Endowments:
+    """The market's endowments as the interim moments know them."""
+    at = market.risk_capacity, market.count, market.total_risk_capacity
+    return Endowments(interim.endowment_mean, interim.endowment_variance, *at)
 
 
 class Outcomes(NamedTuple):
@@ -53,42 +70,39 @@ class Outcomes(NamedTuple):
     no_expected_trade_probability: jax.Array  # (G, ...), one trader: F(b) − F(a)
 
 
-def interim_moments(law, risk_capacity, count, weight, eta, ends, bunching=None) -> Interim:
-    """The moments of §5 at given multipliers; see the module's docstring for the letters."""
-    sides = law.both_sides()
-    at_ends = branch(law.prepare_both_sides(), ends, weight)
-    pooled = ironing(sides, weight, bunching)
-    square_integral = (sides if pooled is None else pooled).squared_ratio_integral(ends)
-    mean, middle, centre = expected_virtual_type(eta, ends, at_ends, law, weight)
-    cdf, first, second = at_ends.cdf, at_ends.integral, at_ends.second_integral
+def interim_moments(market, weight, solution) -> Interim:
+    """The moments of §5 of a Prepared market at given multipliers; see the module's docstring for the letters."""
+    eta, ends, at_ends, integrals = solution.eta, solution.ends, solution.at_ends, solution.sums
+    mean, middle, centre = expected_virtual_type(eta, ends, at_ends, market.lower, market.upper, weight)
+    cdf, first, second = at_ends
     gap = mirrored(centre, centre) - ends
     off = eta - centre  # 0 unless η lies outside the support
     shortfall = gap * cdf + (1 - weight) * first
-    square = gap**2 * cdf + 2 * (1 - weight) * (gap * first + second) + weight**2 * square_integral
+    square = gap**2 * cdf + 2 * (1 - weight) * (gap * first + second) + weight**2 * integrals.square_integral
     lever = gap * first + (2 - weight) * second
-    earned = (gap + mirrored(off, off)) * first + second - weight * square_integral
-    if pooled is not None:
-        added = pooled.corrections(ends)
-        square, lever, earned = square + added.square, lever + added.lever, earned + added.earned
+    earned = (gap + mirrored(off, off)) * first + second - weight * integrals.square_integral
+    if integrals.square is not None:
+        square, lever, earned = square + integrals.square, lever + integrals.lever, earned + integrals.earned
     variance = square[0] + square[1] + off**2 * middle - (mean - centre) ** 2
 
     low, high = ends[0], -ends[1]
-    middle_mean = law.mean - (low * cdf[0] - first[0]) - (high * cdf[1] + first[1])
+    middle_mean = market.mean - (low * cdf[0] - first[0]) - (high * cdf[1] + first[1])
     # E[Z(η − V)] = E[Z(c − V)] + (η − c) E Z, and c − V = −(η − c) on the binding interval.
-    pull = low * shortfall[0] - lever[0] - high * shortfall[1] - lever[1] + off * (law.mean - middle_mean)
+    pull = low * shortfall[0] - lever[0] - high * shortfall[1] - lever[1] + off * (market.mean - middle_mean)
 
-    capacity = total(count * risk_capacity)
-    share = risk_capacity / capacity
+    share = market.share
     expected = (1 - share) * (eta - mean)
     return Interim(
         neutral=eta,
         mean=mean,
         variance=variance,
         allocation_mean=expected,
-        allocation_square=(1 - share) ** 2 * variance + absorbed_variance(variance, share, count) + expected**2,
+        allocation_square=(1 - share) ** 2 * variance + absorbed_variance(variance, share, market.count) + expected**2,
         cross=(1 - share) * pull,
         rent=(1 - share) * (earned[0] + earned[1]),
         no_trade=middle,
+        endowment_mean=market.mean,
+        endowment_variance=market.variance,
     )
 
 
@@ -102,10 +116,10 @@ def revenue_by_group(interim, risk_capacity, count):
     return -count * (interim.cross + interim.rent + 0.5 * interim.allocation_square) / risk_capacity
 
 
-def revenue(law, risk_capacity, count, weight, eta, ends, bunching=None):
-    """R alone."""
-    interim = interim_moments(law, risk_capacity, count, weight, eta, ends, bunching)
-    return total(revenue_by_group(interim, risk_capacity, count))
+def revenue(market, weight, solution):
+    """R alone, of a Prepared market."""
+    interim = interim_moments(market, weight, solution)
+    return total(revenue_by_group(interim, market.risk_capacity, market.count))
 
 
 def trade_gain_by_group(interim, risk_capacity, count):
@@ -133,14 +147,15 @@ def outcomes(design) -> Outcomes:
 @jax.jit
 def _outcomes(design):
     market, interim = design.market, design.interim()
-    law, risk_capacity, count = market.law, market.risk_capacity, market.count
+    risk_capacity, count, endowments = market.risk_capacity, market.count, endowments_of(market, interim)
     by_group = revenue_by_group(interim, risk_capacity, count)
-    held = trade_gain_by_group(interim, risk_capacity, count) - count * law.second_moment / (2 * risk_capacity)
+    second_moment = interim.endowment_variance + interim.endowment_mean**2
+    held = trade_gain_by_group(interim, risk_capacity, count) - count * second_moment / (2 * risk_capacity)
     return Outcomes(
         revenue=total(by_group),
         efficiency=total(held),
-        first_best_efficiency=first_best_efficiency(law, risk_capacity, count),
-        first_best_surplus=first_best_surplus(law, risk_capacity, count),
+        first_best_efficiency=first_best_efficiency(endowments),
+        first_best_surplus=first_best_surplus(endowments),
         no_trade_probability=_no_trade_probability(market, interim),
         revenue_by_group=by_group,
         efficiency_by_group=held,

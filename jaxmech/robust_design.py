@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.first_best import first_best_surplus
+from jaxmech.first_best import first_best_money
 from jaxmech.mechanism import Mechanism
 from jaxmech.side_payments import side_payments
 from jaxmech.solve import solve, weight_of
@@ -87,7 +87,7 @@ def robust_design(market, alpha, radius, *, rounds=20, seed=0) -> RobustDesign:
     check_radius(radius)
     rounds, seed = whole_number("rounds", rounds, 1), whole_number("seed", seed)
     draws, still = np.random.default_rng(seed), np.zeros((2, market.groups))
-    tolerance = _CLOSED * float(first_best_surplus(market.endowment, market.risk_capacity, market.count))
+    tolerance = _CLOSED * float(first_best_money(market)[1])
     designs, used, replies, attainable = [still], [still], [], []
 
     def reply(design):

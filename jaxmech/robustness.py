@@ -17,6 +17,7 @@ from jaxmech.audit import best_point, check_trader
 from jaxmech.first_best import first_best_efficiency, first_best_surplus
 from jaxmech.groups import total
 from jaxmech.market import MarketError, checked_market
+from jaxmech.prepared import Prepared
 from jaxmech.side_payments import SidePayments
 from jaxmech.simulation import checked_key
 from jaxmech.tables import positive_number, whole_number
@@ -69,6 +70,7 @@ def robustness(side_payments, true_market) -> Robustness:
 @jax.jit
 def _robustness(rule, law):
     market = rule.market
+    best = Prepared(law.sides(), market.risk_capacity, market.count)
     z, chance = _types(rule, law)
     offered = rule.offer(z)
     mean = jnp.sum(chance * offered, axis=0)
@@ -80,13 +82,13 @@ def _robustness(rule, law):
     revenue = count * jnp.sum(chance * paid, axis=0)
     grid = law.lower + jnp.linspace(0, 1, _TYPES)[:, None] * law.width
     gains = rule.gain_of(grid, *rule.expected(grid, mean, variance))
-    loses = gains < -1e-10 * first_best_surplus(law, kappa, count)
+    loses = gains < -1e-10 * first_best_surplus(best)
     between = jnp.diff(law.cdf(grid), axis=0)
     return Robustness(
         revenue=total(revenue),
         efficiency=total(count * held),
-        first_best_efficiency=first_best_efficiency(law, kappa, count),
-        first_best_surplus=first_best_surplus(law, kappa, count),
+        first_best_efficiency=first_best_efficiency(best),
+        first_best_surplus=first_best_surplus(best),
         revenue_by_group=revenue,
         efficiency_by_group=count * held,
         utility_gain_by_group=count * jnp.sum(chance * gain, axis=0),

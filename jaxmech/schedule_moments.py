@@ -12,6 +12,7 @@ c = clip(η, V(l), V(h)), the value of V next to η, and G, H the first two inte
 and those above b the same for the mirror image.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -21,6 +22,7 @@ from jax import lax
 from jaxmech.groups import mirrored, norm, total
 from jaxmech.multipliers import arrowhead_solve, system_residual, uniform_eta
 from jaxmech.outcomes import absorbed_variance
+from jaxmech.tangents import directional
 
 MAX_STEPS = 100
 _TOLERANCE = 100
@@ -38,19 +40,21 @@ class ScheduleMoments(NamedTuple):
     rent: jax.Array  # ∫ F (η − V)⁺ + (1 − F)(V − η)⁺
     shared_risk_gain: jax.Array  # s² v₋/(2κ(1 − s)), gain of the types on [a, b] without fee, money
     largest_fee: jax.Array  # the least gain without fee, money
+    endowment_mean: jax.Array  # E Z
+    endowment_variance: jax.Array  # Var Z
 
 
-def schedule_moments(law, mean, risk_capacity, count, spread, slope, eta) -> ScheduleMoments:
-    """Closed forms of the module's docstring at a given η, all of shape (G, ...); mean is that of the law."""
-    sides, steepness = law.both_sides(), 1 / (1 - slope)
-    free, ends = _flat_ends(law, mean, spread, slope, eta)
-    tail = sides.left_tail(ends)
+def schedule_moments(market, spread, slope, eta) -> ScheduleMoments:
+    """Closed forms of the module's docstring at a given η, all of shape (G, ...); market is Prepared."""
+    mean, risk_capacity, count, steepness = market.mean, market.risk_capacity, market.count, 1 / (1 - slope)
+    free, ends = _flat_ends(market, spread, slope, eta)
+    tail = market.sides.tail(ends)
     short, square = steepness * tail.integral, 2 * steepness**2 * tail.second_integral
     lever, earned = 2 * steepness * tail.second_integral, steepness * tail.second_integral
     beyond = positive(free - ends)  # how far [a, b] lies beyond the support: row 0 above it, row 1 below it
     off = steepness * (beyond[0] - beyond[1])  # η − c
     variance = square[0] + square[1] - (short[0] - short[1]) ** 2
-    sure = positive(off) * (law.upper - mean) + positive(-off) * (mean - law.lower)
+    sure = positive(off) * (market.upper - mean) + positive(-off) * (mean - market.lower)
     share = risk_capacity / total(count * risk_capacity)
     shared = absorbed_variance(variance, share, count) / (2 * risk_capacity * (1 - share))
     least = (1 - share) / risk_capacity * 0.5 * steepness * (beyond[0] + beyond[1]) ** 2
@@ -63,14 +67,16 @@ def schedule_moments(law, mean, risk_capacity, count, spread, slope, eta) -> Sch
         rent=earned[0] + earned[1] + sure,
         shared_risk_gain=shared,
         largest_fee=shared + least,
+        endowment_mean=mean,
+        endowment_variance=market.variance,
     )
 
 
-def _flat_ends(law, mean, spread, slope, eta):
+def _flat_ends(market, spread, slope, eta):
     """(a, −b) as the straight lines have it, and within the support."""
-    sides, middle = law.both_sides(), (1 - slope) * eta + slope * mean
+    middle = (1 - slope) * eta + slope * market.mean
     free = mirrored(middle, middle) - 0.5 * spread
-    lower, upper = sides.lower, sides.upper
+    lower, upper = market.sides.lower, market.sides.upper
     return free, jnp.where(free < lower, lower, jnp.where(free > upper, upper, free))
 
 
@@ -78,10 +84,10 @@ def positive(value):
     return jnp.where(value > 0, value, 0.0)
 
 
-def _expected_offer(eta, law, mean, left_tails, spread, slope):
+def _expected_offer(eta, market, spread, slope):
     """m = E V and dm/dη = F(b) − F(a)."""
-    free, ends = _flat_ends(law, mean, spread, slope, eta)
-    tail, beyond = left_tails(ends), positive(free - ends)
+    free, ends = _flat_ends(market, spread, slope, eta)
+    tail, beyond = market.sides.tail(ends), positive(free - ends)
     shift = beyond[1] - beyond[0] - tail.integral[0] + tail.integral[1]
     return eta + shift / (1 - slope), 1 - tail.cdf[0] - tail.cdf[1]
 
@@ -92,7 +98,7 @@ def _most_flat(dtype):
 
 
 @jax.custom_jvp
-def solve_neutral_offer(law, mean, risk_capacity, count, spread, slope):
+def solve_neutral_offer(market, spread, slope):
     """Solve (*) of theory §3 for η, with the V of simple schedules.
 
         η_i (K − κ_i) = κ_i (M − m_i(η_i)),    M = Σ_j m_j(η_j),    dm/dη = F(b) − F(a)
@@ -101,7 +107,7 @@ def solve_neutral_offer(law, mean, risk_capacity, count, spread, slope):
     contracts (theory §4; that needs nothing of V but 0 ≤ dm/dη ≤ 1, so the solution is unique).
 
     Args:
-      law, mean, risk_capacity, count: the market, shape (G, ...); mean is that of the law.
+      market: Prepared.
       spread, slope: δ ≥ 0 and σ < 1, shape (G, ...). Somebody must trade: not every [a, b] may cover its support.
 
     Returns:
@@ -109,16 +115,17 @@ def solve_neutral_offer(law, mean, risk_capacity, count, spread, slope):
       width + |η|; ∞ where the solve failed. Differentiable to any order in every argument by the implicit function
       theorem.
     """
-    left_tails, others = law.prepare_both_sides(), total(count * risk_capacity) - risk_capacity
+    risk_capacity, count = market.risk_capacity, market.count
+    others = market.total_risk_capacity - risk_capacity
     tolerance, most = _TOLERANCE * jnp.finfo(risk_capacity.dtype).eps, _most_flat(risk_capacity.dtype)
 
     def step(state):
         eta, move, best, error, _, steps = state
-        mean_offer, flat = _expected_offer(eta + move, law, mean, left_tails, spread, slope)
+        mean_offer, flat = _expected_offer(eta + move, market, spread, slope)
         residual = system_residual(eta + move, mean_offer, risk_capacity, count)
         missed = jnp.max(jnp.abs(residual / (others * risk_capacity)), axis=0)
         newton = arrowhead_solve(residual, jnp.minimum(flat, most), risk_capacity, count)
-        now = norm(newton / (law.width + jnp.abs(eta)))
+        now = norm(newton / (market.width + jnp.abs(eta)))
         settled = (now <= tolerance) | ((now > 0.25 * error) & (now < _STALL))
         nearer = (missed < best) | settled
         return (
@@ -134,23 +141,22 @@ def solve_neutral_offer(law, mean, risk_capacity, count, spread, slope):
         *_, running, steps = state
         return jnp.any(running) & (steps < MAX_STEPS)
 
-    eta = uniform_eta(mean, risk_capacity, count, jnp.clip(slope / (1 - slope), 0, 1))
+    eta = uniform_eta(market.mean, risk_capacity, count, jnp.clip(slope / (1 - slope), 0, 1))
     infinity = jnp.full(eta.shape[1:], jnp.inf, eta.dtype)
     start = eta, jnp.zeros_like(eta), infinity, infinity, jnp.full(eta.shape[1:], True), 0
     eta, _, _, error, *_ = lax.while_loop(unfinished, step, start)
     return eta, jnp.where(error >= 0, error, jnp.inf)
 
 
-@solve_neutral_offer.defjvp
+@partial(solve_neutral_offer.defjvp, symbolic_zeros=True)
 def _solve_neutral_offer_jvp(primals, tangents):
-    risk_capacity, count = primals[2:4]
     eta, error = solve_neutral_offer(*primals)
 
-    def equations(law, mean, risk_capacity, count, spread, slope):
-        mean_offer, flat = _expected_offer(eta, law, mean, law.prepare_both_sides(), spread, slope)
-        return system_residual(eta, mean_offer, risk_capacity, count), flat
+    def equations(market, spread, slope):
+        mean_offer, flat = _expected_offer(eta, market, spread, slope)
+        return system_residual(eta, mean_offer, market.risk_capacity, market.count), flat
 
-    (_, flat), (residual_dot, _) = jax.jvp(equations, primals, tangents)
+    (_, flat), (residual_dot, _) = directional(equations, primals, tangents)
     flat = jnp.minimum(flat, _most_flat(flat.dtype))
-    eta_dot = arrowhead_solve(residual_dot, flat, risk_capacity, count)
+    eta_dot = arrowhead_solve(residual_dot, flat, primals[0].risk_capacity, primals[0].count)
     return (eta, error), (eta_dot, jnp.zeros_like(error))

@@ -28,7 +28,6 @@ from jaxmech.multipliers import solve_multipliers
 from jaxmech.outcomes import revenue_by_group, trade_gain_by_group
 from jaxmech.simple_schedule import FEES, SimpleSchedule, schedule_at
 from jaxmech.tables import one_number
-from jaxmech.virtual_types import branch
 
 
 class _Kind(NamedTuple):
@@ -91,14 +90,14 @@ def simple_schedule(market, alpha, kind="by group") -> SimpleSchedule:
 @jax.jit
 def _search(market, alpha, kind):
     """The smallest w ≥ α with R ≥ 0. R never falls in w: tried are α, then 1, then a bracketed secant iteration."""
-    surplus = first_best_surplus(market.endowment, market.risk_capacity, market.count)
-    mean, rounding = market.endowment.mean, jnp.finfo(alpha.dtype).eps
+    prepared, rounding = market.prepared(), jnp.finfo(alpha.dtype).eps
+    surplus = first_best_surplus(prepared)
     aim = rounding**0.625 * surplus  # 2e-10 in double precision: R ≥ 0 though R of an optimum just found is not exact
 
     def step(state):
         weight, bracket, kept, last, _, steps = state
-        last, gradient = _best_at(market, mean, weight, kind, last, surplus)
-        found = _schedule(market, mean, last, kind)
+        last, gradient = _best_at(market, prepared, weight, kind, last, surplus)
+        found = _schedule(market, prepared, last, kind)
         earned = total(revenue_by_group(found.interim(), market.risk_capacity, market.count))
         found = replace(found, weight=weight, gradient=gradient)
         good = earned >= jnp.where(steps == 0, -10 * rounding * surplus, 0.0)
@@ -114,24 +113,24 @@ def _search(market, alpha, kind):
 
     infinity, somewhere = jnp.full_like(alpha, jnp.inf), jnp.full((2, market.groups), 0.4, alpha.dtype)
     bracket = alpha, -infinity, jnp.ones_like(alpha), infinity, jnp.zeros_like(alpha)
-    nothing = SimpleSchedule(market, mean, *somewhere, *somewhere, jnp.stack([mean, mean]), infinity, alpha, infinity)
+    nothing = replace(_schedule(market, prepared, somewhere, kind), error=infinity, weight=alpha, gradient=infinity)
     start = alpha, bracket, (nothing, infinity), somewhere, jnp.asarray(True), 0
     return lax.while_loop(unfinished, step, start)[2][0]
 
 
-def _best_at(market, mean, weight, kind, last, surplus):
+def _best_at(market, prepared, weight, kind, last, surplus):
     """The best (x, y) at one weight, and the length of the gradient there."""
     kappa, count = market.risk_capacity, market.count
 
     def loss(point):
-        interim = _schedule(market, mean, point, kind).interim()
+        interim = _schedule(market, prepared, point, kind).interim()
         earned = total(revenue_by_group(interim, kappa, count))
         gained = total(trade_gain_by_group(interim, kappa, count))
         return -(weight * earned + (1 - weight) * gained) / surplus
 
-    points = [_point(market, *numbers, kind) for numbers in _guesses(market, weight)]
+    points = [_point(market, *numbers, kind) for numbers in _guesses(prepared, weight)]
     points.append(jnp.where(jnp.abs(last) < _SMALLEST, _SMALLEST, last))
-    grid = jnp.broadcast_to(jnp.asarray(_GRID, mean.dtype)[..., None], (len(_GRID), *last.shape))
+    grid = jnp.broadcast_to(jnp.asarray(_GRID, weight.dtype)[..., None], (len(_GRID), *last.shape))
     starts = jnp.concatenate([jnp.stack(points), grid])
     found, values, gradients = lax.map(lambda start: _descent(loss, start), starts)
     # The first of those that are best to rounding: at w = 0 it starts where the objective is flat in x, at δ = 0, and
@@ -165,10 +164,9 @@ def _descent(loss, start):
 def _guesses(market, weight):
     """(δ, σ) from the optimal mechanism, as far from its own binding interval and its own E|η − V| as it goes, and from
     the rule of uniform endowments."""
-    law, width = market.endowment, market.endowment.width
-    rule = weight / (1 + weight)
-    solution = solve_multipliers(law, market.risk_capacity, market.count, weight)
-    at_ends = branch(law.prepare_both_sides(), solution.ends, weight)
+    width, rule = market.width, weight / (1 + weight)
+    solution = solve_multipliers(market, weight)
+    at_ends = market.sides.tail(solution.ends)
     traded = jnp.sum((1 - weight) * at_ends.integral + weight * at_ends.ratio * at_ends.cdf, axis=0)
     steepness = jnp.clip(traded / jnp.sum(at_ends.integral, axis=0), 0.5, 4.0)
     interval = -solution.ends[1] - solution.ends[0]
@@ -176,13 +174,13 @@ def _guesses(market, weight):
     return (spread, 1 - 1 / steepness), (rule * width, jnp.full_like(width, rule))
 
 
-def _schedule(market, mean, point, kind):
+def _schedule(market, prepared, point, kind):
     """The schedules of (x, y), with the kind's fees."""
 
     def fee(largest):
         return jnp.where(kind.charged, jnp.where(kind.tied, FEES["common"](largest), largest), 0.0)
 
-    return schedule_at(market, mean, *_numbers(market, point, kind), fee)
+    return schedule_at(market, prepared, *_numbers(market, point, kind), fee)
 
 
 def _numbers(market, point, kind):

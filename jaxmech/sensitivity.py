@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.answers import answers
-from jaxmech.first_best import first_best_surplus
+from jaxmech.first_best import first_best_money
 from jaxmech.fixed_rule import fixed_rule_outcomes
 from jaxmech.market import MarketError, checked_market
 from jaxmech.named_outcomes import named_outcome, outcome_names, outcome_rows
@@ -249,7 +249,7 @@ def _place_and_unit(market, alpha, parameters):
 
 def _scales(market):
     """What is large for each outcome, (Y,): the first-best surplus, the widest support, or 1."""
-    surplus = float(first_best_surplus(market.endowment, market.risk_capacity, market.count))
+    surplus = float(first_best_money(market)[1])
     large = {"money": surplus, "asset": float(jnp.max(market.endowment.width)), "number": 1.0}
     return np.array([large[named_outcome(name, market).unit] for name in outcome_names(market)])
 

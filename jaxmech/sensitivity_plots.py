@@ -47,10 +47,9 @@ def frontier_figure(frontier, designs, band, change):
       band: name of a parameter, or None.
       change: by how much it rises and falls, in its own units: the frontier moves, to first order, within the band.
     """
-    from jaxmech.first_best import first_best_efficiency, first_best_surplus
+    from jaxmech.first_best import first_best_money
 
-    at = frontier.market.endowment, frontier.market.risk_capacity, frontier.market.count
-    best, surplus = float(first_best_efficiency(*at)), float(first_best_surplus(*at))
+    best, surplus = map(float, first_best_money(frontier.market))
 
     def shares(revenue, efficiency):
         return 100 * (best - np.asarray(efficiency)) / surplus, 100 * np.asarray(revenue) / surplus

@@ -165,7 +165,7 @@ class SidePayments:
         law, at = self.market.endowment, self.columns
         low, high = at.virtual_type(law.lower), at.virtual_type(law.upper)
         inside = jnp.where(offered < low, low, jnp.where(offered > high, high, offered))
-        z = inverse_virtual_type(inside, law, at.eta, at.ends, at.weight, at.bunching)
+        z = inverse_virtual_type(inside, law.sides(), at.eta, at.ends, at.weight, at.bunching)
         # V may be flat up to an end of the support, where its inverse is not unique: go on from that end.
         return inside, jnp.where(offered < low, law.lower, jnp.where(offered > high, law.upper, z))
 

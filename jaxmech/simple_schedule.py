@@ -22,7 +22,7 @@ import numpy as np
 from jaxmech.market import Market, MarketError, checked_market
 from jaxmech.outcomes import Interim, absorbed_variance
 from jaxmech.pytrees import pytree
-from jaxmech.schedule_moments import positive, schedule_moments, solve_neutral_offer
+from jaxmech.schedule_moments import ScheduleMoments, positive, schedule_moments, solve_neutral_offer
 
 # Fees as functions of the largest that each group accepts, (G, ...).
 FEES = {
@@ -47,6 +47,7 @@ class SimpleSchedule:
     participation_fee: jax.Array  # τ, (G,): money per trader, part of the side payment
     eta: jax.Array  # η, (G,): the offer of those who expect no trade
     ends: jax.Array  # (a, −b), (2, G): the flat part of V within the support, its upper end mirrored
+    moments: ScheduleMoments  # of V
     error: jax.Array  # distance of η to the solution of (*), relative; ∞ where it failed
     weight: jax.Array | None = None  # w, the effective revenue weight it is best for; None if made from numbers
     gradient: jax.Array | None = None  # length of the objective's gradient where the search stopped, see the search
@@ -105,7 +106,7 @@ class SimpleSchedule:
     def largest_fee(self):
         """The largest fee that every type of each group accepts, (G,), money: s² v₋/(2κ(1 − s)), v₋ = Σ_{j≠i} v_j, and
         more where all his types surely buy or surely sell."""
-        return self._moments().largest_fee
+        return self.moments.largest_fee
 
     @jax.jit
     def virtual_type(self, z):
@@ -126,13 +127,13 @@ class SimpleSchedule:
         middle, half = (1 - self.slope) * self.eta + self.slope * self.mean, 0.5 * self.spread
         away = positive(jnp.abs(z - middle) - half)
         gained = 0.5 * self._factor * away**2 / (1 - self.slope)
-        return self._moments().shared_risk_gain - self.participation_fee + gained
+        return self.moments.shared_risk_gain - self.participation_fee + gained
 
     @jax.jit
     def interim_transfer(self, z):
         """Expected payment of type z, for the asset, by the side payment and the fee; money."""
         expected = self.interim_allocation(z)
-        square = expected**2 + absorbed_variance(self._moments().variance, self.share, self.market.count)
+        square = expected**2 + absorbed_variance(self.moments.variance, self.share, self.market.count)
         return -(0.5 * square + z * expected) / self.market.risk_capacity - self.utility_gain(z)
 
     def allocation(self, z):
@@ -168,7 +169,7 @@ class SimpleSchedule:
 
     def interim(self) -> Interim:
         """What one trader of each group expects."""
-        market, at, share = self.market, self._moments(), self.share
+        market, at, share = self.market, self.moments, self.share
         expected = (1 - share) * (self.eta - at.mean)
         absorbed = absorbed_variance(at.variance, share, market.count)
         return Interim(
@@ -180,6 +181,8 @@ class SimpleSchedule:
             cross=(1 - share) * at.pull,
             rent=(1 - share) * at.rent + market.risk_capacity * (at.largest_fee - self.participation_fee),
             no_trade=at.flat,
+            endowment_mean=at.endowment_mean,
+            endowment_variance=at.endowment_variance,
         )
 
     def _offer(self, z, group):
@@ -200,12 +203,6 @@ class SimpleSchedule:
     def _factor(self):
         return (1 - self.share) / self.market.risk_capacity
 
-    @jax.jit
-    def _moments(self):
-        market = self.market
-        known = market.endowment, self.mean, market.risk_capacity, market.count, self.spread, self.slope
-        return schedule_moments(*known, self.eta)
-
 
 def _refuse_unless(name, value, good, wanted):
     if isinstance(value, jax.core.Tracer):
@@ -225,12 +222,11 @@ def _with_numbers(market, spread, slope, amount, fee):
     spread, slope, amount = (
         jnp.broadcast_to(jnp.asarray(value, kappa.dtype), kappa.shape) for value in (spread, slope, amount)
     )
-    return schedule_at(market, market.endowment.mean, spread, slope, FEES.get(fee, lambda largest: amount))
+    return schedule_at(market, market.prepared(), spread, slope, FEES.get(fee, lambda largest: amount))
 
 
-def schedule_at(market, mean, spread, slope, fee) -> SimpleSchedule:
+def schedule_at(market, prepared, spread, slope, fee) -> SimpleSchedule:
     """`SimpleSchedule.of` without its checks: numbers of shape (G, ...), and the fee as a function of the largest."""
-    known = market.endowment, mean, market.risk_capacity, market.count, spread, slope
-    eta, error = solve_neutral_offer(*known)
-    at = schedule_moments(*known, eta)
-    return SimpleSchedule(market, mean, spread, slope, fee(at.largest_fee), eta, at.ends, error)
+    eta, error = solve_neutral_offer(prepared, spread, slope)
+    at = schedule_moments(prepared, spread, slope, eta)
+    return SimpleSchedule(market, prepared.mean, spread, slope, fee(at.largest_fee), eta, at.ends, at, error)

@@ -9,7 +9,7 @@ from jaxmech.budget import solve_within_budget
 from jaxmech.first_best import neutral_type
 from jaxmech.groups import mirrored
 from jaxmech.market import MarketError, checked_market
-from jaxmech.mechanism import Mechanism
+from jaxmech.mechanism import Mechanism, mechanism_at, mechanism_of
 from jaxmech.multipliers import solve_multipliers
 from jaxmech.tables import real_numbers
 
@@ -33,8 +33,8 @@ def solve(market, alpha) -> Mechanism:
 
 @jax.jit
 def _solve(market, weight):
-    reached, solution = solve_within_budget(market.law, market.risk_capacity, market.count, weight)
-    return Mechanism(market, weight, reached, *solution)
+    prepared = market.prepared()
+    return mechanism_of(market, prepared, weight, *solve_within_budget(prepared, weight))
 
 
 def solve_at_weight(market, weight, alpha=None) -> Mechanism:
@@ -54,8 +54,8 @@ def solve_at_weight(market, weight, alpha=None) -> Mechanism:
 
 @jax.jit
 def _solve_at_weight(market, weight, alpha):
-    solution = solve_multipliers(market.law, market.risk_capacity, market.count, weight)
-    return Mechanism(market, alpha, weight, *solution)
+    prepared = market.prepared()
+    return mechanism_of(market, prepared, alpha, weight, solve_multipliers(prepared, weight))
 
 
 def first_best(market) -> Mechanism:
@@ -78,11 +78,12 @@ def first_best(market) -> Mechanism:
 
 @jax.jit
 def _first_best(market):
-    law = market.law
-    eta = neutral_type(law, market.risk_capacity, market.count)
-    binding = jnp.where(eta < law.lower, law.lower, jnp.where(eta > law.upper, law.upper, eta))
+    prepared = market.prepared()
+    eta = neutral_type(prepared)
+    lower, upper = prepared.lower, prepared.upper
+    binding = jnp.where(eta < lower, lower, jnp.where(eta > upper, upper, eta))
     nothing = jnp.zeros_like(eta[0])
-    return Mechanism(market, nothing, nothing, eta, mirrored(binding, binding), nothing, nothing.astype(int))
+    return mechanism_at(market, prepared, nothing, eta, mirrored(binding, binding), nothing)
 
 
 def weight_of(market, value, name):

@@ -139,13 +139,13 @@ def tabulated(rule, cells=CELLS):
 @partial(jax.jit, static_argnames="cells")
 def _offer_table(rule, cells):
     """V, one column a group, one grid on each side of the binding interval."""
-    law, ends = rule.market.endowment, rule.columns.ends
-    sign, tails = jnp.asarray([[1.0], [-1.0]], ends.dtype), law.prepare_both_sides()
+    law, ends, weight = rule.market.endowment, rule.columns.ends, rule.columns.weight
+    sign, sides = jnp.asarray([[1.0], [-1.0]], ends.dtype), law.sides()
     eta = sign * rule.columns.eta
 
     def offer(z):
-        at = branch(tails, sign * z, rule.columns.weight)
-        return sign * jnp.where(at.value < eta, at.value, eta), at.slope
+        value, slope = branch(sides, sign * z, weight)
+        return sign * jnp.where(value < eta, value, eta), slope
 
     return hermite_table(jnp.stack([law.lower, -ends[1]]), jnp.stack([ends[0], law.upper]), cells, offer)
 
@@ -213,7 +213,7 @@ def _quantile_table(a, b):
     """log x/(1 − x) against t = log p/(1 − p), both halves measured from their own end, where x is a power of p."""
     a_and_b = jnp.stack([a, b])
     unit = Beta(a_and_b, a_and_b[::-1], jnp.zeros_like(a_and_b), jnp.ones_like(a_and_b))
-    left_tail, log_beta = unit.prepare(), gammaln(a) + gammaln(b) - gammaln(a + b)
+    side, log_beta = unit.sides().one(0), gammaln(a) + gammaln(b) - gammaln(a + b)
     sign = jnp.asarray([[1.0], [-1.0]], a.dtype)
 
     def logit(t):
@@ -221,7 +221,7 @@ def _quantile_table(a, b):
         x, leading = unit.quantile(p), (jnp.log(p * unit.a) + log_beta) / unit.a
         log_x = jnp.where(x > 1e-6, jnp.log(jnp.where(x > 1e-6, x, 1.0)), leading)  # from F ≈ x^a/(a B)
         for _ in range(2):
-            tail = left_tail(jnp.exp(log_x))
+            tail = side.tail(jnp.exp(log_x))
             log_x -= tail.ratio * jnp.exp(-log_x) * jnp.log(tail.cdf / p)
         x = jnp.exp(log_x)
         slope = (1 - p) * unit.cdf_ratio(x) / (x * (1 - x))  # dx/x(1 − x) = p(1 − p)/(f x(1 − x)) dt, p/f = F/f

@@ -9,34 +9,35 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from jaxmech.groups import mirrored
-from jaxmech.ironing import ironing
-from jaxmech.virtual_types import ironed_branch
+from jaxmech.ironing import bunch_ends, ironed
 
 
 class Witness(NamedTuple):
     """What types outside the binding interval do, seen on nodes; rows are left and right sides, (2, G, ...)."""
 
-    square: object  # E[(c − V)²], c the point of the support nearest to η
+    short: object  # E[c − V], c the point of the support nearest to η
+    square: object  # E[(c − V)²]
+    cross: object  # E[Z (η − V)]
     rent: object  # ∫ F (η − V)
     types: object  # nodes from the lower end to the binding interval, both included, (n, 2, G, ...)
     virtual: object  # V there
 
 
-def witness(mechanism) -> Witness:
+def witness(mechanism, sides) -> Witness:
     """V on nodes between the lower end of each support and the binding interval, and its integrals."""
-    market, weight, ends = mechanism.market, mechanism.weight, mechanism.ends
-    sides, target = market.law.both_sides(), mirrored(mechanism.eta, mechanism.eta)
-    nodes, weights = sides.nodes_to(ends, _kinks(sides, mechanism))
+    weight, ends, at_ends = mechanism.weight, mechanism.ends, mechanism.at_ends
+    target = mirrored(mechanism.eta, mechanism.eta)
+    nodes, weights = sides.law.nodes_to(ends, _kinks(sides, mechanism))
     types = jnp.concatenate([sides.lower[None], nodes, ends[None]])
-    left_tail = market.law.prepare_both_sides()
-    tail, at_ends = left_tail(types), left_tail(ends)
-    reached = ironed_branch(sides, types, types + weight * tail.ratio, weight, mechanism.bunching)
-    virtual = jnp.minimum(reached, target)
+    tail = sides.tail(types)
+    virtual = jnp.minimum(ironed(sides, types, types + weight * tail.ratio, mechanism.bunching), target)
     inside = slice(1, -1)
     centre = jnp.clip(target, sides.lower, sides.upper)
-    mass = weights * sides.pdf(nodes)
+    mass, short = weights * tail.density[inside], centre - virtual[inside]
     return Witness(
-        square=jnp.sum(mass * (centre - virtual[inside]) ** 2, axis=0),
+        short=jnp.sum(mass * short, axis=0),
+        square=jnp.sum(mass * short**2, axis=0),
+        cross=jnp.sum(mass * nodes * (short + (target - centre)), axis=0),
         # Of a support's end where next to nobody is, ∫F (η − z) is much: that has a closed form.
         rent=(target - ends) * at_ends.integral
         + at_ends.second_integral
@@ -48,7 +49,6 @@ def witness(mechanism) -> Witness:
 
 def _kinks(sides, mechanism):
     """Ends of the bunches, where V has kinks, in (l, a); a itself where there is none."""
-    pooled = ironing(sides, mechanism.weight, mechanism.bunching)
-    if pooled is None:
+    if mechanism.bunching is None:
         return mechanism.ends[None][:0]
-    return jnp.minimum(jnp.concatenate(pooled.bunches), mechanism.ends)
+    return jnp.minimum(jnp.concatenate(bunch_ends(sides, mechanism.bunching)), mechanism.ends)

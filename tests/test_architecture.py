@@ -16,6 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = (
     "pytrees",
     "groups",
+    "tangents",
     "bracket",
     "tables",
     "endowments.landmarks",
@@ -43,6 +44,7 @@ ORDER = (
     "endowments.side_by_side",
     "endowments",
     "checks",
+    "prepared",
     "market",
     "curves",
     "hull",

@@ -23,8 +23,8 @@ def away_from_kinks(market, alpha, margin=1e-3):
     """Lanes whose derivatives are two-sided: α off w*, no η near a value where an end reaches the support."""
     mechanism = jm.solve(market, alpha)
     law, weight = market.endowment, mechanism.weight
-    sides, target = law.both_sides(), jnp.stack([mechanism.eta, -mechanism.eta])
-    top = sides.upper + weight * sides.left_tail(sides.upper).ratio
+    sides, target = law.sides(), jnp.stack([mechanism.eta, -mechanism.eta])
+    top = sides.upper + weight * sides.tail(sides.upper).ratio
     near = margin * law.width
     kinks = (jnp.abs(target - sides.lower) < near) | (jnp.abs(target - jnp.minimum(top, 1e6)) < near)
     binds = jnp.abs(jm.budget_weight(market) - alpha) < margin

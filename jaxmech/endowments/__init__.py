@@ -1,7 +1,7 @@
 """Endowment laws: what traders hold before they meet."""
 
 from jaxmech.endowments.beta import Beta
-from jaxmech.endowments.contract import Law, LeftTail
+from jaxmech.endowments.contract import Law, LeftTail, Sides
 from jaxmech.endowments.density import Density
 from jaxmech.endowments.histogram import Histogram, PiecewiseLinear
 from jaxmech.endowments.kumaraswamy import Kumaraswamy
@@ -29,6 +29,7 @@ __all__ = [
     "Panels",
     "PiecewiseLinear",
     "SideBySide",
+    "Sides",
     "Triangular",
     "TruncatedExponential",
     "TruncatedLaplace",

@@ -55,24 +55,38 @@ class Beta(Law):
     def score(self, z):
         return _score(*self._unit(z), self.a, self.b) / self.width
 
-    def prepare(self):
+    def constants(self):
+        return (_log_beta(self.a, self.b),)
+
+    def moments(self, known):
+        return self.mean, self.variance
+
+    @property
+    def mean(self):
+        return self.lower + self.width * self.a / (self.a + self.b)
+
+    @property
+    def variance(self):
+        total = self.a + self.b
+        return self.width**2 * self.a * self.b / (total**2 * (total + 1))
+
+    def tail(self, z, known):
         a, b, total = self.a, self.b, self.a + self.b
-        mean, log_beta = a / total, _log_beta(a, b)
+        mean, (x, y) = a / total, self._unit(z)
+        cdf, ratio, slope, density = _incomplete(x, y, a, b, *known)
+        edge = x * y * density
+        # Raising the first shape lowers the cdf: I_x(a + 1, b) = I_x(a, b) − edge/a. Twice for the second moment.
+        first = (x - mean) * cdf + edge / total
+        once, twice = edge / a, edge / a * (1 + x * total / (a + 1))
+        square = mean * (a + 1) / (total + 1) * (cdf - twice)
+        second = 0.5 * (x**2 * cdf - 2 * x * mean * (cdf - once) + square)
+        width = self.width
+        return LeftTail(cdf, width * ratio, slope, width * first, width**2 * second, density / width)
 
-        def left_tail(z):
-            x, y = self._unit(z)
-            cdf, ratio, slope, density = _incomplete(x, y, a, b, log_beta)
-            edge = x * y * density
-            # Raising the first shape lowers the cdf: I_x(a + 1, b) = I_x(a, b) − edge/a. Twice for the second moment.
-            first = (x - mean) * cdf + edge / total
-            once, twice = edge / a, edge / a * (1 + x * total / (a + 1))
-            square = mean * (a + 1) / (total + 1) * (cdf - twice)
-            second = 0.5 * (x**2 * cdf - 2 * x * mean * (cdf - once) + square)
-            return LeftTail(cdf, self.width * ratio, slope, self.width * first, self.width**2 * second)
+    def density(self, z, known):
+        return jnp.exp(_log_density(*self._unit(z), self.a, self.b, *known)) / self.width
 
-        return left_tail
-
-    def squared_ratio_integral(self, z):
+    def squared_ratio_integral_from(self, z, known):
         return self.width**2 * _squared_ratio_integral(*self._unit(z), self.a, self.b)
 
     def nodes_to(self, z, kinks):
@@ -88,15 +102,6 @@ class Beta(Law):
         weights = jnp.concatenate([(middle - bottom) * slopes[::-1], (top - middle) * slopes])
         at, rest = jax.nn.sigmoid(logits), jax.nn.sigmoid(-logits)
         return self.lower + self.width * at, self.width * weights * at * rest
-
-    @property
-    def mean(self):
-        return self.lower + self.width * self.a / (self.a + self.b)
-
-    @property
-    def variance(self):
-        total = self.a + self.b
-        return self.width**2 * self.a * self.b / (total**2 * (total + 1))
 
     def landmarks(self):
         spread = jnp.sqrt(2 * self.variance * beside(FALLS, self.width))

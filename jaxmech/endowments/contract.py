@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from jaxmech.endowments.landmarks import EIGHT, EVEN, beside
 from jaxmech.endowments.quantiles import quantile
+from jaxmech.pytrees import pytree
 
 
 class LeftTail(NamedTuple):
@@ -28,14 +29,83 @@ class LeftTail(NamedTuple):
     ratio_slope: jax.Array  # (F/f)' = 1 − (F/f)·f'/f
     integral: jax.Array  # G(z) = ∫_l^z F = E[(z − Z)⁺]
     second_integral: jax.Array  # ∫_l^z G = ½ E[((z − Z)⁺)²]
+    density: jax.Array  # f(z)
+
+
+@pytree
+class Sides:
+    """A law prepared: the law and its mirror image, with all that does not depend on z computed once. Made by `sides`.
+
+    Arrays of types have shape (..., 2, G, batch...): row 0 the left side, row 1 the right one, mirrored. Of `one` side
+    they have shape (..., G, batch...), like those of the law itself.
+    """
+
+    law: "Law"
+    known: object  # what the law's functions of z need beside its fields
+    mean: jax.Array  # E Z of the law itself, (G, batch...)
+    variance: jax.Array  # Var Z, (G, batch...)
+
+    @property
+    def lower(self):
+        """Lower ends of the supports, mirrored."""
+        return self.law.lower
+
+    @property
+    def upper(self):
+        """Upper ends of the supports, mirrored."""
+        return self.law.upper
+
+    @property
+    def width(self):
+        """Lengths of the supports."""
+        return self.law.upper - self.law.lower
+
+    def one(self, side) -> "Sides":
+        """The left side (0) or the right one (1) alone."""
+        axis = -jnp.ndim(self.law.lower)
+
+        def row(leaf):
+            return jax.lax.index_in_dim(leaf, side, leaf.ndim + axis, keepdims=False)
+
+        law, known = jax.tree.map(row, (self.law, self.known))
+        return Sides(law.unstacked(), known, self.mean, self.variance)
+
+    def families(self):
+        """(law, known) of each family side by side."""
+        return self.law.families(self.known)
+
+    def columns(self, z):
+        """An array of types cut into the groups of each family."""
+        return self.law.columns(z)
+
+    def joined(self, parts):
+        """What was computed of each family put together again."""
+        return self.law.joined(parts)
+
+    def tail(self, z) -> LeftTail:
+        """F, F/f, its slope, the first two integrals of F, and f at z."""
+        return self.law.tail(z, self.known)
+
+    def density(self, z):
+        """f(z)."""
+        return self.law.density(z, self.known)
+
+    def squared_ratio_integral(self, z):
+        """∫_l^z F²/f, the one integral of theory §5 without a closed form; units of the asset squared."""
+        return self.law.squared_ratio_integral_from(z, self.known)
+
+    def jump_at(self, z):
+        """Where z is a point at which the density jumps, that point as the law moves it, and True; else z and False."""
+        return self.law.jump_at(z, self.known)
 
 
 class Law:
     """Base of every endowment law: what follows from the six functions that a law writes itself.
 
-    A law supplies fields `lower` and `upper`, and `log_pdf`, `score`, `prepare`, `squared_ratio_integral`,
-    `reflected` and `stretched`; `mean` and `variance` follow unless the law knows better. Laws without closed forms
-    inherit from `FromDensity` and write down their density alone.
+    A law supplies fields `lower` and `upper`, `log_pdf`, `score`, `reflected` and `stretched`; `mean` and `variance`;
+    and, for `Sides`, `constants`, `tail`, `density` and `squared_ratio_integral_from`, which see fields of shape
+    (2, G, ...) or (G, ...) alike. Laws without closed forms inherit from `FromDensity` and write down their density
+    alone.
     """
 
     bunches = 4  # how many intervals may need ironing, at most
@@ -49,12 +119,20 @@ class Law:
         """f'(z)/f(z), per unit of the asset."""
         raise NotImplementedError
 
-    def prepare(self):
-        """The function z ↦ LeftTail, with all that does not depend on z computed once: loops call that."""
+    def constants(self):
+        """What the functions of z need beside the fields; of a law stacked on its mirror image."""
+        return ()
+
+    def tail(self, z, known) -> LeftTail:
+        """The law at z."""
         raise NotImplementedError
 
-    def squared_ratio_integral(self, z):
-        """∫_l^z F²/f, the one integral of theory §5 without a closed form; units of the asset squared."""
+    def density(self, z, known):
+        """f(z), where nothing else is asked for."""
+        raise NotImplementedError
+
+    def squared_ratio_integral_from(self, z, known):
+        """∫_l^z F²/f."""
         raise NotImplementedError
 
     def reflected(self):
@@ -80,7 +158,23 @@ class Law:
         `squared_ratio_integral`."""
         return panel_nodes(jnp.concatenate([self.landmarks(), kinks]), z)
 
-    def jump_at(self, z):
+    def unstacked(self):
+        """What one row of a stacked law is called: laws know nothing of it, but for those of several families."""
+        return self
+
+    def families(self, known):
+        """(law, known) of each family: see `SideBySide`."""
+        return [(self, known)]
+
+    def columns(self, z):
+        """z cut into the groups of each family."""
+        return [z]
+
+    def joined(self, parts):
+        """What was computed of each family put together again."""
+        return parts[0]
+
+    def jump_at(self, z, known):
         """Where z is a point at which the density jumps, that point as the law moves it, and True; else z and False."""
         return z, jnp.zeros(jnp.shape(z), bool)
 
@@ -119,17 +213,33 @@ class Law:
         """What its numbers, NumPy arrays, must be, beside finite: tuples (name, which comply, what it must be)."""
         return [("lower", self.lower < self.upper, "must lie below upper")]
 
+    def sides(self) -> Sides:
+        """The law prepared, both sides of it."""
+        law = self.broadcast()
+        stacked = law.both_sides()
+        known = stacked.constants()
+        return Sides(stacked, known, *law.moments(known))
+
+    def broadcast(self):
+        """The law with all its fields of one shape."""
+        shape = jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(self)))
+        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, shape), self)
+
     def both_sides(self):
         """The law and its mirror image stacked: fields of shape (2, G, ...), row 0 the left side, row 1 the right."""
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), self, self.reflected())
 
-    def prepare_both_sides(self):
-        """`prepare` of `both_sides`; for laws that share what the sides have in common."""
-        return self.both_sides().prepare()
+    def moments(self, known):
+        """E Z and Var Z, from what `constants` of both sides knows."""
+        raise NotImplementedError
 
     def left_tail(self, z) -> LeftTail:
-        """F, F/f, its slope, and the first two integrals of F at z."""
-        return self.prepare()(z)
+        """F, F/f, its slope, the first two integrals of F, and f at z."""
+        return self.sides().one(0).tail(z)
+
+    def squared_ratio_integral(self, z):
+        """∫_l^z F²/f; units of the asset squared."""
+        return self.sides().one(0).squared_ratio_integral(z)
 
     @property
     def width(self):
@@ -138,14 +248,13 @@ class Law:
 
     @property
     def mean(self):
-        """E Z, as h − ∫F."""
-        return self.upper - self.left_tail(self.upper).integral
+        """E Z."""
+        return self.sides().mean
 
     @property
     def variance(self):
         """Var Z."""
-        tail = self.left_tail(self.upper)
-        return 2 * tail.second_integral - tail.integral**2
+        return self.sides().variance
 
     @property
     def second_moment(self):
@@ -154,7 +263,7 @@ class Law:
 
     def pdf(self, z):
         """Density f(z)."""
-        return jnp.exp(self.log_pdf(z))
+        return self.sides().one(0).density(z)
 
     def cdf(self, z):
         """F(z), accurate relative to itself in the left tail; use `survival` in the right one."""
@@ -162,7 +271,10 @@ class Law:
 
     def survival(self, z):
         """1 − F(z), accurate relative to itself in the right tail."""
-        return self.reflected().cdf(-z)
+        return self._right_tail(z).cdf
+
+    def _right_tail(self, z):
+        return self.sides().one(1).tail(-jnp.asarray(z))
 
     def cdf_ratio(self, z):
         """F(z)/f(z)."""
@@ -170,7 +282,7 @@ class Law:
 
     def survival_ratio(self, z):
         """(1 − F(z))/f(z)."""
-        return self.reflected().cdf_ratio(-z)
+        return self._right_tail(z).ratio
 
     def cdf_integral(self, z):
         """G(z) = ∫_l^z F."""
@@ -178,7 +290,7 @@ class Law:
 
     def survival_integral(self, z):
         """∫_z^h (1 − F)."""
-        return self.reflected().cdf_integral(-z)
+        return self._right_tail(z).integral
 
     def partial_mean(self, z):
         """∫_l^z t f(t) dt."""

@@ -142,44 +142,47 @@ def _mass_and_height(points, lower, near, mills):
     return mass, positive(height)
 
 
-def _differentiable_mass_and_height(at, lower, near):
+def _differentiable_mass_and_height(at, lower, near, mills):
     """The same at ζ, for derivatives of derivatives: R_0 knows how it moves with λ; the Mills ratio of λ is held."""
-    mass, *_ = bounded_moments(at, at - lower, near, signed_mills(lower))
+    mass, *_ = bounded_moments(at, at - lower, near, mills)
     return mass, positive(jnp.exp(log_decay(near, at)))
 
 
 @jax.custom_jvp
-def squared_mills_integral(at, lower, near):
-    """∫_λ^ζ r(t)² exp((p² − t²)/2) dt with r = F/f in standard units; p = `near` is held fixed in derivatives."""
-    at, lower, near = jnp.broadcast_arrays(at, lower, near)
+def squared_mills_integral(at, lower, near, mills):
+    """∫_λ^ζ r(t)² exp((p² − t²)/2) dt with r = F/f in standard units; p = `near` is held fixed in derivatives.
+
+    `mills` is `signed_mills` of λ.
+    """
+    at, lower, near, mills = jnp.broadcast_arrays(at, lower, near, mills)
     points, weights = _points(at, lower)
-    mass, height = _mass_and_height(points, lower, near, signed_mills(lower))
+    mass, height = _mass_and_height(points, lower, near, mills)
     return jnp.sum(weights * mass**2 / height, axis=0)
 
 
 @squared_mills_integral.defjvp
 def _squared_mills_integral_jvp(primals, tangents):
-    at, lower, near = primals
-    at_dot, lower_dot, _ = tangents
-    mass, height = _differentiable_mass_and_height(at, lower, near)
-    lower_slope = -2 * jnp.exp(log_decay(near, lower)) * _mills_integral(at, lower, near)
+    at, lower, near, mills = primals
+    at_dot, lower_dot, *_ = tangents
+    mass, height = _differentiable_mass_and_height(at, lower, near, mills)
+    lower_slope = -2 * jnp.exp(log_decay(near, lower)) * _mills_integral(at, lower, near, mills)
     return squared_mills_integral(*primals), mass**2 / height * at_dot + lower_slope * lower_dot
 
 
 @jax.custom_jvp
-def _mills_integral(at, lower, near):
+def _mills_integral(at, lower, near, mills):
     """∫_λ^ζ r(t) dt."""
-    at, lower, near = jnp.broadcast_arrays(at, lower, near)
+    at, lower, near, mills = jnp.broadcast_arrays(at, lower, near, mills)
     points, weights = _points(at, lower)
-    mass, height = _mass_and_height(points, lower, near, signed_mills(lower))
+    mass, height = _mass_and_height(points, lower, near, mills)
     return jnp.sum(weights * mass / height, axis=0)
 
 
 @_mills_integral.defjvp
 def _mills_integral_jvp(primals, tangents):
-    at, lower, near = primals
-    at_dot, lower_dot, _ = tangents
-    mass, height = _differentiable_mass_and_height(at, lower, near)
+    at, lower, near, mills = primals
+    at_dot, lower_dot, *_ = tangents
+    mass, height = _differentiable_mass_and_height(at, lower, near, mills)
     return _mills_integral(*primals), mass / height * at_dot - _growth_integral(at, lower) * lower_dot
 
 

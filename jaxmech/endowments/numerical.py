@@ -27,32 +27,26 @@ class Numerical(Law):
     def resolved(self):
         return self.panels()
 
+    def sides(self):
+        return self.panels().sides()
+
     def log_pdf(self, z):
         return self.panels().log_pdf(z)
 
     def score(self, z):
         return self.panels().score(z)
 
-    def prepare(self):
-        return self.panels().prepare()
-
-    def squared_ratio_integral(self, z):
-        return self.panels().squared_ratio_integral(z)
-
     def reflected(self):
         return self.panels().reflected()
-
-    def both_sides(self):
-        return self.panels().both_sides()
-
-    def jump_at(self, z):
-        return self.panels().jump_at(z)
 
     def quantile(self, probability):
         return self.panels().quantile(probability)
 
     def sample(self, key, shape=()):
         return self.panels().sample(key, shape)
+
+    def pdf(self, z):
+        return jnp.exp(self.log_pdf(z))
 
     mean = property(lambda self: self.panels().mean)
     variance = property(lambda self: self.panels().variance)

@@ -118,47 +118,55 @@ class Panels(Law):
         z = jnp.broadcast_to(z, jnp.broadcast_shapes(jnp.shape(z), self.lower.shape))
         return z.reshape((-1, *self.lower.shape)), z.shape
 
-    def prepare(self):
-        table = self.tabulated()
+    def constants(self):
+        return self.tabulated()
 
-        def left_tail(z):
-            z, shape = self.rows(z)
-            tail, *_ = tail_at(table, *self.place(z))
-            return LeftTail(*(part.reshape(shape) for part in tail))
+    def moments(self, known):
+        return self.mean, self.variance
 
-        return left_tail
+    def broadcast(self):
+        return self
+
+    def tail(self, z, known):
+        return self._read(z, known)[0]
+
+    def density(self, z, known):
+        return self._read(z, known)[1]
+
+    def _read(self, z, table):
+        """LeftTail, density and slope at z."""
+        z, shape = self.rows(z)
+        tail, *rest = tail_at(table, *self.place(z))
+        return LeftTail(*(part.reshape(shape) for part in tail)), *(part.reshape(shape) for part in rest)
 
     def log_pdf(self, z):
-        z, shape = self.rows(z)
-        return jnp.log(tail_at(self.tabulated(), *self.place(z))[1]).reshape(shape)
+        return jnp.log(self._read(z, self.tabulated())[1])
 
     def score(self, z):
-        z, shape = self.rows(z)
-        _, density, slope = tail_at(self.tabulated(), *self.place(z))
-        return (slope / density).reshape(shape)
+        _, density, slope = self._read(z, self.tabulated())
+        return slope / density
 
-    def jump_at(self, z):
+    def jump_at(self, z, known):
         if self.cuts.shape[0] == 2:
             return z, jnp.zeros(jnp.shape(z), bool)
         z, shape = self.rows(z)
-        table, (panel, _) = self.tabulated(), self.place(z)
-        cut, one = pick(self.cuts, panel), jnp.ones_like(z)
-        before, after = (
-            tail_at(table, jnp.maximum(panel + step, 0), place)[1] for step, place in ((-1, one), (0, -one))
-        )
+        panel, _ = self.place(z)
+        cut = pick(self.cuts, panel)
+        left, right = jnp.maximum(end_values(self), RANGE * jnp.max(self.values, axis=1)) + known.floor
+        before, after = pick(right, jnp.maximum(panel - 1, 0)), pick(left, panel)
         jumps = (cut == z) & (panel > 0) & (jnp.abs(after - before) > 1e-9 * (after + before))
         return jnp.where(jumps, cut, z).reshape(shape), jumps.reshape(shape)
 
-    def squared_ratio_integral(self, z):
-        return self._integral_to(z, 2)
+    def squared_ratio_integral_from(self, z, known):
+        return self._integral_to(z, known, 2)
 
     def ratio_integral(self, z):
         """∫_l^z F/f; units of the asset squared."""
-        return self._integral_to(z, 1)
+        return self._integral_to(z, self.tabulated(), 1)
 
-    def _integral_to(self, z, power):
+    def _integral_to(self, z, table, power):
         z, shape = self.rows(z)
-        return RatioIntegral(self, power).to(z).reshape(shape)
+        return RatioIntegral(self, table, power).to(z).reshape(shape)
 
     @property
     def density_error(self):
@@ -205,6 +213,14 @@ class Panels(Law):
         return quantile(self, uniform)
 
 
+def end_values(law):
+    """The density's polynomials at the left and at the right end of each panel, (2, panels, ...)."""
+    ends = jnp.asarray(law.rule.ends, law.values.dtype)
+    found = jnp.einsum("ej,pj...->ep...", ends, law.values, precision="highest")
+    # Rounding may reach below a density that vanishes there.
+    return jnp.maximum(found, jnp.min(law.values, axis=1) * 1e-3)
+
+
 def _own_values(table, panel):
     """What a table says of the nodes of each one's panel, (nodes, m, ...)."""
     return jnp.moveaxis(jnp.take_along_axis(table, panel[:, None], axis=0, mode="promise_in_bounds"), 1, 0)
@@ -233,5 +249,6 @@ def tail_at(table, panel, t):
         ratio_slope=1 - ratio * slope / density,
         integral=first + width * before + half**2 * read(rule.twice),
         second_integral=second + width * first + width**2 / 2 * before + half**3 * read(rule.thrice),
+        density=density,
     )
     return tail, density, slope

@@ -10,20 +10,20 @@ def quantile(law, probability):
     """F⁻¹(p): bracketed Newton on log F, from the end of the support that p is nearer to."""
     probability = jnp.asarray(probability, jnp.result_type(float))
     left = probability <= 0.5
-    from_left = _left_quantile(law, jnp.where(left, probability, 0.5))
-    from_right = -_left_quantile(law.reflected(), jnp.where(left, 0.5, 1 - probability))
+    sides = law.sides()
+    from_left = _left_quantile(sides.one(0), jnp.where(left, probability, 0.5))
+    from_right = -_left_quantile(sides.one(1), jnp.where(left, 0.5, 1 - probability))
     return jnp.where(left, from_left, from_right)
 
 
-def _left_quantile(law, probability):
-    shape = jnp.broadcast_shapes(jnp.shape(probability), jnp.shape(law.lower * law.upper))
-    lower, upper = (jnp.broadcast_to(end, shape).astype(probability.dtype) for end in (law.lower, law.upper))
-    left_tail = law.prepare()
+def _left_quantile(side, probability):
+    shape = jnp.broadcast_shapes(jnp.shape(probability), jnp.shape(side.lower))
+    lower, upper = (jnp.broadcast_to(end, shape).astype(probability.dtype) for end in (side.lower, side.upper))
     resolution = 4 * jnp.finfo(probability.dtype).eps
 
     def step(state):
         z, low, high, _, count = state
-        tail = left_tail(z)
+        tail = side.tail(z)
         low = jnp.where(tail.cdf < probability, z, low)
         high = jnp.where(tail.cdf < probability, high, z)
         excess = jnp.log(tail.cdf / probability)

@@ -23,12 +23,13 @@ class RatioIntegral:
 
     Args:
       law: Panels.
+      table: what `tabulated` knows of them.
       power: 1 or 2.
       without: panels that never lie between the ends of what is asked for, (panels, ...): they count for nothing.
     """
 
-    def __init__(self, law, power, without=None):
-        table, rule, self._law, self._power = law.tabulated(), law.rule, law, power
+    def __init__(self, law, table, power, without=None):
+        rule, self._law, self._power = law.rule, law, power
         of = table.ratio if power == 1 else table.square
         of = of if without is None else jnp.where(without[:, None], 0.0, of)
         self._passed = summed(table.half * jnp.sum(law.column(rule.weights) * of, axis=1))
@@ -48,16 +49,23 @@ class RatioIntegral:
         """From start to stop ≥ start, (m, ...)."""
         (first, low), (last, high) = self._law.place(start), self._law.place(stop)
         one, same = jnp.ones_like(low), first == last
-        inside = self._inside(first, low, jnp.where(same, high, one))
-        beyond = pick(self._passed, last) - pick(self._passed, first + 1) + self._inside(last, -one, high)
-        return inside + jnp.where(same, 0.0, beyond)
+        inside, end = jnp.split(
+            self._inside(
+                jnp.concatenate([first, last]),
+                jnp.concatenate([low, -one]),
+                jnp.concatenate([jnp.where(same, high, one), high]),
+            ),
+            2,
+        )
+        return inside + jnp.where(same, 0.0, pick(self._passed, last) - pick(self._passed, first + 1) + end)
 
     def _inside(self, panel, low, high):
         """From place low to place high of a panel."""
         rule = self._law.rule
         nodes, weights = (jnp.asarray(part, low.dtype).reshape((-1,) + (1,) * low.ndim) for part in rule[:2])
         t = low + 0.5 * (high - low) * (1 + nodes)
-        density, mass = (_series(jnp.moveaxis(_own(part, panel), 1, 0), t) for part in (self._density, self._mass))
+        both = jnp.concatenate([_own(part, panel) for part in (self._density, self._mass)])
+        density, mass = jnp.split(_series(jnp.moveaxis(both, 1, 0), jnp.concatenate([t, t], axis=1)), 2, axis=1)
         half, density = pick(self._half, panel), jnp.maximum(density, pick(self._least, panel)) + self._floor
         cdf = pick(self._cdf, panel) + jnp.where(mass > 0, half * mass, 0.0)
         return half * 0.5 * (high - low) * jnp.sum(weights * cdf**self._power / density, axis=0)

@@ -1,12 +1,12 @@
 """Groups whose laws belong to different families, side by side along the last axis."""
 
-from dataclasses import field
+from dataclasses import field, replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.endowments.contract import Law, LeftTail
+from jaxmech.endowments.contract import Law, LeftTail, Sides
 from jaxmech.pytrees import pytree
 
 
@@ -16,7 +16,7 @@ class SideBySide(Law):
 
     Args:
       laws: tuple of laws, each with fields of shape (its groups, batch...).
-      stacked: whether the fields carry a leading axis for the two sides, as `both_sides` makes them.
+      stacked: whether the fields carry an axis for the two sides before that of the groups, as `sides` makes them.
     """
 
     laws: tuple
@@ -28,7 +28,6 @@ class SideBySide(Law):
         return self.stacked - jnp.ndim(self.laws[0].lower)
 
     def columns(self, z):
-        """z (..., G, batch...) cut into the groups of each law."""
         sizes = [law.lower.shape[self._axis] for law in self.laws]
         shape = list(self.laws[0].lower.shape)
         shape[self._axis] = sum(sizes)
@@ -39,7 +38,6 @@ class SideBySide(Law):
         return self.joined([getattr(law, method)(part) for law, part in zip(self.laws, self.columns(z), strict=True)])
 
     def joined(self, parts):
-        """What was computed of each law put together again."""
         return jnp.concatenate(parts, axis=self._axis)
 
     def _field(self, name):
@@ -56,33 +54,40 @@ class SideBySide(Law):
     def score(self, z):
         return self._each("score", z)
 
-    def squared_ratio_integral(self, z):
-        return self._each("squared_ratio_integral", z)
-
     def sample(self, key, shape=()):
         keys = jax.random.split(key, len(self.laws))
         return self.joined([law.sample(key, shape) for law, key in zip(self.laws, keys, strict=True)])
 
-    def prepare(self):
-        return self._tails([law.prepare() for law in self.laws])
+    def sides(self):
+        parts = [law.sides() for law in self.laws]
+        mean, variance = (self.joined([getattr(part, name) for part in parts]) for name in ("mean", "variance"))
+        law = SideBySide(tuple(part.law for part in parts), stacked=True)
+        return Sides(law, tuple(part.known for part in parts), mean, variance)
 
-    def prepare_both_sides(self):
-        return self.both_sides()._tails([law.prepare_both_sides() for law in self.laws])
+    def unstacked(self):
+        return replace(self, stacked=False)
 
-    def _tails(self, functions):
-        """One function from those of each law."""
+    def families(self, known):
+        return list(zip(self.laws, known, strict=True))
 
-        def left_tail(z):
-            tails = [function(part) for function, part in zip(functions, self.columns(z), strict=True)]
-            return LeftTail(*(self.joined(parts) for parts in zip(*tails, strict=True)))
+    def _each_known(self, method, z, known):
+        columns = zip(self.laws, self.columns(z), known, strict=True)
+        return [getattr(law, method)(part, own) for law, part, own in columns]
 
-        return left_tail
+    def tail(self, z, known):
+        return LeftTail(*map(self.joined, zip(*self._each_known("tail", z, known), strict=True)))
+
+    def density(self, z, known):
+        return self.joined(self._each_known("density", z, known))
+
+    def squared_ratio_integral_from(self, z, known):
+        return self.joined(self._each_known("squared_ratio_integral_from", z, known))
+
+    def jump_at(self, z, known):
+        return tuple(map(self.joined, zip(*self._each_known("jump_at", z, known), strict=True)))
 
     def reflected(self):
         return SideBySide(tuple(law.reflected() for law in self.laws), self.stacked)
-
-    def both_sides(self):
-        return SideBySide(tuple(law.both_sides() for law in self.laws), stacked=True)
 
     def landmarks(self):
         """Those of each law; where a law has fewer than another the upper end fills the list."""
@@ -99,10 +104,6 @@ class SideBySide(Law):
         nodes = [jnp.concatenate([jnp.broadcast_to(end, (most - len(own), *end.shape)), own]) for (own, _), end in ends]
         weights = [jnp.concatenate([jnp.zeros((most - len(own), *own.shape[1:]), own.dtype), own]) for _, own in each]
         return self.joined(nodes), self.joined(weights)
-
-    def jump_at(self, z):
-        each = [law.jump_at(part) for law, part in zip(self.laws, self.columns(z), strict=True)]
-        return tuple(self.joined(parts) for parts in zip(*each, strict=True))
 
     def resolved(self):
         return SideBySide(tuple(law.resolved() for law in self.laws), self.stacked)

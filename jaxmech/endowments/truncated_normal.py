@@ -8,6 +8,8 @@ where p is the point of [λ, ζ] nearest to the mode. Nothing is subtracted from
 support may lie many standard deviations out, and the scale may be tiny or huge beside the support.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
@@ -15,8 +17,16 @@ from jaxmech.endowments.contract import Law, LeftTail, panel_nodes
 from jaxmech.endowments.draws import truncated_normal_sample
 from jaxmech.endowments.landmarks import FALLS, SIXTEEN, around, beside
 from jaxmech.endowments.mills import bounded_moments, log_decay, positive, signed_mills, squared_mills_integral
-from jaxmech.groups import mirrored
 from jaxmech.pytrees import pytree
+
+
+class Known(NamedTuple):
+    """What `TruncatedNormal` knows of both sides before it is asked about z; rows (2, ...)."""
+
+    peak: jax.Array  # P, the point of the support nearest to the mode
+    moments: jax.Array  # R_k below P, (3, 2, ...): row 1, of the mirror image, has those above it
+    mass: jax.Array  # that of the whole support, the same in both rows
+    mills: jax.Array  # ±M(|λ|), see `signed_mills`
 
 
 @pytree
@@ -37,68 +47,48 @@ class TruncatedNormal(Law):
     def _standard(self, z):
         return (z - self.loc) / self.scale
 
-    def _around_peak(self):
-        """P, the point of the support nearest to the mode, and the moments R_k on its left and on its right."""
+    def constants(self):
         lower, upper = self._standard(self.lower), self._standard(self.upper)
-        peak = jax.lax.stop_gradient(jnp.clip(0.0, lower, upper))
-        left = bounded_moments(peak, peak - lower, peak, signed_mills(lower))
-        right = bounded_moments(-peak, upper - peak, -peak, signed_mills(-upper))
-        return peak, left, right
+        peak, mills = jax.lax.stop_gradient(jnp.clip(0.0, lower, upper)), signed_mills(lower)
+        moments = jnp.stack(bounded_moments(peak, peak - lower, peak, mills))
+        mass = jnp.broadcast_to(jnp.sum(moments[0], axis=0, keepdims=True), peak.shape)
+        return Known(peak, moments, mass, mills)
 
-    @property
-    def mean(self):
-        peak, left, right = self._around_peak()
-        return self.loc + self.scale * (peak + (right[1] - left[1]) / (left[0] + right[0]))
-
-    @property
-    def variance(self):
-        _, left, right = self._around_peak()
-        mass = left[0] + right[0]
-        return self.scale**2 * ((left[2] + right[2]) / mass - ((right[1] - left[1]) / mass) ** 2)
+    def moments(self, known):
+        second = jnp.sum(known.moments[2], axis=0) / known.mass[0]
+        off = (known.moments[1, 1] - known.moments[1, 0]) / known.mass[0]
+        return self.loc + self.scale * (known.peak[0] + off), self.scale**2 * (second - off**2)
 
     def log_pdf(self, z):
-        peak, left, right = self._around_peak()
-        return log_decay(peak, self._standard(z)) - jnp.log((left[0] + right[0]) * self.scale)
+        known = self.sides().one(0).known
+        return log_decay(known.peak, self._standard(z)) - jnp.log(known.mass * self.scale)
 
     def score(self, z):
         return -self._standard(z) / self.scale
 
-    def prepare(self):
-        peak, left, right = self._around_peak()
-        return self._left_tail(peak, left[0] + right[0], signed_mills(self._standard(self.lower)))
-
-    def prepare_both_sides(self):
-        peak, left, right = self._around_peak()
-        mass = left[0] + right[0]
-        mills = signed_mills(mirrored(self._standard(self.lower), self._standard(self.upper)))
-        return self.both_sides()._left_tail(mirrored(peak, peak), jnp.stack([mass, mass]), mills)
-
-    def _left_tail(self, peak, mass, mills):
-        """What `prepare` returns, from the mode within the support, the mass there, and the Mills ratio of λ."""
-        lower = self._standard(self.lower)
-
-        def left_tail(z):
-            at = self._standard(z)
-            near = jax.lax.stop_gradient(jnp.clip(0.0, lower, at))
-            zeroth, first, second = bounded_moments(at, (z - self.lower) / self.scale, near, mills)
-            height = jnp.exp(log_decay(peak, near)) / mass
-            ratio = zeroth / positive(jnp.exp(log_decay(near, at)))
-            return LeftTail(
-                cdf=height * zeroth,
-                ratio=self.scale * ratio,
-                ratio_slope=1 + at * ratio,
-                integral=self.scale * height * first,
-                second_integral=0.5 * self.scale**2 * height * second,
-            )
-
-        return left_tail
-
-    def squared_ratio_integral(self, z):
+    def tail(self, z, known):
         at, lower = self._standard(z), self._standard(self.lower)
-        peak, left, right = self._around_peak()
         near = jax.lax.stop_gradient(jnp.clip(0.0, lower, at))
-        height = jnp.exp(log_decay(peak, near)) / (left[0] + right[0])
-        return self.scale**2 * height * squared_mills_integral(at, lower, near)
+        zeroth, first, second = bounded_moments(at, (z - self.lower) / self.scale, near, known.mills)
+        height, fallen = jnp.exp(log_decay(known.peak, near)) / known.mass, positive(jnp.exp(log_decay(near, at)))
+        ratio = zeroth / fallen
+        return LeftTail(
+            cdf=height * zeroth,
+            ratio=self.scale * ratio,
+            ratio_slope=1 + at * ratio,
+            integral=self.scale * height * first,
+            second_integral=0.5 * self.scale**2 * height * second,
+            density=height * fallen / self.scale,
+        )
+
+    def density(self, z, known):
+        return jnp.exp(log_decay(known.peak, self._standard(z))) / (known.mass * self.scale)
+
+    def squared_ratio_integral_from(self, z, known):
+        at, lower = self._standard(z), self._standard(self.lower)
+        near = jax.lax.stop_gradient(jnp.clip(0.0, lower, at))
+        height = jnp.exp(log_decay(known.peak, near)) / known.mass
+        return self.scale**2 * height * squared_mills_integral(at, lower, near, known.mills)
 
     def nodes_to(self, z, kinks):
         # On either side of the mode, or of a place not too near the ends, to where the density is e⁻³⁹ of what it is at

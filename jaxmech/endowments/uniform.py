@@ -25,15 +25,23 @@ class Uniform(Law):
     def score(self, z):
         return jnp.zeros_like(z + self.lower)
 
-    def prepare(self):
-        def left_tail(z):
-            reach = z - self.lower
-            cdf = reach / self.width
-            return LeftTail(cdf, reach, jnp.ones_like(reach), cdf * reach / 2, cdf * reach**2 / 6)
+    def moments(self, known):
+        return self.mean, self.variance
 
-        return left_tail
+    mean = property(lambda self: 0.5 * (self.lower + self.upper))
+    variance = property(lambda self: self.width**2 / 12)
 
-    def squared_ratio_integral(self, z):
+    def tail(self, z, known):
+        reach, density = z - self.lower, 1 / self.width
+        cdf = reach * density
+        return LeftTail(
+            cdf, reach, jnp.ones_like(reach), cdf * reach / 2, cdf * reach**2 / 6, jnp.broadcast_to(density, cdf.shape)
+        )
+
+    def density(self, z, known):
+        return jnp.broadcast_to(1 / self.width, jnp.broadcast_shapes(jnp.shape(z), self.width.shape))
+
+    def squared_ratio_integral_from(self, z, known):
         reach = z - self.lower
         return reach**3 / (3 * self.width)
 

@@ -187,7 +187,8 @@ def make_design(market, alpha, over=None, kind="grid", points=None, seed=0) -> D
 
 def numbers_a_group(market):
     """How many numbers the kernel holds of each group: a few for laws in closed form, tables for others."""
-    return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lambda: market.law))) // market.groups
+    law = jax.eval_shape(lambda: market.endowment.resolved())
+    return sum(leaf.size for leaf in jax.tree.leaves(law)) // market.groups
 
 
 def _chunk_shape(rows, columns, market):

@@ -319,7 +319,7 @@ def test_the_entries_of_a_law_give_it_back(name):
 
 def test_jumps_are_found_at_the_edges_of_a_histogram_and_nowhere_else():
     law = market_law("histogram")
-    found, jumps = law.jump_at(jnp.concatenate([law.edges, law.edges + 0.01]))
+    found, jumps = law.sides().one(0).jump_at(jnp.concatenate([law.edges, law.edges + 0.01]))
     assert jumps[:, 0].tolist() == [False, True, True, True, True] + [False] * 7
     np.testing.assert_array_equal(found[:6], law.edges)
 

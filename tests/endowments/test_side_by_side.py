@@ -67,7 +67,7 @@ def test_both_sides_stack_the_law_on_its_mirror_image(parts):
     law = SideBySide(parts)
     z = jnp.stack([middling(law), -middling(law)])
     left, right = left_tail(law, z[0]), left_tail(law.reflected(), z[1])
-    stacked = left_tail(law.both_sides(), z)
+    stacked = law.sides().tail(z)
     for found, *expected in zip(stacked, left, right, strict=True):
         np.testing.assert_allclose(found, jnp.stack(expected), rtol=1e-14)
 

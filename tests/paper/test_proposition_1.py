@@ -28,7 +28,7 @@ def moved(market, by):
 
 
 def revenue(market):
-    return first_best_revenue(market.endowment, market.risk_capacity, market.count)
+    return first_best_revenue(market.prepared())
 
 
 @jax.jit
