@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxmech.budget import solve_within_budget
 from jaxmech.mechanism import mechanism_of
 from jaxmech.multipliers import solve_multipliers
-from jaxmech.outcomes import outcomes
+from jaxmech.outcomes import interim_moments, outcomes
 from jaxmech.solve import weight_of
 
 
@@ -42,9 +42,10 @@ class Answers(NamedTuple):
 @jax.jit
 def _answers(market, alpha):
     prepared = market.prepared()
-    floor, _ = solve_within_budget(prepared, jnp.zeros_like(alpha))
+    floor, *_ = solve_within_budget(prepared, jnp.zeros_like(alpha))
     weight = jnp.where(floor > alpha, floor, alpha)
-    mechanism = mechanism_of(market, prepared, alpha, weight, solve_multipliers(prepared, weight))
+    solution = solve_multipliers(prepared, weight)
+    mechanism = mechanism_of(market, alpha, weight, solution, interim_moments(prepared, weight, solution))
     achieved, interim = outcomes(mechanism), mechanism.interim()
     return Answers(
         objective=alpha * achieved.revenue + (1 - alpha) * achieved.efficiency,

@@ -15,7 +15,7 @@ from jaxmech.bracket import narrowed, secant
 from jaxmech.first_best import first_best_revenue, first_best_surplus
 from jaxmech.market import checked_market
 from jaxmech.multipliers import Motion, combined, iterated
-from jaxmech.outcomes import revenue
+from jaxmech.outcomes import interim_moments, revenue
 from jaxmech.tangents import directional, is_zero
 
 MAX_STEPS = 120
@@ -34,39 +34,48 @@ def solve_within_budget(market, floor):
       floor: lowest weight allowed (α), in [0, 1], one for each market of the batch.
 
     Returns:
-      (weight, Multipliers). Derivatives are one-sided where floor = w*: those from above, dw = d floor.
+      (weight, Multipliers, Interim). Derivatives are one-sided where floor = w*: those from above, dw = d floor.
     """
     at_first_best, within = first_best_revenue(market), end_range(market)
     tolerance = 2 * jnp.finfo(floor.dtype).eps
     surplus = first_best_surplus(market)
 
     def step(state):
-        weight, bracket, running, steps, _ = state
+        weight, bracket, running, steps, *_ = state
         solution = iterated(market, within, weight)
-        earned = revenue(market, weight, solution)
+        moments = interim_moments(market, weight, solution)
+        earned = revenue(market, moments)
         bracket = narrowed(bracket, weight / (1 + weight) ** 2, earned)
         new = jnp.maximum(_weight_of(_next(bracket, steps)), least)
         enough = (steps == 0) & (~(at_first_best < 0) | (earned >= 0)) | (weight == least) & (earned >= 0)
         settled = (jnp.abs(new - weight) <= tolerance * weight) & (jnp.abs(earned) <= 1e-10 * surplus)
         collapsed = bracket[2] - bracket[0] <= tolerance * bracket[2]
         arrived = enough | settled | collapsed | (jnp.abs(earned) <= tolerance * surplus)
-        after = jnp.where(arrived, weight, new), bracket, ~arrived, steps + 1, solution
+        after = jnp.where(arrived, weight, new), bracket, ~arrived, steps + 1, solution, moments
         return jax.tree.map(lambda new, old: jnp.where(running, new, old), after, state)
 
     def unfinished(state):
-        _, _, running, steps, _ = state
+        _, _, running, steps, *_ = state
         return jnp.any(running & (steps < MAX_STEPS))
 
     zero, least = jnp.zeros_like(floor), _least(floor.dtype)
     # R(u) ≈ R(0) + 2 surplus·u, exact for symmetric uniform endowments, stands in for R at the upper end.
     guess = jnp.maximum(at_first_best + 0.5 * surplus, 0.05 * surplus)
     bracket = zero, jnp.minimum(at_first_best, 0.0), zero + 0.25, guess, zero
-    nothing = jax.tree.map(
-        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(iterated, market, within, floor)
-    )
-    start = floor, bracket, jnp.full(floor.shape, True), jnp.zeros(floor.shape, int), nothing
-    weight, *_, solution = lax.while_loop(unfinished, step, start)
-    return weight, solution
+    start = floor, bracket, jnp.full(floor.shape, True), jnp.zeros(floor.shape, int)
+    weight, *_, solution, moments = lax.while_loop(unfinished, step, (*start, *_nothing(market, within, floor)))
+    return weight, solution, moments
+
+
+def _nothing(market, within, weight):
+    """A solution and its moments, all 0."""
+
+    def found(market, within, weight):
+        solution = iterated(market, within, weight)
+        return solution, interim_moments(market, weight, solution)
+
+    shapes = jax.eval_shape(found, market, within, weight)
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def _weight_of(u):
@@ -92,19 +101,23 @@ def _next(bracket, steps):
 def _solve_within_budget_jvp(primals, tangents):
     """Where the budget binds R(w*) = 0 gives dw* = −dR/R'(w*); elsewhere w is the floor."""
     (market, floor), (market_dot, floor_dot) = primals, tangents
-    weight, solution = solve_within_budget(market, floor)
+    weight, solution, moments = solve_within_budget(market, floor)
     motion = Motion(solution, market, weight, market_dot)
     by_market, by_weight = motion.with_market(), motion.with_weight()
     binds = (weight > floor) & (weight > _least(weight.dtype))
-    weight_dot = jnp.zeros_like(weight) if is_zero(floor_dot) else floor_dot
+    weight_dot, at = jnp.zeros_like(weight) if is_zero(floor_dot) else floor_dot, (market, weight, solution)
+    _, moments_by_weight = directional(interim_moments, at, (None, jnp.ones_like(weight), by_weight))
+    moments_by_market = None
     if by_market is None:
         weight_dot = jnp.where(binds, 0.0, weight_dot)
     else:
-        at = market, weight, solution
-        _, slope = directional(revenue, at, (None, jnp.ones_like(weight), by_weight))
-        _, earned_dot = directional(revenue, at, (market_dot, None, by_market))
+        _, moments_by_market = directional(interim_moments, at, (market_dot, None, by_market))
+        _, earned_dot = directional(revenue, (market, moments), (market_dot, moments_by_market))
+        _, slope = directional(revenue, (market, moments), (None, moments_by_weight))
         weight_dot = jnp.where(binds, -earned_dot / jnp.where(binds, slope, 1.0), weight_dot)
-    return (weight, solution), (weight_dot, combined(solution, by_market, by_weight, weight_dot))
+    solution_dot = combined(solution, by_market, by_weight, weight_dot)
+    moments_dot = combined(moments, moments_by_market, moments_by_weight, weight_dot)
+    return (weight, solution, moments), (weight_dot, solution_dot, moments_dot)
 
 
 def budget_weight(market):

@@ -101,7 +101,7 @@ def _ironed_family(law, table, eta, weight, z, raw):
 def _multiplier_bunches(law, table, eta, weight) -> Bunches:
     eta = jnp.broadcast_to(eta, law.lower.shape)
     curve = _Multipliers(law, table, jnp.asarray(weight, law.values.dtype), eta)
-    return bunches_at(curve, located(curve))
+    return bunches_at(curve, located(curve.still()))
 
 
 def multiplier_kinks(sides, eta, weight):
@@ -140,19 +140,16 @@ def may_fall(law):
     return isinstance(law, Panels) and law.bunches > 0
 
 
-def located_bunches(sides, weight):
-    """Where ψ⁻ of each side must be ironed, one a family, None for those that are regular; no derivatives.
-
-    None where all families are regular.
-    """
+def virtual_curves(sides, weight):
+    """ψ⁻ of each family at a weight, None for those that are regular; None where all are."""
     found = tuple(
-        located(VirtualTypes(law, table, jnp.asarray(weight, law.values.dtype))) if may_fall(law) else None
+        VirtualTypes(law, table, jnp.asarray(weight, law.values.dtype)) if may_fall(law) else None
         for law, table in sides.families()
     )
     return None if all(part is None for part in found) else found
 
 
-def overflows(where):
+def overflows(bunching):
     """Whether some law needs more intervals than it allows for, of the batch's shape; False where none needs any."""
-    found = [jnp.any(part.overflow, axis=(0, 1, 2)) for part in where or () if part is not None]
+    found = [jnp.any(part.where.overflow, axis=(0, 1, 2)) for part in bunching or () if part is not None]
     return jnp.any(jnp.stack(found), axis=0) if found else False

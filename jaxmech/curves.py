@@ -180,9 +180,10 @@ def crossing(curve, place, level, sought=True) -> Crossing:
     Beyond them that is an end of the support. Nothing is sought where `sought` is False. No derivatives.
     """
     before, after = jnp.maximum(place - 1, 0), jnp.minimum(place, curve.size - 1)
-    left, panel = before // curve.count, after // curve.count
+    count = jnp.full_like(before, curve.count)
+    left, panel = lax.div(before, count), lax.div(after, count)
     pinned = (left != panel) | (before == after) | ~jnp.asarray(sought)
-    low, high = curve.t[before % curve.count], curve.t[after % curve.count]
+    low, high = curve.t[lax.rem(before, count)], curve.t[lax.rem(after, count)]
     t = _root(curve, panel, jnp.where(pinned, high, low), high, level)
     return Crossing(panel, t, pinned, jnp.where(place == curve.size, panel + 1, panel))
 

@@ -195,9 +195,9 @@ def _without_fee(market):
     aggregate = aggregate_slope(market.risk_capacity, market.count)
     shares, _ = _slope_shares(aggregate, market.risk_capacity)
     error = jnp.abs(total(market.count * shares) - 1)
-    nothing, sides = jnp.zeros_like(shares), market.endowment.sides()
+    nothing, moments = jnp.zeros_like(shares), market.endowment.sides().moments()
     error = jnp.where(jnp.isnan(error), jnp.inf, error)
-    return DoubleAuction(market, aggregate * shares, nothing, error, sides.mean, sides.variance)
+    return DoubleAuction(market, aggregate * shares, nothing, error, *moments)
 
 
 def _slope_shares(aggregate, risk_capacity):

@@ -55,8 +55,10 @@ def _level_between(curve, panels, types):
 
 
 def located(curve) -> Located:
-    """The bunches of a curve: isotonic regression on its nodes, polished, and merged while they overlap."""
-    curve = curve.still()
+    """The bunches of a curve: isotonic regression on its nodes, polished, and merged while they overlap.
+
+    No derivatives: where there are some to be kept away, of a `still` curve.
+    """
     (values, _), integrals = curve.node_values(), curve.node_integrals()
     slope, linked = _pooled_pieces(curve, values)
 
@@ -178,18 +180,16 @@ def pooled(bunches, z, raw):
 
 
 def ironed_nodes(curve, bunches):
-    """The ironed curve at its nodes, no derivatives."""
-    curve, (first, last, exists, *_) = curve.still(), bunches.where
-    values, _ = curve.node_values()
+    """The ironed curve at its nodes; no derivatives."""
+    (first, last, exists, *_), (values, _) = bunches.where, curve.node_values()
     bunch, number = _bunch_of_nodes(first, exists, len(values))
     inside = (pick(first, bunch) <= number) & (number <= pick(last, bunch)) & pick(exists, bunch)
-    return lax.cummax(jnp.where(inside, lax.stop_gradient(pick(bunches.level, bunch)), values), axis=0)
+    return lax.cummax(jnp.where(inside, pick(bunches.level, bunch), values), axis=0)
 
 
 def crossings(curve, nodes, level):
     """Where the ironed curve, whose values at its nodes these are, first reaches levels, (m, ...); no derivatives."""
-    level = lax.stop_gradient(level)
-    return crossing(curve.still(), count_below(nodes, level), level)
+    return crossing(curve, count_below(nodes, level), level)
 
 
 def reached(curve, nodes, level):

@@ -13,11 +13,22 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jaxmech.bunching import VirtualTypes, side_by_side
 from jaxmech.endowments.ratio_integrals import RatioIntegral
 from jaxmech.endowments.search import count_below, pick
-from jaxmech.hull import bunch_of, bunches_at, crossings, ironed_nodes, pooled, reached, settled, still_bunches_at
+from jaxmech.hull import (
+    bunch_of,
+    bunches_at,
+    crossings,
+    ironed_nodes,
+    located,
+    pooled,
+    reached,
+    settled,
+    still_bunches_at,
+)
 
 
 class Sums(NamedTuple):
@@ -29,11 +40,16 @@ class Sums(NamedTuple):
     earned: jax.Array  # to ∫_l^a F (c − V) dz: −Σ ∫ F (c − ψ) dz
 
 
-def bunching(sides, weight, where, still=False):
-    """The bunches that are located there, with derivatives unless `still`; see `hull.Bunches`."""
-    found = still_bunches_at if still else bunches_at
-    pairs = zip(sides.families(), where or (), strict=where is not None)
-    return where and tuple(own and found(_curve(law, table, weight), own) for (law, table), own in pairs)
+def still_bunching(curves):
+    """The bunches of each family's ψ⁻, see `virtual_curves`; no derivatives."""
+    return curves and tuple(curve and still_bunches_at(curve, located(curve)) for curve in curves)
+
+
+def bunching(curves, found):
+    """The bunches that were found, with derivatives."""
+    return found and tuple(
+        bunches and bunches_at(curve, bunches.where) for curve, bunches in zip(curves, found, strict=True)
+    )
 
 
 def ironed(sides, z, raw, bunching):
@@ -51,18 +67,17 @@ def ironed_end(sides, target, found, weight, bunching):
 
     def one(law, table, bunches, target, found):
         (rows, shape), curve = law.rows(target), _curve(law, table, weight)
-        where = crossings(curve, ironed_nodes(curve, bunches), rows)
+        still, level = curve.still(), lax.stop_gradient(rows)
+        where = crossings(still, ironed_nodes(still, lax.stop_gradient(bunches)), level)
         return settled(curve, where, rows).reshape(shape)
 
     return found if bunching is None else _each(one, lambda law, target, found: found, sides, bunching, target, found)
 
 
-def end_finder(sides, weight, bunching):
+def end_finder(sides, curves, bunching):
     """The function of (target, found), (2, G, ...), that does the same without derivatives: loops call that."""
     if bunching is None:
         return lambda target, found: found
-    pairs = zip(sides.families(), bunching, strict=True)
-    curves = [(bunches is not None) and _curve(law, table, weight).still() for (law, table), bunches in pairs]
     nodes = [curve and ironed_nodes(curve, bunches) for curve, bunches in zip(curves, bunching, strict=True)]
 
     def find(target, found):
@@ -72,26 +87,25 @@ def end_finder(sides, weight, bunching):
     return find
 
 
-def sums(sides, ends, weight, bunching) -> Sums:
+def sums(sides, ends, curves, bunching) -> Sums:
     """Integrals up to the ends, (2, G, ...); corrections are None where nothing is ironed."""
     if bunching is None:
         return Sums(sides.squared_ratio_integral(ends), None, None, None)
-
-    def one(law, table, bunches, ends):
-        return _Ironing(law, table, weight, bunches).sums(ends)
-
-    def regular(law, table, ends):
-        nothing = jnp.zeros_like(ends)
-        return Sums(law.squared_ratio_integral_from(ends, table), nothing, nothing, nothing)
-
-    return _each(one, regular, sides, bunching, ends, known=True)
+    found = []
+    for (law, table), curve, bunches, own in zip(sides.families(), curves, bunching, sides.columns(ends), strict=True):
+        if bunches is None:
+            nothing = jnp.zeros_like(own)
+            found.append(Sums(law.squared_ratio_integral_from(own, table), nothing, nothing, nothing))
+        else:
+            found.append(_Ironing(curve, bunches).sums(own))
+    return jax.tree.map(lambda *parts: sides.joined(parts), *found)
 
 
 def ironed_gain(sides, z, ends, eta, raw, weight, bunching):
     """∫_z^end (η − ironed ψ⁻) for z ≤ end, (..., 2, G, ...); `raw` is that of ψ⁻ itself."""
 
     def one(law, table, bunches, z, ends, eta, raw):
-        return _Ironing(law, table, weight, bunches).gain(z, ends, eta)
+        return _Ironing(_curve(law, table, weight), bunches).gain(z, ends, eta)
 
     regular = lambda law, z, ends, eta, raw: raw  # noqa: E731
     return raw if bunching is None else _each(one, regular, sides, bunching, z, ends, eta, raw)
@@ -104,7 +118,7 @@ def faults(sides, eta, weight, bunching):
     """
 
     def one(law, table, bunches, eta):
-        return _Ironing(law, table, weight, bunches).faults(eta)
+        return _Ironing(_curve(law, table, weight), bunches).faults(eta)
 
     return _each(one, lambda law, eta: (jnp.zeros_like(eta),) * 2, sides, bunching, eta)
 
@@ -129,11 +143,11 @@ def _curve(law, table, weight):
     return VirtualTypes(law, table, jnp.asarray(weight, law.values.dtype))
 
 
-def _each(one, regular, sides, bunching, *arrays, known=False):
+def _each(one, regular, sides, bunching, *arrays):
     """one(law, table, bunches, its columns) of each family, regular(law, its columns) of those that are, joined."""
     columns = zip(sides.families(), bunching, *(sides.columns(array) for array in arrays), strict=True)
     found = [
-        regular(law, *([table] if known else []), *own) if bunches is None else one(law, table, bunches, *own)
+        regular(law, *own) if bunches is None else one(law, table, bunches, *own)
         for (law, table), bunches, *own in columns
     ]
     return jax.tree.map(lambda *parts: sides.joined(parts), *found)
@@ -142,10 +156,10 @@ def _each(one, regular, sides, bunching, *arrays, known=False):
 class _Ironing:
     """The ironed ψ⁻ of one family of laws given by panels."""
 
-    def __init__(self, law, table, weight, bunches):
-        self.law, self.table, self.weight, self.bunches = law, table, weight, bunches
-        self.curve, self.exists = _curve(law, table, weight), bunches.where.exists
-        start, stop = bunches.start, bunches.stop
+    def __init__(self, curve, bunches):
+        self.curve, self.law, self.table, (self.weight,) = curve, curve.law, curve.table, curve.parameters
+        self.bunches, self.exists = bunches, bunches.where.exists
+        law, start, stop = self.law, bunches.start, bunches.stop
         self._within = count_below(start, law.cuts[1:]) > count_below(stop, law.cuts[:-1], strictly=False)
         types = jnp.concatenate([jnp.where(self.exists, end, law.lower) for end in (start, stop)])
         # Seen from inside the panels that the bunches lie in: the density may jump at their ends.

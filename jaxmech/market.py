@@ -110,7 +110,7 @@ class Market:
 
     def prepared(self) -> Prepared:
         """The market in the form to compute with: all that does not depend on types evaluated once."""
-        return Prepared(self.endowment.sides(), self.risk_capacity, self.count)
+        return Prepared.of(self.endowment, self.risk_capacity, self.count)
 
     def laws(self):
         """(law, first group, groups) for each family in order."""

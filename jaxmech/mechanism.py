@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.bunching import ironed_multiplier, located_bunches
+from jaxmech.bunching import ironed_multiplier, virtual_curves
 from jaxmech.groups import mirrored, mirrored_types
-from jaxmech.ironing import bunch_ends, bunching, ironed_gain, sums
+from jaxmech.ironing import bunch_ends, bunching, ironed_gain, still_bunching, sums
 from jaxmech.market import Market, MarketError
 from jaxmech.multipliers import AtEnds, Multipliers
 from jaxmech.outcomes import Interim, absorbed_variance, interim_moments
@@ -74,7 +74,7 @@ class Mechanism:
         """
         sides, low, high = self.market.endowment.sides(), self.ends[0], -self.ends[1]
         clipped = jnp.where(z < low, low, jnp.where(z > high, high, z))
-        tail = sides.one(0).tail(clipped)
+        tail = sides.one(0).ratios(clipped)
         inner = self.weight * tail.cdf + tail.density * (clipped - self.eta)
         if self.bunching is not None:
             inner = ironed_multiplier(sides, self.eta, self.weight, clipped, inner)
@@ -100,7 +100,7 @@ class Mechanism:
             jnp.asarray(v, reach.dtype).reshape((-1,) + (1,) * (reach.ndim - 1)) for v in (_NODES, _WEIGHTS)
         )
         # Squared nodes: F/f changes fastest next to the binding interval.
-        rent = jnp.sum(2 * nodes * weights * reach * sides.tail(self.ends - reach * nodes**2).ratio, axis=0)
+        rent = jnp.sum(2 * nodes * weights * reach * sides.ratios(self.ends - reach * nodes**2).ratio, axis=0)
         raw = (eta - 0.5 * (types + self.ends)) * (self.ends - types) - self.weight * rent
         gain = ironed_gain(sides, types, self.ends, eta, raw, self.weight, self.bunching)
         return (1 - self.share) / self.market.risk_capacity * jnp.sum(gain, axis=-axes - 1)
@@ -140,20 +140,21 @@ class Mechanism:
         return self.moments
 
 
-def mechanism_of(market, prepared, alpha, weight, solution) -> Mechanism:
-    """The mechanism with these Multipliers; `prepared` is the market's."""
-    moments, (eta, ends, at_ends, _, *rest) = interim_moments(prepared, weight, solution), solution
+def mechanism_of(market, alpha, weight, solution, moments) -> Mechanism:
+    """The mechanism with these Multipliers and interim moments."""
+    eta, ends, at_ends, _, *rest = solution
     return Mechanism(market, alpha, weight, eta, ends, at_ends, moments, *rest)
 
 
 def mechanism_at(market, prepared, weight, eta, ends, error) -> Mechanism:
     """The mechanism with this η and these ends, wherever they are from, and α = w."""
     sides = prepared.sides
-    tail, found = sides.tail(ends), bunching(sides, weight, located_bunches(sides, weight))
+    tail, curves = sides.tail(ends), virtual_curves(sides, weight)
+    found = bunching(curves, jax.lax.stop_gradient(still_bunching(curves)))
     at_ends = AtEnds(tail.cdf, tail.integral, tail.second_integral)
-    steps, integrals = jnp.zeros(weight.shape, int), sums(sides, ends, weight, found)
+    steps, integrals = jnp.zeros(weight.shape, int), sums(sides, ends, curves, found)
     solution = Multipliers(eta, ends, at_ends, integrals, error, steps, found)
-    return mechanism_of(market, prepared, weight, weight, solution)
+    return mechanism_of(market, weight, weight, solution, interim_moments(prepared, weight, solution))
 
 
 def checked_mechanism(mechanism) -> Mechanism:

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxmech.binding_ends import end_range, move_ends
-from jaxmech.bunching import located_bunches, overflows
+from jaxmech.bunching import overflows, virtual_curves
 from jaxmech.groups import mirrored, norm, total
-from jaxmech.ironing import Sums, bunching, end_finder, sums
+from jaxmech.ironing import Sums, bunching, end_finder, still_bunching, sums
 from jaxmech.tangents import directional, is_zero, unmoved
 from jaxmech.virtual_types import expected_virtual_type
 
@@ -88,9 +88,9 @@ def iterated(market, within, weight):
     # 0 ≤ F ≤ 1 bounds every m by the support, and so η; where nobody trades Newton's step has no such bound.
     least, most = (risk_capacity * (total(count * end) - end) / others for end in (lower, upper))
     tolerance = _TOLERANCE * jnp.finfo(jnp.result_type(width)).eps
-    where = located_bunches(sides, weight)
-    bunches = bunching(sides, weight, where, still=True)
-    find_ends, top = end_finder(sides, weight, bunches), within.inside + weight * within.steepest
+    curves = virtual_curves(sides, weight)
+    bunches = still_bunching(curves)
+    find_ends, top = end_finder(sides, curves, bunches), within.inside + weight * within.steepest
 
     def step(state):
         eta, ends, _, last, best, error, _, steps = state
@@ -125,16 +125,15 @@ def iterated(market, within, weight):
         *_, running, steps = state
         return jnp.any(running & (steps < MAX_STEPS))
 
-    start = _start(market, find_ends, weight)
+    start = _start(market, weight)
     eta, ends, at_ends, _, _, error, _, steps = lax.while_loop(unfinished, step, start)
-    error = jnp.where(jnp.isnan(error) | overflows(where), jnp.inf, error)
-    return Multipliers(eta, ends, at_ends, sums(sides, ends, weight, bunches), error, steps, bunches)
+    error = jnp.where(jnp.isnan(error) | overflows(bunches), jnp.inf, error)
+    return Multipliers(eta, ends, at_ends, sums(sides, ends, curves, bunches), error, steps, bunches)
 
 
-def _start(market, find_ends, weight):
+def _start(market, weight):
     """What the loop starts from."""
-    eta, ends = _uniform_guess(market, weight)
-    ends, shape = find_ends(mirrored(eta, eta), ends), eta.shape[1:]
+    (eta, ends), shape = _uniform_guess(market, weight), market.risk_capacity.shape[1:]
     infinity, nothing = jnp.full(shape, jnp.inf, eta.dtype), jnp.zeros_like(ends)
     running, steps = jnp.full(shape, True), jnp.zeros(shape, int)
     return eta, ends, AtEnds(*(nothing,) * 3), nothing, infinity, infinity, running, steps
@@ -220,9 +219,9 @@ class Motion:
         return self._tangent(*unmoved((self.place, self.tail)), *sums_dot, None, one)
 
     def _sums(self, sides, place, weight):
-        where = self.solution.bunching and tuple(part and part.where for part in self.solution.bunching)
-        bunches = bunching(sides, weight, where)
-        return sums(sides, place, weight, bunches), bunches
+        curves = virtual_curves(sides, weight)
+        bunches = bunching(curves, self.solution.bunching)
+        return sums(sides, place, curves, bunches), bunches
 
     def _tangent(self, place_dot, tail_dot, sums_dot, bunches_dot, market_dot, weight_dot):
         eta, tail, pinned = self.solution.eta, self.tail, self.pinned

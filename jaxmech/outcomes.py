@@ -116,9 +116,8 @@ def revenue_by_group(interim, risk_capacity, count):
     return -count * (interim.cross + interim.rent + 0.5 * interim.allocation_square) / risk_capacity
 
 
-def revenue(market, weight, solution):
-    """R alone, of a Prepared market."""
-    interim = interim_moments(market, weight, solution)
+def revenue(market, interim):
+    """R alone."""
     return total(revenue_by_group(interim, market.risk_capacity, market.count))
 
 

@@ -12,14 +12,23 @@ class Prepared:
     """What the solver takes of a market. Made by `Market.prepared`; all but `sides` of shape (G, ...)."""
 
     sides: Sides
+    lower: jax.Array
+    upper: jax.Array
+    mean: jax.Array  # E Z
+    variance: jax.Array  # Var Z
     risk_capacity: jax.Array
     count: jax.Array
 
-    mean = property(lambda self: self.sides.mean)
-    variance = property(lambda self: self.sides.variance)
-    lower = property(lambda self: self.sides.lower[0])
-    upper = property(lambda self: self.sides.upper[0])
-    width = property(lambda self: self.upper - self.lower)
+    @classmethod
+    def of(cls, law, risk_capacity, count) -> "Prepared":
+        """The market of traders with this law, of all groups."""
+        sides = law.sides()
+        return cls(sides, sides.lower[0], sides.upper[0], *sides.moments(), risk_capacity, count)
+
+    @property
+    def width(self):
+        """Lengths of the supports."""
+        return self.upper - self.lower
 
     @property
     def total_risk_capacity(self):

@@ -70,7 +70,7 @@ def robustness(side_payments, true_market) -> Robustness:
 @jax.jit
 def _robustness(rule, law):
     market = rule.market
-    best = Prepared(law.sides(), market.risk_capacity, market.count)
+    best = Prepared.of(law, market.risk_capacity, market.count)
     z, chance = _types(rule, law)
     offered = rule.offer(z)
     mean = jnp.sum(chance * offered, axis=0)

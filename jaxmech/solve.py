@@ -11,6 +11,7 @@ from jaxmech.groups import mirrored
 from jaxmech.market import MarketError, checked_market
 from jaxmech.mechanism import Mechanism, mechanism_at, mechanism_of
 from jaxmech.multipliers import solve_multipliers
+from jaxmech.outcomes import interim_moments
 from jaxmech.tables import real_numbers
 
 
@@ -34,7 +35,7 @@ def solve(market, alpha) -> Mechanism:
 @jax.jit
 def _solve(market, weight):
     prepared = market.prepared()
-    return mechanism_of(market, prepared, weight, *solve_within_budget(prepared, weight))
+    return mechanism_of(market, weight, *solve_within_budget(prepared, weight))
 
 
 def solve_at_weight(market, weight, alpha=None) -> Mechanism:
@@ -55,7 +56,8 @@ def solve_at_weight(market, weight, alpha=None) -> Mechanism:
 @jax.jit
 def _solve_at_weight(market, weight, alpha):
     prepared = market.prepared()
-    return mechanism_of(market, prepared, alpha, weight, solve_multipliers(prepared, weight))
+    solution = solve_multipliers(prepared, weight)
+    return mechanism_of(market, alpha, weight, solution, interim_moments(prepared, weight, solution))
 
 
 def first_best(market) -> Mechanism:

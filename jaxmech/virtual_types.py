@@ -58,7 +58,7 @@ def virtual_type(z, sides, eta, ends, weight, bunching=None):
     z = jnp.where(z < lower, lower, jnp.where(z > upper, upper, z))
     buys, sells = z <= low, z >= high
     types = mirrored_types(jnp.where(buys, z, low), jnp.where(sells, z, high), eta.ndim)
-    reached = ironed(sides, types, types + weight * sides.tail(types).ratio, bunching)
+    reached = ironed(sides, types, types + weight * sides.ratios(types).ratio, bunching)
     buying, selling = (jnp.squeeze(part, -eta.ndim - 1) for part in jnp.split(reached, 2, axis=-eta.ndim - 1))
     capped = jnp.where(buys & (buying < eta), buying, eta)
     return jnp.where(sells & (-selling > capped), -selling, capped)

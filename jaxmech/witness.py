@@ -29,7 +29,7 @@ def witness(mechanism, sides) -> Witness:
     target = mirrored(mechanism.eta, mechanism.eta)
     nodes, weights = sides.law.nodes_to(ends, _kinks(sides, mechanism))
     types = jnp.concatenate([sides.lower[None], nodes, ends[None]])
-    tail = sides.tail(types)
+    tail = sides.ratios(types)
     virtual = jnp.minimum(ironed(sides, types, types + weight * tail.ratio, mechanism.bunching), target)
     inside = slice(1, -1)
     centre = jnp.clip(target, sides.lower, sides.upper)

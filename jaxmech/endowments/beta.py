@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 from jax.scipy.special import gammaln
 
-from jaxmech.endowments.contract import Law, LeftTail
+from jaxmech.endowments.contract import Law, LeftTail, Ratios
 from jaxmech.endowments.landmarks import FALLS, around, beside, unit_rule
 from jaxmech.pytrees import pytree
 
@@ -82,6 +82,10 @@ class Beta(Law):
         second = 0.5 * (x**2 * cdf - 2 * x * mean * (cdf - once) + square)
         width = self.width
         return LeftTail(cdf, width * ratio, slope, width * first, width**2 * second, density / width)
+
+    def ratios(self, z, known):
+        cdf, ratio, _, density = _incomplete(*self._unit(z), self.a, self.b, *known)
+        return Ratios(cdf, self.width * ratio, density / self.width)
 
     def density(self, z, known):
         return jnp.exp(_log_density(*self._unit(z), self.a, self.b, *known)) / self.width

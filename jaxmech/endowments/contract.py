@@ -32,6 +32,14 @@ class LeftTail(NamedTuple):
     density: jax.Array  # f(z)
 
 
+class Ratios(NamedTuple):
+    """What virtual types take of a law at z; like those of LeftTail."""
+
+    cdf: jax.Array  # F(z)
+    ratio: jax.Array  # F/f
+    density: jax.Array  # f(z)
+
+
 @pytree
 class Sides:
     """A law prepared: the law and its mirror image, with all that does not depend on z computed once. Made by `sides`.
@@ -42,33 +50,23 @@ class Sides:
 
     law: "Law"
     known: object  # what the law's functions of z need beside its fields
-    mean: jax.Array  # E Z of the law itself, (G, batch...)
-    variance: jax.Array  # Var Z, (G, batch...)
+    lower: jax.Array  # lower ends of the supports, mirrored
+    upper: jax.Array  # upper ends, mirrored
 
-    @property
-    def lower(self):
-        """Lower ends of the supports, mirrored."""
-        return self.law.lower
-
-    @property
-    def upper(self):
-        """Upper ends of the supports, mirrored."""
-        return self.law.upper
+    def moments(self):
+        """E Z and Var Z of the law itself, (G, batch...)."""
+        return tuple(part[0] for part in self.law.moments(self.known))
 
     @property
     def width(self):
         """Lengths of the supports."""
-        return self.law.upper - self.law.lower
+        return self.upper - self.lower
 
     def one(self, side) -> "Sides":
         """The left side (0) or the right one (1) alone."""
-        axis = -jnp.ndim(self.law.lower)
-
-        def row(leaf):
-            return jax.lax.index_in_dim(leaf, side, leaf.ndim + axis, keepdims=False)
-
-        law, known = jax.tree.map(row, (self.law, self.known))
-        return Sides(law.unstacked(), known, self.mean, self.variance)
+        axes = jnp.ndim(self.lower)
+        row = jax.tree.map(lambda leaf: jax.lax.index_in_dim(leaf, side, leaf.ndim - axes, keepdims=False), self)
+        return replace(row, law=row.law.unstacked())
 
     def families(self):
         """(law, known) of each family side by side."""
@@ -85,6 +83,10 @@ class Sides:
     def tail(self, z) -> LeftTail:
         """F, F/f, its slope, the first two integrals of F, and f at z."""
         return self.law.tail(z, self.known)
+
+    def ratios(self, z) -> Ratios:
+        """F, F/f and f at z."""
+        return self.law.ratios(z, self.known)
 
     def density(self, z):
         """f(z)."""
@@ -126,6 +128,11 @@ class Law:
     def tail(self, z, known) -> LeftTail:
         """The law at z."""
         raise NotImplementedError
+
+    def ratios(self, z, known) -> Ratios:
+        """F, F/f and f at z, where nothing else is asked for."""
+        tail = self.tail(z, known)
+        return Ratios(tail.cdf, tail.ratio, tail.density)
 
     def density(self, z, known):
         """f(z), where nothing else is asked for."""
@@ -215,10 +222,8 @@ class Law:
 
     def sides(self) -> Sides:
         """The law prepared, both sides of it."""
-        law = self.broadcast()
-        stacked = law.both_sides()
-        known = stacked.constants()
-        return Sides(stacked, known, *law.moments(known))
+        law = self.broadcast().both_sides()
+        return Sides(law, law.constants(), law.lower, law.upper)
 
     def broadcast(self):
         """The law with all its fields of one shape."""
@@ -230,7 +235,7 @@ class Law:
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), self, self.reflected())
 
     def moments(self, known):
-        """E Z and Var Z, from what `constants` of both sides knows."""
+        """E Z and Var Z of a law stacked on its mirror image."""
         raise NotImplementedError
 
     def left_tail(self, z) -> LeftTail:
@@ -249,12 +254,12 @@ class Law:
     @property
     def mean(self):
         """E Z."""
-        return self.sides().mean
+        return self.sides().moments()[0]
 
     @property
     def variance(self):
         """Var Z."""
-        return self.sides().variance
+        return self.sides().moments()[1]
 
     @property
     def second_moment(self):

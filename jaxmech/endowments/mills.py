@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_ROOT_HALF_PI = math.sqrt(math.pi / 2)
+AT_MODE = math.sqrt(math.pi / 2)  # M(0)
 # Up to which |ζ|h the recurrence is taken, and the steps it needs there to be right to rounding. Beyond, differences
 # lose digits: R_0 some ζ²/(|ζ|h) units in the last place, R_2 some ζ⁴/(|ζ|h)³.
 _CLOSE, _STEPS = 1.0, 18
@@ -44,12 +44,12 @@ def erfcx(x):
 
 def _mills(x):
     """exp(x²/2) ∫_x^∞ exp(−t²/2) dt for x ≥ 0."""
-    return _ROOT_HALF_PI * erfcx(x * math.sqrt(0.5))
+    return AT_MODE * erfcx(x * math.sqrt(0.5))
 
 
-def signed_mills(lower):
-    """±M(|λ|): what the lower end contributes to R_0; its derivative is accounted for in `bounded_moments`."""
-    return jax.lax.stop_gradient(jnp.where(lower > 0, 1.0, -1.0) * _mills(jnp.abs(lower)))
+def signed_mills(at):
+    """±M(|ζ|), + where ζ > 0: what an end contributes to R_0; its derivative is accounted for in `bounded_moments`."""
+    return jax.lax.stop_gradient(jnp.where(at > 0, 1.0, -1.0) * _mills(jnp.abs(at)))
 
 
 def log_decay(near, at):
@@ -63,15 +63,15 @@ def positive(height):
 
 
 @jax.custom_jvp
-def bounded_moments(at, reach, near, mills):
+def bounded_moments(at, reach, near, mills, own_mills):
     """R_0, R_1, R_2 of the module's docstring at ζ = `at`, λ = ζ − `reach`; p = `near` is held fixed in derivatives.
 
-    Mills ratios on each side of the mode (`mills` is that of λ, signed); where ζ is close to λ those cancel, and the
-    moments come from a recurrence instead.
+    From Mills ratios on each side of the mode, `signed_mills` of λ and of ζ; where ζ is close to λ those cancel, and
+    the moments come from a recurrence instead.
     """
     at_height, lower_height, close = _heights(at, reach, near, _CLOSE)
     near_moments = _close_moments(at, jnp.where(close, reach, 0.0), lower_height, _STEPS)
-    difference = _mills_difference(at, at_height, at - reach, lower_height, mills)
+    difference = _mills_difference(at, at_height, at - reach, lower_height, mills, own_mills)
     height = positive(at_height)
     # XLA computes what ends in a division once, and anything cheaper anew for every use.
     zeroth = jnp.where(close, reach * near_moments[0], difference) / height * height
@@ -83,10 +83,10 @@ def bounded_moments(at, reach, near, mills):
     return zeroth, first, second
 
 
-def _mills_difference(at, at_height, lower, lower_height, mills):
-    """R_0 from the Mills ratios at ζ and λ."""
+def _mills_difference(at, at_height, lower, lower_height, mills, own_mills):
+    """R_0 from the signed Mills ratios at λ and ζ."""
     whole = jnp.where((lower <= 0) & (at > 0), math.sqrt(2 * math.pi), 0.0)
-    return mills * lower_height - jnp.where(at > 0, 1.0, -1.0) * _mills(jnp.abs(at)) * at_height + whole
+    return mills * lower_height - own_mills * at_height + whole
 
 
 def _heights(at, reach, near, limit):
@@ -109,9 +109,24 @@ def _close_moments(at, reach, lower_height, steps):
     return moments[:-4:-1]
 
 
+@jax.custom_jvp
+def bounded_mass(at, reach, near, mills, own_mills):
+    """R_0 alone, for which differences of Mills ratios serve longer, so that the recurrence takes fewer steps."""
+    at_height, lower_height, close = _heights(at, reach, near, _CLOSE_FOR_MASS)
+    near_mass = reach * _close_moments(at, jnp.where(close, reach, 0.0), lower_height, _STEPS_FOR_MASS)[0]
+    return jnp.where(close, near_mass, _mills_difference(at, at_height, at - reach, lower_height, mills, own_mills))
+
+
+@bounded_mass.defjvp
+def _bounded_mass_jvp(primals, tangents):
+    (at, reach, near, *_), (at_dot, reach_dot, *_) = primals, tangents
+    low = jnp.exp(log_decay(near, at - reach)) * (at_dot - reach_dot)
+    return bounded_mass(*primals), jnp.exp(log_decay(near, at)) * at_dot - low
+
+
 @bounded_moments.defjvp
 def _bounded_moments_jvp(primals, tangents):
-    at, reach, near, _ = primals
+    at, reach, near, *_ = primals
     at_dot, reach_dot, *_ = tangents
     zeroth, first, second = bounded_moments(*primals)
     low = jnp.exp(log_decay(near, at - reach)) * (at_dot - reach_dot)
@@ -134,18 +149,9 @@ def _column(values, like):
 
 
 def _mass_and_height(points, lower, near, mills):
-    """∫_λ^t exp((p² − s²)/2) ds and exp((p² − t²)/2) at each node t."""
-    reach = points - lower
-    height, lower_height, close = _heights(points, reach, near, _CLOSE_FOR_MASS)
-    near_mass = reach * _close_moments(points, jnp.where(close, reach, 0.0), lower_height, _STEPS_FOR_MASS)[0]
-    mass = jnp.where(close, near_mass, _mills_difference(points, height, lower, lower_height, mills))
-    return mass, positive(height)
-
-
-def _differentiable_mass_and_height(at, lower, near, mills):
-    """The same at ζ, for derivatives of derivatives: R_0 knows how it moves with λ; the Mills ratio of λ is held."""
-    mass, *_ = bounded_moments(at, at - lower, near, mills)
-    return mass, positive(jnp.exp(log_decay(near, at)))
+    """∫_λ^t exp((p² − s²)/2) ds and exp((p² − t²)/2) at points t."""
+    mass = bounded_mass(points, points - lower, near, mills, signed_mills(points))
+    return mass, positive(jnp.exp(log_decay(near, points)))
 
 
 @jax.custom_jvp
@@ -164,7 +170,7 @@ def squared_mills_integral(at, lower, near, mills):
 def _squared_mills_integral_jvp(primals, tangents):
     at, lower, near, mills = primals
     at_dot, lower_dot, *_ = tangents
-    mass, height = _differentiable_mass_and_height(at, lower, near, mills)
+    mass, height = _mass_and_height(at, lower, near, mills)
     lower_slope = -2 * jnp.exp(log_decay(near, lower)) * _mills_integral(at, lower, near, mills)
     return squared_mills_integral(*primals), mass**2 / height * at_dot + lower_slope * lower_dot
 
@@ -182,7 +188,7 @@ def _mills_integral(at, lower, near, mills):
 def _mills_integral_jvp(primals, tangents):
     at, lower, near, mills = primals
     at_dot, lower_dot, *_ = tangents
-    mass, height = _differentiable_mass_and_height(at, lower, near, mills)
+    mass, height = _mass_and_height(at, lower, near, mills)
     return _mills_integral(*primals), mass / height * at_dot - _growth_integral(at, lower) * lower_dot
 
 

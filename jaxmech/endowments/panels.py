@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.endowments.contract import Law, LeftTail, panel_nodes
+from jaxmech.endowments.contract import Law, LeftTail, Ratios, panel_nodes
 from jaxmech.endowments.landmarks import unit_rule
 from jaxmech.endowments.polynomials import Rule, chebyshev, rule_of, weighed
 from jaxmech.endowments.quantiles import quantile
@@ -122,7 +122,10 @@ class Panels(Law):
         return self.tabulated()
 
     def moments(self, known):
-        return self.mean, self.variance
+        nodes, half = self.nodes, 0.5 * jnp.diff(self.cuts, axis=0)[:, None]
+        mass = half * self.column(self.rule.weights) * self.values
+        mean = jnp.sum(mass * nodes, axis=(0, 1))
+        return mean, jnp.sum(mass * (nodes - mean) ** 2, axis=(0, 1))
 
     def broadcast(self):
         return self
@@ -130,8 +133,13 @@ class Panels(Law):
     def tail(self, z, known):
         return self._read(z, known)[0]
 
+    def ratios(self, z, known):
+        z, shape = self.rows(z)
+        cdf, density = ratios_at(known, *self.place(z))
+        return Ratios(*(part.reshape(shape) for part in (cdf, cdf / density, density)))
+
     def density(self, z, known):
-        return self._read(z, known)[1]
+        return self.ratios(z, known).density
 
     def _read(self, z, table):
         """LeftTail, density and slope at z."""
@@ -179,17 +187,8 @@ class Panels(Law):
         """About the probability that the polynomials miss."""
         return jnp.sum(jnp.diff(self.cuts, axis=0) * self.density_error, axis=0)
 
-    @property
-    def mean(self):
-        return self._expected(self.nodes)
-
-    @property
-    def variance(self):
-        return self._expected((self.nodes - self.mean) ** 2)
-
-    def _expected(self, of):
-        half = 0.5 * jnp.diff(self.cuts, axis=0)[:, None]
-        return jnp.sum(half * self.column(self.rule.weights) * self.values * of, axis=(0, 1))
+    mean = property(lambda self: self.moments(None)[0])
+    variance = property(lambda self: self.moments(None)[1])
 
     def landmarks(self):
         return self.cuts
@@ -226,20 +225,31 @@ def _own_values(table, panel):
     return jnp.moveaxis(jnp.take_along_axis(table, panel[:, None], axis=0, mode="promise_in_bounds"), 1, 0)
 
 
+def ratios_at(table, panel, t):
+    """F and f at place t of the given panels, (m, ...), one-sided at t = ±1."""
+    values, half = _own_values(table.values, panel), pick(table.half, panel)
+    return _ratios(table, panel, values, half, chebyshev(t, len(values) + 3))
+
+
+def _ratios(table, panel, values, half, basis):
+    """F and f; the density is kept above the rounding of the panel's polynomial."""
+    rule = rule_of(len(values))
+    density, mass = (jnp.sum(weighed(rows, basis) * values, axis=0) for rows in (rule.value, rule.once))
+    density = jnp.maximum(density, RANGE * jnp.max(values, axis=0)) + table.floor
+    return pick(table.cdf, panel) + jnp.where(mass > 0, half * mass, 0.0), density
+
+
 def tail_at(table, panel, t):
     """LeftTail at place t of the given panels, (m, ...), the density there and its slope: one-sided at t = ±1."""
     values, half, reach = _own_values(table.values, panel), pick(table.half, panel), t + 1
     rule = rule_of(len(values))
     basis = chebyshev(t, len(values) + 3)
+    cdf, density = _ratios(table, panel, values, half, basis)
 
     def read(rows):
         return jnp.sum(weighed(rows, basis) * values, axis=0)
 
-    # Kept above the rounding of the panel's polynomial.
-    density = jnp.maximum(read(rule.value), RANGE * jnp.max(values, axis=0)) + table.floor
-    mass = half * read(rule.once)
     before, first, second = (pick(part, panel) for part in (table.cdf, table.first, table.second))
-    cdf = before + jnp.where(mass > 0, mass, 0.0)
     ratio = cdf / density
     slope = jnp.where(half > 0, read(rule.slope) / jnp.where(half > 0, half, 1.0), 0.0)
     width = half * reach

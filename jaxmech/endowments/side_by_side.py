@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.endowments.contract import Law, LeftTail, Sides
+from jaxmech.endowments.contract import Law, LeftTail, Ratios, Sides
 from jaxmech.pytrees import pytree
 
 
@@ -60,9 +60,12 @@ class SideBySide(Law):
 
     def sides(self):
         parts = [law.sides() for law in self.laws]
-        mean, variance = (self.joined([getattr(part, name) for part in parts]) for name in ("mean", "variance"))
         law = SideBySide(tuple(part.law for part in parts), stacked=True)
-        return Sides(law, tuple(part.known for part in parts), mean, variance)
+        return Sides(law, tuple(part.known for part in parts), law.lower, law.upper)
+
+    def moments(self, known):
+        each = [law.moments(own) for law, own in self.families(known)]
+        return tuple(map(self.joined, zip(*each, strict=True)))
 
     def unstacked(self):
         return replace(self, stacked=False)
@@ -76,6 +79,9 @@ class SideBySide(Law):
 
     def tail(self, z, known):
         return LeftTail(*map(self.joined, zip(*self._each_known("tail", z, known), strict=True)))
+
+    def ratios(self, z, known):
+        return Ratios(*map(self.joined, zip(*self._each_known("ratios", z, known), strict=True)))
 
     def density(self, z, known):
         return self.joined(self._each_known("density", z, known))

@@ -13,10 +13,18 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmech.endowments.contract import Law, LeftTail, panel_nodes
+from jaxmech.endowments.contract import Law, LeftTail, Ratios, panel_nodes
 from jaxmech.endowments.draws import truncated_normal_sample
 from jaxmech.endowments.landmarks import FALLS, SIXTEEN, around, beside
-from jaxmech.endowments.mills import bounded_moments, log_decay, positive, signed_mills, squared_mills_integral
+from jaxmech.endowments.mills import (
+    AT_MODE,
+    bounded_mass,
+    bounded_moments,
+    log_decay,
+    positive,
+    signed_mills,
+    squared_mills_integral,
+)
 from jaxmech.pytrees import pytree
 
 
@@ -50,14 +58,17 @@ class TruncatedNormal(Law):
     def constants(self):
         lower, upper = self._standard(self.lower), self._standard(self.upper)
         peak, mills = jax.lax.stop_gradient(jnp.clip(0.0, lower, upper)), signed_mills(lower)
-        moments = jnp.stack(bounded_moments(peak, peak - lower, peak, mills))
+        # At the peak, which is 0 or an end, the ratio is known: the mirror image's lower end is −υ.
+        beside = jnp.where(upper < 0, -mills[::-1], jnp.where(lower > 0, mills, -AT_MODE))
+        moments = jnp.stack(bounded_moments(peak, peak - lower, peak, mills, beside))
         mass = jnp.broadcast_to(jnp.sum(moments[0], axis=0, keepdims=True), peak.shape)
         return Known(peak, moments, mass, mills)
 
     def moments(self, known):
-        second = jnp.sum(known.moments[2], axis=0) / known.mass[0]
-        off = (known.moments[1, 1] - known.moments[1, 0]) / known.mass[0]
-        return self.loc + self.scale * (known.peak[0] + off), self.scale**2 * (second - off**2)
+        _, first, second = known.moments
+        off = (first[::-1] - first) / known.mass
+        second = (second + second[::-1]) / known.mass
+        return self.loc + self.scale * (known.peak + off), self.scale**2 * (second - off**2)
 
     def log_pdf(self, z):
         known = self.sides().one(0).known
@@ -69,7 +80,9 @@ class TruncatedNormal(Law):
     def tail(self, z, known):
         at, lower = self._standard(z), self._standard(self.lower)
         near = jax.lax.stop_gradient(jnp.clip(0.0, lower, at))
-        zeroth, first, second = bounded_moments(at, (z - self.lower) / self.scale, near, known.mills)
+        zeroth, first, second = bounded_moments(
+            at, (z - self.lower) / self.scale, near, known.mills, signed_mills(at)
+        )
         height, fallen = jnp.exp(log_decay(known.peak, near)) / known.mass, positive(jnp.exp(log_decay(near, at)))
         ratio = zeroth / fallen
         return LeftTail(
@@ -80,6 +93,13 @@ class TruncatedNormal(Law):
             second_integral=0.5 * self.scale**2 * height * second,
             density=height * fallen / self.scale,
         )
+
+    def ratios(self, z, known):
+        at, lower = self._standard(z), self._standard(self.lower)
+        near = jax.lax.stop_gradient(jnp.clip(0.0, lower, at))
+        mass = bounded_mass(at, (z - self.lower) / self.scale, near, known.mills, signed_mills(at))
+        height, fallen = jnp.exp(log_decay(known.peak, near)) / known.mass, positive(jnp.exp(log_decay(near, at)))
+        return Ratios(height * mass, self.scale * (mass / fallen), height * fallen / self.scale)
 
     def density(self, z, known):
         return jnp.exp(log_decay(known.peak, self._standard(z))) / (known.mass * self.scale)

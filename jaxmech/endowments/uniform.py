@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxmech.endowments.contract import Law, LeftTail, panel_nodes
+from jaxmech.endowments.contract import Law, LeftTail, Ratios, panel_nodes
 from jaxmech.endowments.draws import uniform_draws
 from jaxmech.pytrees import pytree
 
@@ -37,6 +37,10 @@ class Uniform(Law):
         return LeftTail(
             cdf, reach, jnp.ones_like(reach), cdf * reach / 2, cdf * reach**2 / 6, jnp.broadcast_to(density, cdf.shape)
         )
+
+    def ratios(self, z, known):
+        reach, density = z - self.lower, 1 / self.width
+        return Ratios(reach * density, reach, jnp.broadcast_to(density, reach.shape))
 
     def density(self, z, known):
         return jnp.broadcast_to(1 / self.width, jnp.broadcast_shapes(jnp.shape(z), self.width.shape))
