@@ -257,6 +257,59 @@ def test_arrays_of_a_caller_are_not_held():
     assert market.risk_capacity.tolist() == [0.5, 1.5]
 
 
+WRITTEN = {
+    "list": list,
+    "tuple": tuple,
+    "array": np.array,
+    "JAX array": jnp.array,
+    "numbers of JAX": lambda numbers: [jnp.asarray(number) for number in numbers],
+}
+BY_LISTS = {
+    "groups": lambda of: traders(jm.Uniform(of([-1.0, -2.0]), of([1.0, 2.0])), of([0.5, 1.5]), of([2, 3])),
+    "histogram": lambda of: traders(jm.Histogram(of([-1, 0, 1]), of([0.4, 0.6]))),
+    "piecewise linear": lambda of: traders(jm.PiecewiseLinear(of([-1.0, 0.1, 1.0]), of([0.5, 1.0, 0.5]))),
+    "weights": lambda of: traders(jm.Mixture((jm.Uniform(-1.0, 0.5), jm.Uniform(0.0, 1.0)), of([0.4, 0.6]))),
+    "density": lambda of: traders(jm.Density(cornered, {"slope": of([1.0, 2.0])}, -1.0, 1.0, of([0.0]))),
+}
+
+
+def cornered(z, parameters):
+    return -parameters["slope"] * jnp.abs(z)
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("name", BY_LISTS)
+def test_sequences_of_numbers_may_be_lists_tuples_and_arrays(name, written):
+    market, expected = (jm.Market.of(BY_LISTS[name](of)) for of in (WRITTEN[written], np.array))
+    assert jax.tree.structure(market) == jax.tree.structure(expected)
+    jax.tree.map(np.testing.assert_array_equal, market, expected)
+
+
+@pytest.mark.parametrize("of", [list, tuple, lambda laws: np.array(laws, object)], ids=["list", "tuple", "array"])
+def test_sequences_of_laws_may_be_lists_tuples_and_arrays(of):
+    parts = (jm.Uniform(-1.0, 0.5), jm.TruncatedNormal(0.2, 0.5, -1.0, 1.0))
+    mixed, expected = jm.Mixture(of(parts), [0.4, 0.6]), jm.Mixture(parts, np.array([0.4, 0.6]))
+    assert jax.tree.structure(mixed) == jax.tree.structure(expected)
+    assert jax.tree.structure(SideBySide(of(parts))) == jax.tree.structure(SideBySide(parts))
+    market = jm.Market.of(traders(mixed))
+    assert jax.tree.structure(market) == jax.tree.structure(jm.Market.of(traders(expected)))
+
+
+@pytest.mark.parametrize("bad", [[], [LAW, 3.0], [LAW, None], [1.0, 2.0], np.array([LAW, "uniform"], object), {}, None])
+def test_what_is_no_sequence_of_laws_is_refused(bad):
+    refused(r"laws of traders 1 is .*; give laws, as \[Uniform\(", traders(jm.Mixture(bad, [0.4, 0.6])))
+
+
+def test_lists_may_hold_traced_numbers():
+    def chance(mass):
+        law = jm.Histogram([-1.0, 0.0, 1.0], [mass, 1 - mass])
+        market = jm.Market.of(traders(jm.Uniform(-1.0, 1.0), [mass, 1.0]))
+        return law.cdf(0.0) + market.risk_capacity[0]
+
+    assert float(jax.jit(chance)(0.3)) == pytest.approx(0.6, abs=1e-15)
+    assert float(jax.grad(chance)(0.3)) == pytest.approx(2.0, abs=1e-12)
+
+
 def test_condition_1_asks_that_the_lowest_type_buys_and_the_highest_sells():
     lopsided = jm.Market.of(jm.Traders(jm.Uniform(0.0, 1.0), [0.5, 1.5]))
     assert jm.condition_1(lopsided).tolist() == [True, False]
