@@ -27,7 +27,7 @@ LARGEST_GRID = 2**15
 
 def achieved(market, weight):
     """Revenue and efficiency at each of many weights."""
-    many = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:, None], (*leaf.shape, weight.size)), market)
+    many = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[..., None], (*leaf.shape, weight.size)), market)
     result = jm.outcomes(jm.solve_at_weight(many, weight))
     return np.asarray(result.revenue), np.asarray(result.efficiency)
 

@@ -43,7 +43,7 @@ def save(figure, folder, name):
 def with_counts(market, counts):
     """A batch of markets, one a row of counts (B, G), everything else the same."""
     counts = jnp.asarray(counts, float).T
-    spread = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:, None], (*leaf.shape, counts.shape[1])), market)
+    spread = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[..., None], (*leaf.shape, counts.shape[1])), market)
     return jm.Market(spread.endowment, spread.risk_capacity, counts, market.names)
 
 

@@ -198,7 +198,7 @@ def _unit(outcome, market):
 
 def _bound(name, parameter, bound):
     """(low, high, log) of one free parameter."""
-    whole = tuple(bound) if isinstance(bound, tuple | list) else ()
+    whole = tuple(bound) if _is_sequence(bound) else ()
     if len(whole) not in (2, 3) or whole[2:] not in ((), ("log",)) or not all(map(_is_number, whole[:2])):
         raise MarketError(f'free: bounds of {name} are {bound!r}; give (low, high) or (low, high, "log")')
     low, high, log = float(whole[0]), float(whole[1]), len(whole) == 3
@@ -218,10 +218,14 @@ def _bound(name, parameter, bound):
 
 def _target(name, target):
     """(value, standard error or None) of one target."""
-    pair = tuple(target) if isinstance(target, tuple | list) else (target, None)
+    pair = tuple(target) if _is_sequence(target) else (target, None)
     if len(pair) != 2 or not _is_number(pair[0]) or not (pair[1] is None or (_is_number(pair[1]) and pair[1] > 0)):
         raise MarketError(f"targets: {name} is {target!r}; give a number or (value, standard error > 0)")
     return float(pair[0]), None if pair[1] is None else float(pair[1])
+
+
+def _is_sequence(value):
+    return isinstance(value, tuple | list) or getattr(value, "ndim", 0) == 1
 
 
 def _is_number(value):

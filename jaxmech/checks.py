@@ -12,13 +12,15 @@ from jaxmech.tables import MarketError, real_numbers
 
 
 def one_entry_a_group(block, called):
-    """(law, risk capacity, count, groups) of Traders, their numbers broadcast to the groups; lists keep their axis."""
-    shapes = {}
+    """(law, risk capacity, count, groups) of Traders, their numbers broadcast to the groups; lists keep their axis.
+
+    Arrays are NumPy's where nothing is traced: a market of a thousand Traders makes thousands of them.
+    """
+    shapes, dtype = {}, jnp.result_type(float)
 
     def number(name, value, listed=False):
         traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
-        array = value if traced else real_numbers(f"{name} of {called}", value)
-        array = jnp.asarray(array, jnp.result_type(float))
+        array = jnp.asarray(value, dtype) if traced else _rounded(real_numbers(f"{name} of {called}", value), dtype)
         if listed and array.ndim < 1:
             raise MarketError(f"{name} of {called} is {value!r}; give a list of numbers")
         array = array[:, None] if listed and array.ndim == 1 else array
@@ -39,9 +41,16 @@ def one_entry_a_group(block, called):
         raise MarketError(f"{called}: fields have shape {shape}; use scalars or (groups,) and batch with vmap or sweep")
 
     def filled(name, array, listed=False):
-        return jnp.broadcast_to(array, array.shape[:listed] + shape)
+        library = np if isinstance(array, np.ndarray) else jnp
+        return library.broadcast_to(array, array.shape[:listed] + shape)
 
     return law.mapped(filled), filled("", capacity), filled("", count), shape[0]
+
+
+def _rounded(array, dtype):
+    """The array in the floating type of the market; what is too large for it becomes ∞, which is refused."""
+    with np.errstate(over="ignore"):
+        return array.astype(dtype)
 
 
 def _check_parts(law, called):
@@ -53,7 +62,7 @@ def _check_parts(law, called):
     if not isinstance(law, Mixture):
         return
     if not isinstance(law.laws, tuple) or not all(isinstance(part, Law) for part in law.laws) or not law.laws:
-        raise MarketError(f"laws of {called} is {law.laws!r}; give a tuple of laws, as (Uniform(-1, 0), Uniform(0, 1))")
+        raise MarketError(f"laws of {called} is {law.laws!r}; give laws, as [Uniform(-1, 0), Uniform(0, 1)]")
     for part in law.laws:
         _check_parts(part, called)
 

@@ -20,7 +20,7 @@ from jax import lax
 from jaxmech.groups import total
 from jaxmech.market import Market, MarketError, checked_market
 from jaxmech.outcomes import Interim, absorbed_variance
-from jaxmech.pytrees import pytree
+from jaxmech.pytrees import pytree, takes_arrays
 from jaxmech.tables import real_numbers
 
 MAX_STEPS = 100
@@ -62,16 +62,19 @@ class DoubleAuction:
         mean = unloading * self.endowment_mean
         return share * (total(market.count * mean) - mean) / ((1 - share) * unloading)
 
+    @takes_arrays
     @jax.jit
     def interim_allocation(self, z):
         """E[X | Z = z], the expected purchase of type z; asset units."""
         return (1 - self.share) * self.unloading * (self.neutral_type - z)
 
+    @takes_arrays
     @jax.jit
     def utility_gain(self, z):
         """Expected gain of type z over staying away, fee paid; money. He gains (1/b − 1/(2κ)) q² at each price."""
         return self._gross_gain(self.interim_allocation(z) ** 2 + self._absorbed) - self.participation_fee
 
+    @takes_arrays
     @jax.jit
     def interim_transfer(self, z):
         """Expected payment of type z, for the asset and the fee; money."""
@@ -79,22 +82,26 @@ class DoubleAuction:
         held = (0.5 * (expected**2 + self._absorbed) + z * expected) / self.market.risk_capacity
         return -held - self.utility_gain(z)
 
+    @takes_arrays
     def allocation(self, z):
         """Purchases X, given everybody's endowment: z and result of shape (..., N), groups in order; they sum to 0."""
         group = self.market.trader_groups(z.shape[-1])
         offered = self.unloading[group] * z
         return -offered + self.share[group] * jnp.sum(offered, axis=-1, keepdims=True)
 
+    @takes_arrays
     def clearing_price(self, z):
         """P = −Σ g_j Z_j / B, given everybody's endowment (..., N); money per unit, shape (...)."""
         group = self.market.trader_groups(z.shape[-1])
         return -jnp.sum(self.unloading[group] * z, axis=-1) / total(self.market.count * self.slope)
 
+    @takes_arrays
     def demand(self, z, price):
         """q(P) = −b (P + z/κ), one column a trader: z of shape (..., N), price of shape (...); asset units."""
         group = self.market.trader_groups(z.shape[-1])
         return -self.slope[group] * (price[..., None] + z / self.market.risk_capacity[group])
 
+    @takes_arrays
     def side_payment(self, price, quantity):
         """What each trader pays beyond p q: his participation fee, whatever he buys; shape of quantity (..., N)."""
         group = self.market.trader_groups(quantity.shape[-1])

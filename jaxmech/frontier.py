@@ -38,7 +38,7 @@ def frontier(market, tolerance=None, points=129) -> Frontier:
     points = whole_number("points", points, 3)
     if market.risk_capacity.ndim > 2:
         raise MarketError(f"market has fields of shape {market.risk_capacity.shape}; give (G,), or (G, B) for a batch")
-    batch = market if market.risk_capacity.ndim == 2 else jax.tree.map(lambda leaf: leaf[:, None], market)
+    batch = market if market.risk_capacity.ndim == 2 else jax.tree.map(lambda leaf: leaf[..., None], market)
     nodes, *rest = trace(batch, jnp.asarray(tolerance, market.risk_capacity.dtype), points)
     longest = int(jnp.max(rest[0]))
     nodes = [part[:longest] for part in nodes]

@@ -21,7 +21,7 @@ from jaxmech.market import Market, MarketError
 from jaxmech.mechanism import Mechanism
 from jaxmech.outcomes import outcomes
 from jaxmech.parameters import market_with, named_parameter, present_values
-from jaxmech.pytrees import pytree
+from jaxmech.pytrees import pytree, takes_arrays
 from jaxmech.solve import solve_at_weight
 
 _BISECTIONS = 60
@@ -74,6 +74,7 @@ class Frontier:
         inside = (weight >= self.weight[0]) & (weight <= self.weight[-1])
         return tuple(jnp.where(inside, part, jnp.nan) for part in self._point(self._cell(self.weight, weight), weight))
 
+    @takes_arrays
     @jax.jit
     def weight_at(self, revenue=None, efficiency=None):
         """w where the frontier has this revenue, or this efficiency; the nearest end if there is none.

@@ -5,7 +5,9 @@ itself checks nothing, because JAX rebuilds it with tracers; solvers report trou
 """
 
 import warnings
+from collections import Counter
 from dataclasses import field, fields
+from itertools import chain, groupby
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +24,8 @@ from jaxmech.tables import MarketError, read_toml, refuse_other_keys
 @pytree
 class Traders:
     """One or several groups of identical traders (arrays = several groups).
+
+    Arrays may be given as lists or tuples, here and in the law.
 
     Args:
       endowment: endowment law; fields are scalars or (groups,) arrays.
@@ -66,13 +70,11 @@ class Market:
         if not traders:
             raise MarketError("a market needs traders: Market.of(Traders(Uniform(-1, 1), risk_capacity=0.5, count=5))")
         blocks = [_checked(block, place) for place, block in enumerate(traders, 1)]
-        names = _distinct_names(sum((names for *_, names in blocks), ()))
-        count = jnp.concatenate([count for *_, count, _ in blocks])
+        laws, capacities, counts, names = zip(*blocks, strict=True)
+        names, count = _distinct_names(chain.from_iterable(names)), _joined(*counts)
         if not isinstance(count, jax.core.Tracer) and np.sum(count) < 2:
             raise MarketError("count: a market needs at least two traders, got one; add traders or raise count")
-        return cls(
-            _side_by_side([law for law, *_ in blocks]), jnp.concatenate([k for _, k, *_ in blocks]), count, names
-        )
+        return cls(_side_by_side(laws), _joined(*capacities), count, names)
 
     @classmethod
     def from_toml(cls, path) -> "Market":
@@ -175,21 +177,22 @@ def _checked(block, place):
 def _distinct_names(names):
     """Names as given; unnamed groups are called group_1, group_2, … by their place."""
     filled = tuple(name or f"group_{place}" for place, name in enumerate(names, 1))
-    for name in filled:
-        if filled.count(name) > 1:
-            raise MarketError(f"name {name!r} is used by {filled.count(name)} groups; give each group its own")
+    if len(set(filled)) < len(filled):
+        name, times = Counter(filled).most_common(1)[0]
+        raise MarketError(f"name {name!r} is used by {times} groups; give each group its own")
     return filled
 
 
 def _side_by_side(laws):
     """One law of all groups; neighbours of one structure are merged, so that they are computed together."""
-    merged = [laws[0]]
-    for law in laws[1:]:
-        if _structure(law) == _structure(merged[-1]):
-            merged[-1] = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-1), merged[-1], law)
-        else:
-            merged.append(law)
+    merged = [jax.tree.map(_joined, *neighbours) for _, neighbours in groupby(laws, _structure)]
     return merged[0] if len(merged) == 1 else SideBySide(tuple(merged))
+
+
+def _joined(*parts):
+    """Arrays put together along the groups, as one of JAX."""
+    library = np if all(isinstance(part, np.ndarray) for part in parts) else jnp
+    return jnp.asarray(library.concatenate(parts, axis=-1))
 
 
 def _structure(law):

@@ -1,14 +1,20 @@
 """Frozen dataclasses that JAX sees as pytrees, and tells apart."""
 
 from dataclasses import dataclass, fields
+from functools import wraps
 from typing import dataclass_transform
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import GetAttrKey, register_pytree_with_keys
 
 
 @dataclass_transform(frozen_default=True)
 def pytree(cls):
     """A frozen dataclass, registered as a pytree; fields with metadata `static` are part of its structure.
+
+    JAX rebuilds it past `__init__` and `__post_init__`, with whatever it carries: those see only what users give.
 
     Not by `jax.tree_util.register_dataclass`: up to JAX 0.10.2 the structures it makes compare equal whatever the class
     (only their hashes differ), so that once in some thirty runs `jit` finds the code compiled for one law of four
@@ -27,7 +33,41 @@ def pytree(cls):
         return tuple(zip(keys, values, strict=True)), rest
 
     def unflatten(rest, values):
-        return cls(**dict(zip(data, values, strict=True)), **dict(zip(static, rest, strict=True)))
+        tree = object.__new__(cls)
+        vars(tree).update(zip(data, values, strict=True), **dict(zip(static, rest, strict=True)))
+        return tree
 
     register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
     return cls
+
+
+def as_array(given):
+    """A list or tuple of numbers, traced or not, as an array of floats, also in a dictionary; anything else as it is.
+
+    Of NumPy where it can be: laws are also made before the user has chosen float64.
+    """
+    if isinstance(given, dict):
+        return {name: as_array(value) for name, value in given.items()}
+    if type(given) not in (list, tuple) or len(given) == 0:
+        return given
+    try:
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(given)):
+            return jnp.asarray(given, jnp.result_type(float))
+        array = np.asarray(given)
+    except (TypeError, ValueError, OverflowError):
+        return given
+    return array.astype(float) if array.dtype.kind in "iuf" else given
+
+
+def takes_arrays(method):
+    """The method with lists, tuples and plain numbers among its arguments as arrays, before `jit` sees them: a list of
+    a thousand numbers would be a thousand arguments."""
+
+    def of(given):
+        return jnp.asarray(given) if isinstance(given, int | float) else as_array(given)
+
+    @wraps(method)
+    def call(self, *arguments, **named):
+        return method(self, *map(of, arguments), **{name: of(value) for name, value in named.items()})
+
+    return call

@@ -21,7 +21,7 @@ import numpy as np
 
 from jaxmech.market import Market, MarketError, checked_market
 from jaxmech.outcomes import Interim, absorbed_variance
-from jaxmech.pytrees import pytree
+from jaxmech.pytrees import pytree, takes_arrays
 from jaxmech.schedule_moments import ScheduleMoments, positive, schedule_moments, solve_neutral_offer
 
 # Fees as functions of the largest that each group accepts, (G, ...).
@@ -108,16 +108,19 @@ class SimpleSchedule:
         more where all his types surely buy or surely sell."""
         return self.moments.largest_fee
 
+    @takes_arrays
     @jax.jit
     def virtual_type(self, z):
         """V(z), what type z offers at price 0; asset units."""
         return self._offer(z, slice(None))
 
+    @takes_arrays
     @jax.jit
     def interim_allocation(self, z):
         """X̄(z) = E[X | Z = z] = (1 − s)(η − V(z)), what type z expects to buy; never rises; asset units."""
         return (1 - self.share) * (self.eta - self.virtual_type(z))
 
+    @takes_arrays
     @jax.jit
     def utility_gain(self, z):
         """Expected gain of type z over staying away, fee paid; money. With D the distance of z to [a, b],
@@ -129,6 +132,7 @@ class SimpleSchedule:
         gained = 0.5 * self._factor * away**2 / (1 - self.slope)
         return self.moments.shared_risk_gain - self.participation_fee + gained
 
+    @takes_arrays
     @jax.jit
     def interim_transfer(self, z):
         """Expected payment of type z, for the asset, by the side payment and the fee; money."""
@@ -136,22 +140,26 @@ class SimpleSchedule:
         square = expected**2 + absorbed_variance(self.moments.variance, self.share, self.market.count)
         return -(0.5 * square + z * expected) / self.market.risk_capacity - self.utility_gain(z)
 
+    @takes_arrays
     def allocation(self, z):
         """Purchases X = −V + s ΣV, given everybody's endowment: z and result (..., N), groups in order; sum 0."""
         group = self.market.trader_groups(z.shape[-1])
         offered = self._offer(z, group)
         return -offered + self.share[group] * jnp.sum(offered, axis=-1, keepdims=True)
 
+    @takes_arrays
     def clearing_price(self, z):
         """P = −ΣV/K, given everybody's endowment (..., N); money per unit, shape (...)."""
         group = self.market.trader_groups(z.shape[-1])
         return -jnp.sum(self._offer(z, group), axis=-1) / self.market.total_risk_capacity
 
+    @takes_arrays
     def demand(self, z, price):
         """q(P) = −V(z) − κP, one column a trader: z of shape (..., N), price of shape (...); asset units."""
         group = self.market.trader_groups(z.shape[-1])
         return -self._offer(z, group) - self.market.risk_capacity[group] * price[..., None]
 
+    @takes_arrays
     def side_payment(self, price, quantity):
         """S(P, q): money paid beyond P q, fee included, whether or not anybody would ask for q at P.
 

@@ -66,7 +66,7 @@ def test_random_markets_lie_on_their_frontiers_within_the_tolerance(tolerance):
     assert np.all(traced.error <= tolerance)
     first = np.maximum(traced.weight[0], 1e-3)
     weights = first + (1 - 1e-3 - first) * np.random.default_rng(83).uniform(size=(40, 50))
-    wide = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:, None], (leaf.shape[0], 40, 50)), markets)
+    wide = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[..., None, :], (*leaf.shape[:-1], 40, 50)), markets)
     achieved = jm.outcomes(jm.solve_at_weight(wide, weights))
     surplus = achieved.first_best_surplus
     for name, other in (("revenue", "efficiency"), ("efficiency", "revenue")):
@@ -149,6 +149,34 @@ def test_a_mechanism_hits_the_revenue_or_efficiency_asked_for(unequal, share):
         wanted = (1 - share) * ends[0] + share * ends[-1]
         found = getattr(jm.outcomes(unequal.mechanism_at(**{name: wanted})), name)
         assert abs(found - wanted) <= 1e-11 * surplus, name
+
+
+def flat(z, parameters):
+    """A density that is no polynomial; at the top of the module, so that it compiles once."""
+    return -parameters["steepness"] * jnp.abs(z)
+
+
+LISTED = {
+    "mixture": lambda more: jm.Mixture([jm.Uniform(-1.0, 0.5), jm.Uniform(0.0, 1.0)], [0.5 + more, 0.5]),
+    "histogram": lambda more: jm.Histogram([-1.0, 0.0, 1.0], [0.4, 0.6 + more]),
+    "piecewise linear": lambda more: jm.PiecewiseLinear([-1.0, 0.1 + more, 1.0], [0.5, 1.0, 0.5]),
+    "density with a kink": lambda more: jm.Density(flat, {"steepness": 1.0 + more}, -1.0, 1.0, [0.0]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*LISTED, "families side by side"])
+def test_laws_that_hold_lists_have_a_frontier(name):
+    """Groups come last in a list of numbers, (n, G): a batch goes behind them."""
+    law = LISTED.get(name, LISTED["histogram"])
+    first = law(0.0) if name in LISTED else jm.Uniform(-1.0, 1.0)
+    market = jm.Market.of(jm.Traders(first, 1.0, 5, "a"), jm.Traders(law(0.1), 2.0, 4, "b"))
+    traced = frontier(market, tolerance=1e-4)
+    assert traced.error <= 1e-4
+    wanted = 0.5 * (traced.efficiency[0] + traced.efficiency[-1])
+    found = jm.outcomes(traced.mechanism_at(efficiency=wanted))
+    assert abs(found.efficiency - wanted) <= 1e-11 * found.first_best_surplus
+    assert abs(found.revenue - traced.revenue_at(wanted)) <= 1e-3 * found.first_best_surplus
 
 
 @pytest.mark.parametrize("name", ["revenue", "efficiency"])
@@ -251,7 +279,7 @@ def test_a_solve_that_fails_is_admitted_and_leaves_its_neighbours():
         (UNIFORM, {"points": 10.5}, r"points is 10\.5"),
         (jm.Uniform(0, 1), {}, r"market is Uniform; build one with Market\.of"),
         (
-            jax.tree.map(lambda leaf: leaf[:, None, None], UNIFORM),
+            jax.tree.map(lambda leaf: leaf[..., None, None], UNIFORM),
             {},
             r"market has fields of shape \(1, 1, 1\); give \(G,\), or \(G, B\) for a batch",
         ),

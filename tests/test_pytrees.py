@@ -36,6 +36,16 @@ def test_classes_with_the_same_fields_have_different_structures():
     assert jax.tree.structure(One(1.0)) != jax.tree.structure(Other(1.0))
 
 
+def test_jax_rebuilds_a_pytree_past_its_constructor():
+    """What users write as lists is converted once; what JAX puts into the fields is left alone."""
+    law = jm.Histogram([-1.0, 0.0, 1.0], (0.4, 0.6))
+    assert law.edges.tolist() == [-1.0, 0.0, 1.0]
+    lists = jax.tree.map(lambda leaf: leaf.tolist(), law)
+    assert lists.edges == [-1.0, 0.0, 1.0]
+    assert jax.tree.map(lambda _: None, law).masses is None
+    assert jax.tree.structure(jax.tree.unflatten(jax.tree.structure(law), [0, 1])) == jax.tree.structure(law)
+
+
 def test_a_pytree_comes_back_whole_and_names_its_leaves():
     market = jm.Market.of(jm.Traders(LAWS["beta"], jnp.array([0.5, 1.0]), name="dealer"))
     again = jax.tree.map(lambda leaf: leaf, market)

@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmech.endowments.landmarks import EIGHT, EVEN, beside
 from jaxmech.endowments.quantiles import quantile
-from jaxmech.pytrees import pytree
+from jaxmech.pytrees import as_array, pytree, takes_arrays
 
 
 class LeftTail(NamedTuple):
@@ -112,6 +113,13 @@ class Law:
 
     bunches = 4  # how many intervals may need ironing, at most
     stacked_fields = ()  # fields that are lists of numbers: an axis of their own in front of the groups
+
+    def __post_init__(self):
+        """Sequences as users write them become what the fields hold; what cannot is left for `Market.of` to refuse."""
+        for entry in fields(self):
+            if not entry.metadata.get("static"):
+                held = _tuple if entry.type in (tuple, "tuple") else as_array
+                object.__setattr__(self, entry.name, held(getattr(self, entry.name)))
 
     def log_pdf(self, z):
         """log f(z); z inside the support."""
@@ -266,14 +274,17 @@ class Law:
         """E Z²."""
         return self.variance + self.mean**2
 
+    @takes_arrays
     def pdf(self, z):
         """Density f(z)."""
         return self.sides().one(0).density(z)
 
+    @takes_arrays
     def cdf(self, z):
         """F(z), accurate relative to itself in the left tail; use `survival` in the right one."""
         return self.left_tail(z).cdf
 
+    @takes_arrays
     def survival(self, z):
         """1 − F(z), accurate relative to itself in the right tail."""
         return self._right_tail(z).cdf
@@ -281,32 +292,39 @@ class Law:
     def _right_tail(self, z):
         return self.sides().one(1).tail(-jnp.asarray(z))
 
+    @takes_arrays
     def cdf_ratio(self, z):
         """F(z)/f(z)."""
         return self.left_tail(z).ratio
 
+    @takes_arrays
     def survival_ratio(self, z):
         """(1 − F(z))/f(z)."""
         return self._right_tail(z).ratio
 
+    @takes_arrays
     def cdf_integral(self, z):
         """G(z) = ∫_l^z F."""
         return self.left_tail(z).integral
 
+    @takes_arrays
     def survival_integral(self, z):
         """∫_z^h (1 − F)."""
         return self._right_tail(z).integral
 
+    @takes_arrays
     def partial_mean(self, z):
         """∫_l^z t f(t) dt."""
         tail = self.left_tail(z)
         return z * tail.cdf - tail.integral
 
+    @takes_arrays
     def partial_second_moment(self, z):
         """∫_l^z t² f(t) dt."""
         tail = self.left_tail(z)
         return z**2 * tail.cdf - 2 * z * tail.integral + 2 * tail.second_integral
 
+    @takes_arrays
     def quantile(self, probability):
         """F⁻¹(p) for p in [0, 1]; shape of p broadcast against the fields."""
         return quantile(self, probability)
@@ -316,6 +334,11 @@ class Law:
         fields = jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(self)))
         uniform = jax.random.uniform(key, tuple(shape) + fields, dtype=jnp.result_type(float))
         return self.quantile(uniform)
+
+
+def _tuple(given):
+    """A list, or an array of one axis, as a tuple; anything else as it is."""
+    return tuple(given) if isinstance(given, list) or (isinstance(given, np.ndarray) and given.ndim == 1) else given
 
 
 def panel_nodes(cuts, z, rule=EIGHT):

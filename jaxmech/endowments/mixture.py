@@ -15,7 +15,7 @@ class Mixture(Numerical):
     """A draw from one of several laws.
 
     Args:
-      laws: tuple of laws of any kind, each for the same groups; supports may differ, together they leave no gap.
+      laws: a list or tuple of laws of any kind, each for the same groups; supports may differ, but leave no gap.
       weights: their probabilities up to a common factor, > 0, shape (laws,) or (laws, groups).
     """
 

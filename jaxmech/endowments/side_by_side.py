@@ -15,7 +15,7 @@ class SideBySide(Law):
     """Laws of several families as one law of all their groups, in order.
 
     Args:
-      laws: tuple of laws, each with fields of shape (its groups, batch...).
+      laws: tuple or list of laws, each with fields of shape (its groups, batch...).
       stacked: whether the fields carry an axis for the two sides before that of the groups, as `sides` makes them.
     """
 

@@ -38,7 +38,8 @@ def test_the_moments_of_a_piece_much_narrower_than_its_distance_keep_every_digit
     at = np.concatenate([-at, at]).astype(dtype)
     reach = np.minimum(steepness / np.abs(at), 0.299).astype(dtype)
     near = np.clip(0, at - reach, at)
-    found = bounded_moments(*map(jnp.asarray, (at, reach, near)), signed_mills(jnp.asarray(at - reach)))
+    mills = (signed_mills(jnp.asarray(end)) for end in (at - reach, at))
+    found = bounded_moments(*map(jnp.asarray, (at, reach, near)), *mills)
     exact = np.transpose([exact_moments(*x) for x in zip(at, reach, near, strict=True)])
     for moment, value in zip(found, exact, strict=True):
         np.testing.assert_allclose(moment, value, rtol=100 * np.finfo(dtype).eps)

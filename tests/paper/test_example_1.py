@@ -19,7 +19,7 @@ def symmetric(traders, half_width=1.0, risk_capacity=0.5, mean=0.0):
 
 
 def in_lanes(market, lanes):
-    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:, None], (market.groups, lanes)), market)
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[..., None], (*leaf.shape, lanes)), market)
 
 
 def near(value, exact, tolerance=1e-12):

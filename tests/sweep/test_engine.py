@@ -136,7 +136,7 @@ def test_fields_that_a_law_lacks_have_no_derivative():
     market = jm.Market.of(
         jm.Traders(jm.Uniform(-1.0, 1.0), 0.5), jm.Traders(jm.TruncatedNormal(0.0, 1.0, -1.0, 1.0), 0.5)
     )
-    batch = jax.tree.map(lambda leaf: leaf[:, None], market)
+    batch = jax.tree.map(lambda leaf: leaf[..., None], market)
     rows = engine._rows_by_field(batch)
     assert np.isnan(rows["scale"]).tolist() == [[True], [False]]
     assert rows["lower"].tolist() == [[-1.0], [-1.0]]
