@@ -9,6 +9,7 @@ from jaxmech.budget import solve_within_budget
 from jaxmech.mechanism import mechanism_of
 from jaxmech.multipliers import solve_multipliers
 from jaxmech.outcomes import interim_moments, outcomes
+from jaxmech.pytrees import compiled
 from jaxmech.solve import weight_of
 
 
@@ -39,7 +40,7 @@ class Answers(NamedTuple):
         return (self.error <= jnp.finfo(self.error.dtype).eps ** 0.5) & jnp.isfinite(self.objective)
 
 
-@jax.jit
+@compiled
 def _answers(market, alpha):
     prepared = market.prepared()
     floor, *_ = solve_within_budget(prepared, jnp.zeros_like(alpha))

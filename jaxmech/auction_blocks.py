@@ -12,6 +12,7 @@ from jax import lax
 
 from jaxmech.clearing import unique_price
 from jaxmech.market import Market
+from jaxmech.pytrees import compiled
 
 BINS = 128  # of the histogram
 BLOCK_ENTRIES = 2**15  # endowments in a block: its arrays fit into the cache
@@ -56,7 +57,7 @@ class _Auctions(NamedTuple):
     by_trader: tuple  # |X|, gain and payment, (block, N)
 
 
-@partial(jax.jit, static_argnames=("block", "batch"))
+@partial(compiled, static_argnames=("block", "batch"))
 def played_auctions(play, key, auctions, centre, top, block, batch):
     """Sums over the auctions and the largest volume.
 

@@ -15,6 +15,7 @@ import numpy as np
 from jaxmech.columns import unfolded_market
 from jaxmech.first_best import first_best_surplus
 from jaxmech.market import MarketError
+from jaxmech.pytrees import compiled
 from jaxmech.tables import positive_number, real_numbers, whole_number
 
 _HALVINGS = 45
@@ -89,7 +90,7 @@ def _search(rule, market, chosen, types, prices, quantities):
     return Audit(gain, slack, surplus, chosen[place], endowment, price, quantity)
 
 
-_compiled_search = jax.jit(_search, static_argnames=("types", "prices", "quantities"))
+_compiled_search = compiled(_search, static_argnames=("types", "prices", "quantities"))
 
 
 def best_reply(rule, trader, endowment, price, risk_capacity=None, quantities=65):
@@ -137,7 +138,7 @@ def _replies(rule, market, trader, endowment, price, kappa, quantities):
     return jnp.vectorize(lambda z, p: best_point(rule, market, trader, z, p, kappa, quantities))(endowment, price)
 
 
-_compiled_replies = jax.jit(_replies, static_argnames="quantities")
+_compiled_replies = compiled(_replies, static_argnames="quantities")
 
 
 def distinct_traders(market):

@@ -14,6 +14,7 @@ from jaxmech.fitting import Fit
 from jaxmech.groups import total
 from jaxmech.market import Market, Traders, checked_market
 from jaxmech.named_outcomes import outcome_names, outcome_rows
+from jaxmech.pytrees import compiled
 from jaxmech.side_payments import side_payments
 from jaxmech.solve import solve_at_weight, weight_of
 from jaxmech.tables import MarketError, real_numbers, whole_number
@@ -200,7 +201,7 @@ def _schedules(counts, mechanism):
     return side_payments(replace(mechanism, market=market)).by_group()
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compiled, static_argnums=0)
 def _fees(counts, mechanism):
     """Participation fees and spreads, (2G, L)."""
 
@@ -211,7 +212,7 @@ def _fees(counts, mechanism):
     return jax.vmap(one, in_axes=-1, out_axes=-1)(mechanism)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compiled, static_argnums=0)
 def _payments(counts, mechanism, sizes):
     """Side payments at the expected price, size by size, (sizes · G, L)."""
 

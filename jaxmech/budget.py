@@ -16,6 +16,7 @@ from jaxmech.first_best import first_best_revenue, first_best_surplus
 from jaxmech.market import checked_market
 from jaxmech.multipliers import Motion, combined, iterated
 from jaxmech.outcomes import interim_moments, revenue
+from jaxmech.pytrees import compiled
 from jaxmech.tangents import directional, is_zero
 
 MAX_STEPS = 120
@@ -136,6 +137,6 @@ def budget_weight(market):
     return _budget_weight(checked_market(market))
 
 
-@jax.jit
+@compiled
 def _budget_weight(market):
     return solve_within_budget(market.prepared(), jnp.zeros_like(market.total_risk_capacity))[0]

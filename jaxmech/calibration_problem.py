@@ -19,6 +19,7 @@ from jaxmech.first_best import first_best_money
 from jaxmech.market import checked_market
 from jaxmech.named_outcomes import named_outcome, outcome_rows
 from jaxmech.parameters import is_location, market_with, named_parameter, present_values, refuse_overlaps, valid_market
+from jaxmech.pytrees import compiled
 from jaxmech.solve import weight_of
 from jaxmech.tables import MarketError, one_number
 
@@ -128,14 +129,14 @@ def placed(parameters, market, alpha, values):
     return market_with(market, tuple(parameters[k] for k in own), rows), at_alpha
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compiled, static_argnums=0)
 def _moved(parameters, market, alpha, values, direction):
     """Markets and α at the values, and how fast they change along a direction of the parameters."""
     along = jnp.broadcast_to(direction[:, None], values.shape).astype(values.dtype)
     return jax.jvp(lambda values: placed(parameters, market, alpha, values), (values,), (along,))
 
 
-@jax.jit
+@compiled
 def _along(at, direction):
     """All outcomes of a batch of (market, α), how fast they change along a direction, and the Answers."""
 
@@ -146,7 +147,7 @@ def _along(at, direction):
     return jax.jvp(rows, at, direction, has_aux=True)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(compiled, static_argnums=(0, 1))
 def _function_along(function, parameters, market, alpha, values):
     """A user's function and its gradient in the free parameters, at every lane."""
     each = jax.value_and_grad(lambda lane: function(*placed(parameters, market, alpha, lane)))

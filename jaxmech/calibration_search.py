@@ -4,8 +4,9 @@ from contextlib import nullcontext
 from functools import lru_cache
 from importlib.util import find_spec
 
-import jax
 import numpy as np
+
+from jaxmech.pytrees import compiled
 
 _RATE = 0.3  # of Adam, in the logit of a bounded parameter: the best of 0.03, 0.1, 0.3 and 1 in 50 to 200 steps
 _EDGE = 1e-3  # how near to a bound the batched search may start
@@ -31,7 +32,7 @@ def descend(problem, t, steps, bar):
     import optax  # only now: it would double the time that `import jaxmech` takes
 
     search = optax.adam(optax.cosine_decay_schedule(_RATE, steps))
-    update = jax.jit(search.update)
+    update = compiled(search.update)
     u = np.log(t) - np.log1p(-t)
     state, best, least = search.init(u), t, np.full(t.shape[1], np.inf)
     for _ in range(steps):

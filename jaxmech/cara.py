@@ -26,6 +26,7 @@ import numpy as np
 from jaxmech.groups import total
 from jaxmech.market import MarketError
 from jaxmech.mechanism import checked_mechanism
+from jaxmech.pytrees import compiled
 from jaxmech.tables import real_numbers, whole_number
 
 _STATES = 2049
@@ -61,7 +62,7 @@ def cara_certainty_equivalent(mechanism, z, report):
     return _certainty_equivalent(mechanism, *(_by_group(mechanism, *pair) for pair in (("z", z), ("report", report))))
 
 
-@jax.jit
+@compiled
 def _certainty_equivalent(mechanism, z, report):
     kept = z - (1 - mechanism.share) * mechanism.virtual_type(report)
     return -mechanism.market.risk_capacity * _over_states(mechanism, kept)[0]
@@ -145,7 +146,7 @@ def _least(value, slope, steps):
     return jnp.minimum(jnp.min(value, axis=0), jnp.min(inside, axis=0))
 
 
-@jax.jit
+@compiled
 def _schedule(mechanism, depths):
     law, risk_capacity = mechanism.market.endowment, mechanism.market.risk_capacity
     z = law.lower + depths[:, None] * law.width

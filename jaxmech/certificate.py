@@ -16,6 +16,7 @@ from jaxmech.groups import mirrored, total
 from jaxmech.ironing import faults
 from jaxmech.mechanism import checked_mechanism
 from jaxmech.outcomes import endowments_of, revenue_by_group, trade_gain_by_group
+from jaxmech.pytrees import compiled
 from jaxmech.witness import witness
 
 
@@ -65,7 +66,7 @@ def certify(mechanism) -> Certificate:
     return _certify(checked_mechanism(mechanism))
 
 
-@jax.jit
+@compiled
 def _certify(mechanism):
     market, weight, interim = mechanism.market, mechanism.weight, mechanism.interim()
     sides, risk_capacity, count = market.endowment.sides(), market.risk_capacity, market.count

@@ -1,5 +1,6 @@
 """What has a closed form: Corollary 1.1 for any uniform laws, and Example 1 for any N, κ, half-width and weight."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ from jaxmech.groups import mirrored
 from jaxmech.market import MarketError, checked_market
 from jaxmech.mechanism import Mechanism, mechanism_at
 from jaxmech.multipliers import uniform_eta
+from jaxmech.pytrees import compiled
 from jaxmech.solve import weight_of
 from jaxmech.tables import real_numbers
 
@@ -33,10 +35,10 @@ def explicit_mechanism(market, weight) -> Mechanism:
     """
     if not isinstance(checked_market(market).endowment, Uniform):
         raise MarketError("endowment: Corollary 1.1 needs Uniform laws in every group; use solve or solve_at_weight")
-    return _explicit_mechanism(market, weight_of(market, weight, "weight"))
+    return replace(_explicit_mechanism(market, weight_of(market, weight, "weight")), market=market)
 
 
-@jax.jit
+@compiled
 def _explicit_mechanism(market, weight):
     prepared, sides = market.prepared(), market.endowment.sides()
     eta = uniform_eta(prepared.mean, market.risk_capacity, market.count, weight)

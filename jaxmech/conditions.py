@@ -2,12 +2,12 @@
 
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 
 from jaxmech.bunching import ratios_rise
 from jaxmech.first_best import neutral_type
 from jaxmech.market import checked_market
+from jaxmech.pytrees import compiled
 from jaxmech.tables import whole_number
 
 
@@ -19,7 +19,7 @@ def condition_1(market):
     return _condition_1(checked_market(market))
 
 
-@jax.jit
+@compiled
 def _condition_1(market):
     law = market.endowment
     neutral = neutral_type(market.prepared())
@@ -35,7 +35,7 @@ def condition_2(market, points=129):
     return _condition_2(checked_market(market), whole_number("points", points, 2))
 
 
-@partial(jax.jit, static_argnames="points")
+@partial(compiled, static_argnames="points")
 def _condition_2(market, points):
     sides = market.endowment.sides()
     steps = jnp.linspace(0, 1, points + 2)[1:-1].reshape((-1,) + (1,) * sides.lower.ndim)

@@ -20,7 +20,7 @@ from jax import lax
 from jaxmech.groups import total
 from jaxmech.market import Market, MarketError, checked_market
 from jaxmech.outcomes import Interim, absorbed_variance
-from jaxmech.pytrees import pytree, takes_arrays
+from jaxmech.pytrees import compiled, pytree, takes_arrays
 from jaxmech.tables import real_numbers
 
 MAX_STEPS = 100
@@ -63,19 +63,19 @@ class DoubleAuction:
         return share * (total(market.count * mean) - mean) / ((1 - share) * unloading)
 
     @takes_arrays
-    @jax.jit
+    @compiled
     def interim_allocation(self, z):
         """E[X | Z = z], the expected purchase of type z; asset units."""
         return (1 - self.share) * self.unloading * (self.neutral_type - z)
 
     @takes_arrays
-    @jax.jit
+    @compiled
     def utility_gain(self, z):
         """Expected gain of type z over staying away, fee paid; money. He gains (1/b − 1/(2κ)) q² at each price."""
         return self._gross_gain(self.interim_allocation(z) ** 2 + self._absorbed) - self.participation_fee
 
     @takes_arrays
-    @jax.jit
+    @compiled
     def interim_transfer(self, z):
         """Expected payment of type z, for the asset and the fee; money."""
         expected = self.interim_allocation(z)
@@ -166,7 +166,9 @@ def double_auction(market, fee="by trader") -> DoubleAuction:
         )
     if isinstance(fee, str) and fee not in ("by trader", "common", "none"):
         raise MarketError(f"fee is {fee!r}; choose 'by trader', 'common', 'none' or an amount")
-    return _double_auction(market, fee) if isinstance(fee, str) else _with_amount(market, _amount(market, fee))
+    named = isinstance(fee, str)
+    auction = _double_auction(market, fee) if named else _with_amount(market, _amount(market, fee))
+    return replace(auction, market=market)
 
 
 def _amount(market, fee):
@@ -181,13 +183,13 @@ def _amount(market, fee):
     return amount
 
 
-@jax.jit
+@compiled
 def _with_amount(market, fee):
     fee = jnp.reshape(fee, fee.shape + (1,) * (market.risk_capacity.ndim - fee.ndim)) if fee.ndim else fee
     return replace(_without_fee(market), participation_fee=jnp.broadcast_to(fee, market.risk_capacity.shape))
 
 
-@partial(jax.jit, static_argnames="fee")
+@partial(compiled, static_argnames="fee")
 def _double_auction(market, fee):
     auction = _without_fee(market)
     if fee == "none":

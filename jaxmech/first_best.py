@@ -1,10 +1,10 @@
 """The first best (Lemma 2) and what it costs (Proposition 1, with its size)."""
 
-import jax
 import jax.numpy as jnp
 
 from jaxmech.groups import total
 from jaxmech.market import checked_market
+from jaxmech.pytrees import compiled
 
 
 def neutral_type(market):
@@ -86,12 +86,12 @@ def first_best_is_attainable(market):
     return _first_best_revenue_of(checked_market(market)) >= 0
 
 
-@jax.jit
+@compiled
 def _first_best_revenue_of(market):
     return first_best_revenue(market.prepared())
 
 
-@jax.jit
+@compiled
 def first_best_money(market):
     """(efficiency, surplus) of the first best of a Market: for code that runs on the host."""
     prepared = market.prepared()

@@ -21,7 +21,7 @@ from jaxmech.market import Market, MarketError
 from jaxmech.mechanism import Mechanism
 from jaxmech.outcomes import outcomes
 from jaxmech.parameters import market_with, named_parameter, present_values
-from jaxmech.pytrees import pytree, takes_arrays
+from jaxmech.pytrees import compiled, pytree, takes_arrays
 from jaxmech.solve import solve_at_weight
 
 _BISECTIONS = 60
@@ -66,7 +66,7 @@ class Frontier:
         first = jnp.arange(self.weight.shape[0]) == 0
         return jnp.where(first.reshape((-1,) + (1,) * (self.weight.ndim - 1)), 0.0, self.weight)
 
-    @jax.jit
+    @compiled
     def at_weight(self, weight):
         """(revenue, efficiency) interpolated at weights w, shape (...) or (..., B); NaN outside [w*, 1], or beyond the
         last point of a frontier that was not traced to its end."""
@@ -75,7 +75,7 @@ class Frontier:
         return tuple(jnp.where(inside, part, jnp.nan) for part in self._point(self._cell(self.weight, weight), weight))
 
     @takes_arrays
-    @jax.jit
+    @compiled
     def weight_at(self, revenue=None, efficiency=None):
         """w where the frontier has this revenue, or this efficiency; the nearest end if there is none.
 
@@ -233,7 +233,7 @@ class Frontier:
         return support + (1 - weight) * slope, support - weight * slope
 
 
-@partial(jax.jit, static_argnames="name")
+@partial(compiled, static_argnames="name")
 def _exact_weight(traced, wanted, name):
     """w where the solver's own revenue or efficiency is as wanted: Newton's iteration, which may not leave [w*, 1]."""
     rising = name == "revenue"
@@ -248,7 +248,7 @@ def _exact_weight(traced, wanted, name):
     return lax.fori_loop(0, 4, step, start)
 
 
-@partial(jax.jit, static_argnames="named")
+@partial(compiled, static_argnames="named")
 def _shifts(market, named, values, weight):
     """dR/dθ and dA/dθ at the same weights, (K,)."""
 

@@ -16,6 +16,7 @@ from jax import lax
 from jaxmech.budget import budget_weight
 from jaxmech.first_best import first_best_surplus
 from jaxmech.outcomes import outcomes
+from jaxmech.pytrees import compiled
 from jaxmech.solve import solve_at_weight
 
 STEEP = 1e-3  # nearer to an end the frontier is all but vertical or flat
@@ -93,7 +94,7 @@ def _speed(point, surplus):
     return jnp.maximum(bend * jnp.hypot(weight, 1 - weight) / surplus, _SLOWEST)
 
 
-@partial(jax.jit, static_argnames="points")
+@partial(compiled, static_argnames="points")
 def trace(market, tolerance, points):
     """Points of the frontiers of a batch of markets, from w* to 1.
 

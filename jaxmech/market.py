@@ -57,7 +57,7 @@ class Market:
     endowment: Law
     risk_capacity: jax.Array
     count: jax.Array
-    names: tuple = field(default=(), metadata={"static": True})
+    names: tuple = field(default=(), metadata={"static": True, "label": True})
 
     @classmethod
     def of(cls, *traders) -> "Market":

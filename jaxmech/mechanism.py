@@ -10,7 +10,7 @@ from jaxmech.ironing import bunch_ends, bunching, ironed_gain, still_bunching, s
 from jaxmech.market import Market, MarketError
 from jaxmech.multipliers import AtEnds, Multipliers
 from jaxmech.outcomes import Interim, absorbed_variance, interim_moments
-from jaxmech.pytrees import pytree
+from jaxmech.pytrees import compiled, pytree
 from jaxmech.virtual_types import virtual_type
 
 _NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(32))
@@ -58,12 +58,12 @@ class Mechanism:
         binds = self.weight > self.alpha
         return jnp.where(binds, (self.weight - self.alpha) / jnp.where(binds, 1 - self.weight, 1.0), 0.0)
 
-    @jax.jit
+    @compiled
     def virtual_type(self, z):
         """V(z), the virtual value of Lemma 3, corrected (erratum E1); asset units."""
         return virtual_type(z, self.market.endowment.sides(), self.eta, self.ends, self.weight, self.bunching)
 
-    @jax.jit
+    @compiled
     def participation_multiplier(self, z):
         """Ω(z) in the paper's scale, Eq. (15) corrected (erratum E1): rises from 0 at a to α + λ at b.
 
@@ -82,12 +82,12 @@ class Mechanism:
         omega = jnp.where(z < low, 0.0, jnp.where((z > high) | (z >= sides.upper[0]), self.weight, inner))
         return (1 + self.budget_multiplier) * omega
 
-    @jax.jit
+    @compiled
     def interim_allocation(self, z):
         """X̄(z) = E[X | Z = z] = (1 − s)(η − V(z)), what type z expects to buy; never rises, Eq. (10); asset units."""
         return (1 - self.share) * (self.eta - self.virtual_type(z))
 
-    @jax.jit
+    @compiled
     def utility_gain(self, z):
         """Expected gain of type z over staying away, Eq. (3) with the binding type at 0; money.
 
@@ -105,7 +105,7 @@ class Mechanism:
         gain = ironed_gain(sides, types, self.ends, eta, raw, self.weight, self.bunching)
         return (1 - self.share) / self.market.risk_capacity * jnp.sum(gain, axis=-axes - 1)
 
-    @jax.jit
+    @compiled
     def interim_transfer(self, z):
         """Expected payment of type z, Eq. (4). Also the deterministic transfer T(z) of Corollary 1.2; money."""
         expected = self.interim_allocation(z)
@@ -164,7 +164,7 @@ def checked_mechanism(mechanism) -> Mechanism:
     return mechanism
 
 
-@jax.jit
+@compiled
 def _bunching_intervals(mechanism):
     """Those below a and those above b, sorted, NaN behind them; (G, most, 2, ...)."""
     if mechanism.bunching is None:

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from jaxmech.first_best import first_best_efficiency, first_best_surplus
 from jaxmech.groups import mirrored, total
+from jaxmech.pytrees import compiled
 from jaxmech.tables import MarketError
 from jaxmech.virtual_types import expected_virtual_type
 
@@ -143,7 +144,7 @@ def outcomes(design) -> Outcomes:
     return _outcomes(design)
 
 
-@jax.jit
+@compiled
 def _outcomes(design):
     market, interim = design.market, design.interim()
     risk_capacity, count, endowments = market.risk_capacity, market.count, endowments_of(market, interim)

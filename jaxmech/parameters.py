@@ -5,7 +5,7 @@ behind it the market's own value is multiplied. "all.endowment.factor" stretches
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ def _plain(field):
 class Parameter:
     """One parameter of a market: which entries of which field are set, or multiplied. Made by `named_parameter`."""
 
-    name: str
+    name: str = field(compare=False)  # renaming a group compiles nothing anew
     group: int | None  # None: all groups
     field: str
     factor: bool = False

@@ -1,7 +1,7 @@
 """Frozen dataclasses that JAX sees as pytrees, and tells apart."""
 
-from dataclasses import dataclass, fields
-from functools import wraps
+from dataclasses import dataclass, fields, replace
+from functools import partial, wraps
 from typing import dataclass_transform
 
 import jax
@@ -13,6 +13,8 @@ from jax.tree_util import GetAttrKey, register_pytree_with_keys
 @dataclass_transform(frozen_default=True)
 def pytree(cls):
     """A frozen dataclass, registered as a pytree; fields with metadata `static` are part of its structure.
+
+    A static field with metadata `label` says how to call things: `compiled` functions do not see it.
 
     JAX rebuilds it past `__init__` and `__post_init__`, with whatever it carries: those see only what users give.
 
@@ -38,7 +40,37 @@ def pytree(cls):
         return tree
 
     register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    labels = [entry for entry in fields(cls) if entry.metadata.get("label")]
+    if labels:
+        _BLANK[cls] = {entry.name: entry.default for entry in labels}
     return cls
+
+
+_BLANK = {}
+
+
+def _without_labels(tree):
+    """The tree with the labels of all its parts taken off."""
+
+    def blank(node):
+        return replace(node, **_BLANK[type(node)]) if type(node) in _BLANK else node
+
+    return jax.tree.map(blank, tree, is_leaf=lambda node: type(node) in _BLANK)
+
+
+def compiled(function=None, **options):
+    """`jax.jit`, but that nothing is compiled anew when labels change; what is returned has none."""
+    if function is None:
+        return partial(compiled, **options)
+    jitted = jax.jit(function, **options)
+
+    @wraps(function)
+    def call(*arguments, **named):
+        arguments, named = _without_labels((arguments, named))
+        return jitted(*arguments, **named)
+
+    call.jitted = jitted
+    return call
 
 
 def as_array(given):

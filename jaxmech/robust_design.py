@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxmech.first_best import first_best_money
 from jaxmech.mechanism import Mechanism
+from jaxmech.pytrees import compiled
 from jaxmech.side_payments import side_payments
 from jaxmech.solve import solve, weight_of
 from jaxmech.tables import MarketError, whole_number
@@ -149,7 +150,7 @@ def _best_against(market, alpha, laws, start):
     return (reached, end[:-1].reshape(shape)) if reached > least else (float(least), start)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compiled, static_argnums=0)
 def _designed_slope(counts, market, alpha, design, law):
     """Objective of a design under a law, both given by moves, and its gradient in the design's."""
 

@@ -18,6 +18,7 @@ from jaxmech.first_best import first_best_efficiency, first_best_surplus
 from jaxmech.groups import total
 from jaxmech.market import MarketError, checked_market
 from jaxmech.prepared import Prepared
+from jaxmech.pytrees import compiled
 from jaxmech.side_payments import SidePayments
 from jaxmech.simulation import checked_key
 from jaxmech.tables import positive_number, whole_number
@@ -67,7 +68,7 @@ def robustness(side_payments, true_market) -> Robustness:
     return _robustness(side_payments.by_group(), true_market.endowment)
 
 
-@jax.jit
+@compiled
 def _robustness(rule, law):
     market = rule.market
     best = Prepared.of(law, market.risk_capacity, market.count)
@@ -132,7 +133,7 @@ def misjudged_capacity(side_payments, trader, risk_capacity, key, auctions=2000)
     return _misjudged(side_payments, trader, jnp.asarray(capacity, float), checked_key(key), auctions)
 
 
-@partial(jax.jit, static_argnames="auctions")
+@partial(compiled, static_argnames="auctions")
 def _misjudged(rule, trader, risk_capacity, key, auctions):
     market = rule.market
     z = market.endowment.sample(key, (auctions,))

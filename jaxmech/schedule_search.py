@@ -26,6 +26,7 @@ from jaxmech.groups import total
 from jaxmech.market import MarketError, checked_market
 from jaxmech.multipliers import solve_multipliers
 from jaxmech.outcomes import revenue_by_group, trade_gain_by_group
+from jaxmech.pytrees import compiled
 from jaxmech.simple_schedule import FEES, SimpleSchedule, schedule_at
 from jaxmech.tables import one_number
 
@@ -84,10 +85,11 @@ def simple_schedule(market, alpha, kind="by group") -> SimpleSchedule:
         one_number("alpha", alpha, "one number in [0, 1], 1 for revenue alone, and use vmap for more", 0, 1)
     if jnp.ndim(market.risk_capacity) > 1:
         raise MarketError("market is a batch with trailing axes; put them in front and use vmap")
-    return _search(market, jnp.asarray(alpha, market.risk_capacity.dtype), jax.tree.map(jnp.asarray, KINDS[kind]))
+    found = _search(market, jnp.asarray(alpha, market.risk_capacity.dtype), jax.tree.map(jnp.asarray, KINDS[kind]))
+    return replace(found, market=market)
 
 
-@jax.jit
+@compiled
 def _search(market, alpha, kind):
     """The smallest w ≥ α with R ≥ 0. R never falls in w: tried are α, then 1, then a bracketed secant iteration."""
     prepared, rounding = market.prepared(), jnp.finfo(alpha.dtype).eps

@@ -18,6 +18,7 @@ from jaxmech.fixed_rule import fixed_rule_outcomes
 from jaxmech.market import MarketError, checked_market
 from jaxmech.named_outcomes import named_outcome, outcome_names, outcome_rows
 from jaxmech.parameters import every_parameter, is_location, market_with, present_values
+from jaxmech.pytrees import compiled
 from jaxmech.solve import solve, weight_of
 from jaxmech.tables import yes_or_no
 
@@ -165,7 +166,7 @@ def sensitivity(market, alpha, second=False) -> Sensitivity:
     )
 
 
-@partial(jax.jit, static_argnames="parameters")
+@partial(compiled, static_argnames="parameters")
 def _tangents(market, parameters, points, ways):
     """Outcomes (Y, L), their derivatives (Y, L) along `ways`, and (solved (L,), case (C, L)); points, ways (P, L)."""
 
@@ -180,7 +181,7 @@ def _tangents(market, parameters, points, ways):
     return jax.jvp(rows, (points,), (ways,), has_aux=True)
 
 
-@partial(jax.jit, static_argnames="parameters")
+@partial(compiled, static_argnames="parameters")
 def _second_tangents(market, parameters, points, ways, others):
     """Second derivatives of MAIN, (3, L)."""
 
@@ -199,7 +200,7 @@ def _second(market, parameters, at, unknown):
     return np.where(unknown[:, :, None] | unknown[:, None, :], np.nan, found)
 
 
-@partial(jax.jit, static_argnames="parameters")
+@partial(compiled, static_argnames="parameters")
 def _direct_tangents(market, parameters, alpha, points, ways):
     rule = solve(market_with(market, parameters, points), jnp.full(points.shape[1:], alpha))
     _, slopes = jax.jvp(lambda p: fixed_rule_outcomes(rule, market_with(market, parameters, p)), (points,), (ways,))

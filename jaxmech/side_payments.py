@@ -25,7 +25,7 @@ from jaxmech.groups import total
 from jaxmech.market import MarketError
 from jaxmech.mechanism import Mechanism, checked_mechanism
 from jaxmech.outcomes import absorbed_variance
-from jaxmech.pytrees import pytree, takes_arrays
+from jaxmech.pytrees import compiled, pytree, takes_arrays
 from jaxmech.virtual_types import inverse_virtual_type
 
 
@@ -58,7 +58,7 @@ class SidePayments:
         return self.price_scale / (self._capacity - self._kappa)
 
     @takes_arrays
-    @jax.jit
+    @compiled
     def offer(self, z):
         """V(z), what type z offers at price 0; types outside the support offer one for one beyond its ends."""
         law = self.market.endowment
@@ -66,26 +66,26 @@ class SidePayments:
         return self.columns.virtual_type(inside) + (z - inside)
 
     @takes_arrays
-    @jax.jit
+    @compiled
     def demand(self, z, price):
         """q(p) = −V(z) − κp/ρ, Eq. (20); asset units, shape of z."""
         return -self.offer(z) - self._kappa / self.price_scale * price[..., None]
 
     @takes_arrays
-    @jax.jit
+    @compiled
     def clearing_price(self, z):
         """p = −ρ ΣV/K; in the paper's unit −ΣV (erratum E5). Shape (...)."""
         return -self.price_scale / self._capacity * jnp.sum(self.offer(z), axis=-1)
 
     @takes_arrays
-    @jax.jit
+    @compiled
     def side_payment(self, price, quantity):
         """S(p, q), Theorem 2: money paid beyond p q, whether or not anybody would ask for q at p; shape of quantity."""
         offered = -quantity - self._kappa / self.price_scale * price[..., None]
         return 0.5 * self.curvature * quantity**2 - self.tax(offered) + self.participation_fee
 
     @takes_arrays
-    @jax.jit
+    @compiled
     def tax(self, offered):
         """T(l), in money, with T(η) = 0 and a kink there; asset units in, shape (..., N).
 
@@ -103,7 +103,7 @@ class SidePayments:
         return self._factor * (on_range + off_range) + self.columns.utility_gain(z)
 
     @takes_arrays
-    @jax.jit
+    @compiled
     def marginal_tax(self, offered):
         """T'(l) = (1 − s)/κ · (ρ l − V⁻¹(l)); at the kink the slope on the left."""
         inside, z = self._inverse(offered)
@@ -115,7 +115,7 @@ class SidePayments:
         return self._factor * (interval[:, 1] - interval[:, 0])
 
     @takes_arrays
-    @jax.jit
+    @compiled
     def ex_post_gain(self, z, price, quantity):
         """Gain over staying away when type z buys `quantity` at `price` and pays for it; money, shape of z."""
         held = quantity * (z + 0.5 * quantity) / self._kappa
@@ -144,7 +144,7 @@ class SidePayments:
         return bought, square, for_asset + 0.5 * self.curvature * square - tax + self.participation_fee
 
     @takes_arrays
-    @jax.jit
+    @compiled
     def interim_transfer(self, z):
         """Expected payment of type z, for the asset and by the side payment; money, shape of z.
 
@@ -154,7 +154,7 @@ class SidePayments:
         return self.expected(z, moments.mean, moments.variance)[2]
 
     @takes_arrays
-    @jax.jit
+    @compiled
     def utility_gain(self, z):
         """Expected gain of type z over staying away, all payments made; money, shape of z."""
         moments = self.columns.interim()

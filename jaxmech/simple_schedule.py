@@ -13,6 +13,7 @@ Here T is a kink and a parabola around the group's mean endowment μ, which is p
 Of uniform endowments the optimal rule is of this kind, with δ = w/(1 + w)·(h − l) and σ = w/(1 + w).
 """
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -21,7 +22,7 @@ import numpy as np
 
 from jaxmech.market import Market, MarketError, checked_market
 from jaxmech.outcomes import Interim, absorbed_variance
-from jaxmech.pytrees import pytree, takes_arrays
+from jaxmech.pytrees import compiled, pytree, takes_arrays
 from jaxmech.schedule_moments import ScheduleMoments, positive, schedule_moments, solve_neutral_offer
 
 # Fees as functions of the largest that each group accepts, (G, ...).
@@ -75,7 +76,8 @@ class SimpleSchedule:
         if isinstance(fee, str) and fee not in FEES:
             raise MarketError(f"fee is {fee!r}; choose {', '.join(map(repr, FEES))} or an amount")
         named = isinstance(fee, str)
-        return _with_numbers(market, spread, slope, 0.0 if named else fee, fee if named else "amount")
+        found = _with_numbers(market, spread, slope, 0.0 if named else fee, fee if named else "amount")
+        return replace(found, market=market)
 
     @property
     def binding_interval(self):
@@ -109,19 +111,19 @@ class SimpleSchedule:
         return self.moments.largest_fee
 
     @takes_arrays
-    @jax.jit
+    @compiled
     def virtual_type(self, z):
         """V(z), what type z offers at price 0; asset units."""
         return self._offer(z, slice(None))
 
     @takes_arrays
-    @jax.jit
+    @compiled
     def interim_allocation(self, z):
         """X̄(z) = E[X | Z = z] = (1 − s)(η − V(z)), what type z expects to buy; never rises; asset units."""
         return (1 - self.share) * (self.eta - self.virtual_type(z))
 
     @takes_arrays
-    @jax.jit
+    @compiled
     def utility_gain(self, z):
         """Expected gain of type z over staying away, fee paid; money. With D the distance of z to [a, b],
 
@@ -133,7 +135,7 @@ class SimpleSchedule:
         return self.moments.shared_risk_gain - self.participation_fee + gained
 
     @takes_arrays
-    @jax.jit
+    @compiled
     def interim_transfer(self, z):
         """Expected payment of type z, for the asset, by the side payment and the fee; money."""
         expected = self.interim_allocation(z)
@@ -224,7 +226,7 @@ def _refuse_unless(name, value, good, wanted):
         raise MarketError(f"{name} is {array[bad].flat[0]:g}; give {wanted}")
 
 
-@partial(jax.jit, static_argnames="fee")
+@partial(compiled, static_argnames="fee")
 def _with_numbers(market, spread, slope, amount, fee):
     kappa = market.risk_capacity
     spread, slope, amount = (

@@ -1,6 +1,7 @@
 """From a market to its optimal mechanism, and to the first best."""
 
-import jax
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -12,6 +13,7 @@ from jaxmech.market import MarketError, checked_market
 from jaxmech.mechanism import Mechanism, mechanism_at, mechanism_of
 from jaxmech.multipliers import solve_multipliers
 from jaxmech.outcomes import interim_moments
+from jaxmech.pytrees import compiled
 from jaxmech.tables import real_numbers
 
 
@@ -29,10 +31,10 @@ def solve(market, alpha) -> Mechanism:
       MarketError: market is not a Market, or alpha is outside [0, 1] or not finite (outside jit only).
     """
     weight = weight_of(market, alpha, "alpha")
-    return _solve(market, weight)
+    return replace(_solve(market, weight), market=market)
 
 
-@jax.jit
+@compiled
 def _solve(market, weight):
     prepared = market.prepared()
     return mechanism_of(market, weight, *solve_within_budget(prepared, weight))
@@ -50,10 +52,10 @@ def solve_at_weight(market, weight, alpha=None) -> Mechanism:
     """
     weight = weight_of(market, weight, "weight")
     alpha = weight if alpha is None else weight_of(market, alpha, "alpha")
-    return _solve_at_weight(market, weight, alpha)
+    return replace(_solve_at_weight(market, weight, alpha), market=market)
 
 
-@jax.jit
+@compiled
 def _solve_at_weight(market, weight, alpha):
     prepared = market.prepared()
     solution = solve_multipliers(prepared, weight)
@@ -75,10 +77,10 @@ def first_best(market) -> Mechanism:
     Raises:
       MarketError: market is not a Market.
     """
-    return _first_best(checked_market(market))
+    return replace(_first_best(checked_market(market)), market=market)
 
 
-@jax.jit
+@compiled
 def _first_best(market):
     prepared = market.prepared()
     eta = neutral_type(prepared)

@@ -16,7 +16,7 @@ from jax.scipy.special import gammaln
 from jaxmech.columns import traders_of
 from jaxmech.endowments import Beta, SideBySide
 from jaxmech.endowments.draws import uniform_draws
-from jaxmech.pytrees import pytree
+from jaxmech.pytrees import compiled, pytree
 from jaxmech.side_payments import SidePayments
 from jaxmech.virtual_types import branch
 
@@ -92,14 +92,14 @@ class TabulatedSidePayments(SidePayments):
         """Largest error of V, asset units."""
         return jnp.max(self.offers.error)
 
-    @jax.jit
+    @compiled
     def offer(self, z):
         """V(z), what type z offers at price 0; types outside the support offer one for one beyond its ends."""
         law = self.market.endowment
         inside = jnp.where(z < law.lower, law.lower, jnp.where(z > law.upper, law.upper, z))
         return self.offers(inside, self.group) + (z - inside)
 
-    @jax.jit
+    @compiled
     def tax(self, offered):
         """T(l), in money, with T(η) = 0 and a kink there; shape (..., N). Beyond the range of V a parabola."""
         (low, high), slopes = self.range[:, self.group], self.outer_slope[:, self.group]
@@ -136,7 +136,7 @@ def tabulated(rule, cells=CELLS):
     return TabulatedSidePayments(**parts, group=group, offers=offers, taxes=taxes, range=ends, outer_slope=slopes)
 
 
-@partial(jax.jit, static_argnames="cells")
+@partial(compiled, static_argnames="cells")
 def _offer_table(rule, cells):
     """V, one column a group, one grid on each side of the binding interval."""
     law, ends, weight = rule.market.endowment, rule.columns.ends, rule.columns.weight
@@ -150,7 +150,7 @@ def _offer_table(rule, cells):
     return hermite_table(jnp.stack([law.lower, -ends[1]]), jnp.stack([ends[0], law.upper]), cells, offer)
 
 
-@partial(jax.jit, static_argnames="cells")
+@partial(compiled, static_argnames="cells")
 def _tax_table(rule, cells):
     """T, one column a group, one grid on each side of η; the range of V, and T' just outside it."""
     law, eta, factor, scale = rule.market.endowment, rule.columns.eta, rule._factor, rule.price_scale
@@ -208,7 +208,7 @@ def _allowed(dtype):
     return max(TOLERANCE, 1e3 * float(jnp.finfo(dtype).eps))
 
 
-@jax.jit
+@compiled
 def _quantile_table(a, b):
     """log x/(1 − x) against t = log p/(1 − p), both halves measured from their own end, where x is a power of p."""
     a_and_b = jnp.stack([a, b])

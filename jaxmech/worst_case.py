@@ -19,6 +19,7 @@ import numpy as np
 from jaxmech.endowments import Beta, SideBySide, TruncatedNormal, Uniform
 from jaxmech.groups import total
 from jaxmech.market import Market, checked_market
+from jaxmech.pytrees import compiled
 from jaxmech.robustness import robustness
 from jaxmech.side_payments import SidePayments
 from jaxmech.solve import weight_of
@@ -140,7 +141,7 @@ def worst_reply(schedule, centre, alpha, radius, draws, also):
     return WorstCase(there, float(found), float(revenue), float(efficiency), np.asarray(gain), float(far), x)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compiled, static_argnums=0)
 def _secured_slope(counts, schedule, centre, alpha, moves):
     def value(moves):
         known = replace(schedule.design, market=with_counts(schedule.design.market, counts))
@@ -156,7 +157,7 @@ def secured_value(schedule, market, alpha):
     return alpha * revenue + (1 - alpha) * there.efficiency, (revenue, there.efficiency, there.least_gain)
 
 
-@jax.jit
+@compiled
 def _distance_slope(law, moves):
     return jax.value_and_grad(lambda moves: squared_distance(moved(law, moves), law))(moves)
 

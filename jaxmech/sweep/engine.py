@@ -18,6 +18,7 @@ from jaxmech.budget import budget_weight
 from jaxmech.certificate import certify
 from jaxmech.outcomes import outcomes
 from jaxmech.parameters import market_with
+from jaxmech.pytrees import compiled
 from jaxmech.solve import solve_at_weight
 from jaxmech.sweep.design import numbers_a_group
 from jaxmech.sweep.progress import progress_bar
@@ -36,7 +37,7 @@ def batch_size(points, market):
     return min(largest, max(16 if numbers > 32 else 64, 1 << (points - 1).bit_length()))
 
 
-@partial(jax.jit, static_argnames=("parameters", "derivatives"))
+@partial(compiled, static_argnames=("parameters", "derivatives"))
 def point_results(market, parameters, derivatives, alpha, weight_floor, values):
     """Every output at a batch of points, as a flat dictionary; group arrays are (G, B).
 
@@ -68,7 +69,7 @@ def point_results(market, parameters, derivatives, alpha, weight_floor, values):
     return results
 
 
-@partial(jax.jit, static_argnames="parameters")
+@partial(compiled, static_argnames="parameters")
 def _weight_floors(market, parameters, values):
     """w* of every market."""
     return budget_weight(market_with(market, parameters, values))
