@@ -18,6 +18,7 @@ ORDER = (
     "groups",
     "bracket",
     "tables",
+    "compile_cache",
     "endowments.landmarks",
     "endowments.quantiles",
     "endowments.contract",
