@@ -47,7 +47,7 @@ def figures(points, folder):
     (folder / "market.toml").write_text(MARKET)
     (folder / "spec.toml").write_text(SPEC.format(points=points))
     out = folder / "out"
-    command = [sys.executable, "-m", "jaxmech.cli", "sweep", str(folder / "spec.toml"), "--out", str(out)]
+    command = [sys.executable, "-m", "jaxmech.cli", "sweep", str(folder / "spec.toml"), "--out", str(out), "--no-cache"]
     start = time.perf_counter()
     process = subprocess.Popen([*command, "--format", "zarr", "--no-figures"], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

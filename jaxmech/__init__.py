@@ -9,6 +9,7 @@ from jaxmech.cara import CaraSchedule, cara_certainty_equivalent, cara_schedule
 from jaxmech.certificate import Certificate, certify
 from jaxmech.closed_forms import Example1, example_1, explicit_mechanism
 from jaxmech.competition import LeastCompetition, least_competition
+from jaxmech.compile_cache import compile_cache
 from jaxmech.conditions import condition_1, condition_2
 from jaxmech.double_auction import DoubleAuction, double_auction
 from jaxmech.endowments import (
@@ -100,6 +101,7 @@ __all__ = [
     "cara_certainty_equivalent",
     "cara_schedule",
     "certify",
+    "compile_cache",
     "condition_1",
     "condition_2",
     "double_auction",

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from jaxmech.cli_sweep import add_sweep, say_written
+from jaxmech.compile_cache import command_cache
 from jaxmech.market import Market, MarketError
 
 
@@ -19,6 +20,23 @@ def main(arguments=None) -> int:
 
     jax.config.update("jax_enable_x64", True)
     os.environ.setdefault("MPLBACKEND", "Agg")  # figures are written, not shown
+    options = _parser().parse_args(arguments)
+    try:
+        out = getattr(options, "out", None)
+        if out is not None and options.command != "fit" and out.exists() and not out.is_dir():
+            raise MarketError(f"--out {out}: is a file; give a folder")
+        with command_cache(off=options.no_cache):
+            return options.run(options)
+    except MarketError as error:
+        print(f"jaxmech: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("jaxmech: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser():
+    """The parser of all commands."""
     parser = argparse.ArgumentParser(prog="jaxmech", description="Optimal trading mechanisms for an exchange.")
     commands = parser.add_subparsers(dest="command", required=True)
     _on_a_market(commands, "solve", _solve, "solve one market and print its optimal mechanism")
@@ -41,18 +59,9 @@ def main(arguments=None) -> int:
     match.set_defaults(run=_calibrate)
     _add_fit(commands)
     add_sweep(commands)
-    options = parser.parse_args(arguments)
-    try:
-        out = getattr(options, "out", None)
-        if out is not None and options.command != "fit" and out.exists() and not out.is_dir():
-            raise MarketError(f"--out {out}: is a file; give a folder")
-        return options.run(options)
-    except MarketError as error:
-        print(f"jaxmech: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("jaxmech: interrupted", file=sys.stderr)
-        return 130
+    for command in commands.choices.values():
+        command.add_argument("--no-cache", action="store_true", help="compile everything anew and keep none of it")
+    return parser
 
 
 def _on_a_market(commands, name, run, purpose, alpha=True):

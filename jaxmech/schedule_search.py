@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import lax
 
 from jaxmech.bracket import narrowed, secant
@@ -143,6 +142,8 @@ def _best_at(market, prepared, weight, kind, last, surplus):
 
 def _descent(loss, start):
     """L-BFGS from one start, until the gradient vanishes or nothing is gained any more."""
+    import optax  # only now: it would double the time that `import jaxmech` takes
+
     search = optax.lbfgs()
     tolerance = 10 * jnp.finfo(start.dtype).eps
 

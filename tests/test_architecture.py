@@ -19,6 +19,7 @@ ORDER = (
     "tangents",
     "bracket",
     "tables",
+    "compile_cache",
     "endowments.landmarks",
     "endowments.quantiles",
     "endowments.contract",
@@ -168,19 +169,46 @@ def test_files_and_functions_are_short(path):
             assert length <= LONGEST_FUNCTION, f"{node.name} has {length} lines of code"
 
 
-def test_importing_the_package_needs_none_of_the_extras():
-    code = "import sys, jax, optax; before = set(sys.modules); import jaxmech; print(*set(sys.modules) - before)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = {name.split(".")[0] for name in done.stdout.split()}
-    assert not loaded & {
-        "xarray",
-        "zarr",
-        "h5netcdf",
-        "matplotlib",
-        "tqdm",
-        "scipy",
-        "pandas",
-        "SALib",
-        "multiprocess",
-        "distributed",
-    }
+HEAVY = {
+    "xarray",
+    "zarr",
+    "h5netcdf",
+    "matplotlib",
+    "tqdm",
+    "scipy",
+    "pandas",
+    "SALib",
+    "multiprocess",
+    "distributed",
+    "optax",
+}
+
+
+def printed(code, *arguments):
+    """What a new process prints."""
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def test_importing_the_package_loads_nothing_heavy_but_jax():
+    loaded = printed("import sys, jax; before = set(sys.modules); import jaxmech; print(*set(sys.modules) - before)")
+    assert not {name.split(".")[0] for name in loaded.split()} & HEAVY
+
+
+def test_importing_the_package_starts_no_device_and_changes_no_setting():
+    code = """
+import jax
+before = dict(jax.config.values)
+import jaxmech, jaxmech.cli
+print(jax.config.values == before)
+jax.config.update("jax_num_cpu_devices", 3)  # an error once a device has started, as anything computed would
+print(jax.device_count("cpu"))
+"""
+    assert printed(code).split() == ["True", "3"]
+
+
+@pytest.mark.slow
+def test_solving_a_market_from_the_command_line_loads_nothing_heavy_but_jax():
+    code = "import sys; from jaxmech.cli import main; assert main(sys.argv[1:]) == 0; print(); print(*sys.modules)"
+    market = PACKAGE.parent / "experiments" / "markets" / "two_groups.toml"
+    loaded = printed(code, "solve", str(market), "--alpha", "0.5").splitlines()[-1]
+    assert not {name.split(".")[0] for name in loaded.split()} & HEAVY

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
+from jaxmech.compile_cache import cache_environment
 from jaxmech.sweep.store import SweepStore, made_with, opened
 from jaxmech.tables import MarketError
 
@@ -141,7 +142,7 @@ def _client(engine, workers, most):
             yield client
         return
     options = {"threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
-    environment = {"JAX_ENABLE_X64": str(int(made_with()["x64"]))}  # before a worker imports JAX
+    environment = {"JAX_ENABLE_X64": str(int(made_with()["x64"])), **cache_environment()}  # before it imports JAX
     with (
         dask.config.set(_LOCAL),
         LocalCluster(n_workers=workers and min(workers, most), env=environment, **options) as cluster,

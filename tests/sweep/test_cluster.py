@@ -5,6 +5,7 @@ import signal
 import warnings
 from dataclasses import replace
 
+import jax
 import pytest
 from test_store import files_of
 
@@ -61,6 +62,16 @@ def test_only_what_is_missing_goes_to_the_workers(two_workers, alone, tmp_path):
     assert completion.repair(path, engine=two_workers, progress=False).computed == 1
     assert files_of(path) == alone
     assert completion.repair(path, engine="dask://nowhere:1", progress=False).computed == 0  # nobody is asked
+
+
+def test_workers_that_a_sweep_starts_keep_compiled_code_where_it_does(tmp_path):
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    try:
+        with cluster._client("local-cluster", 1, 1) as client:
+            assert set(client.run(lambda: jax.config.jax_compilation_cache_dir).values()) == {str(tmp_path)}
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
 
 
 def poison(path, identity, chunk):
