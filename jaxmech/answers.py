@@ -7,8 +7,7 @@ import jax.numpy as jnp
 
 from jaxmech.budget import solve_within_budget
 from jaxmech.mechanism import mechanism_of
-from jaxmech.multipliers import solve_multipliers
-from jaxmech.outcomes import interim_moments, outcomes
+from jaxmech.outcomes import outcomes
 from jaxmech.pytrees import compiled
 from jaxmech.solve import weight_of
 
@@ -42,11 +41,12 @@ class Answers(NamedTuple):
 
 @compiled
 def _answers(market, alpha):
-    prepared = market.prepared()
-    floor, *_ = solve_within_budget(prepared, jnp.zeros_like(alpha))
-    weight = jnp.where(floor > alpha, floor, alpha)
-    solution = solve_multipliers(prepared, weight)
-    mechanism = mechanism_of(market, alpha, weight, solution, interim_moments(prepared, weight, solution))
+    # w* is the weight at α = 0: the market is solved twice, side by side in one program.
+    prepared = market.prepared().provided((alpha >= 0) & (alpha <= 1))
+    twice = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf], axis=-1), prepared)
+    found = solve_within_budget(twice, jnp.stack([jnp.zeros_like(alpha), alpha], axis=-1))
+    floor, at_alpha = found[0][..., 0], jax.tree.map(lambda leaf: leaf[..., 1], found)
+    mechanism = mechanism_of(market, alpha, *at_alpha)
     achieved, interim = outcomes(mechanism), mechanism.interim()
     return Answers(
         objective=alpha * achieved.revenue + (1 - alpha) * achieved.efficiency,

@@ -25,7 +25,7 @@ def end_range(market):
     """The range of both ends of each group of a Prepared market."""
     lower, upper, mean = market.sides.lower, market.sides.upper, market.mean
     inside = upper - 4 * jnp.finfo(upper.dtype).eps * (upper - lower + jnp.abs(upper))
-    steepest = jnp.minimum(1 / market.sides.density(inside), jnp.finfo(upper.dtype).max)
+    steepest = jnp.minimum(1 / market.sides.last_density(inside), jnp.finfo(upper.dtype).max)
     return EndRange(lower, mirrored(mean, mean), inside, upper, steepest)
 
 

@@ -14,7 +14,7 @@ from jaxmech.binding_ends import end_range
 from jaxmech.bracket import narrowed, secant
 from jaxmech.first_best import first_best_revenue, first_best_surplus
 from jaxmech.market import checked_market
-from jaxmech.multipliers import Motion, combined, iterated
+from jaxmech.multipliers import Motion, combined, iterated, one_if_solved
 from jaxmech.outcomes import interim_moments, revenue
 from jaxmech.pytrees import compiled
 from jaxmech.tangents import directional, is_zero
@@ -63,7 +63,7 @@ def solve_within_budget(market, floor):
     # R(u) ≈ R(0) + 2 surplus·u, exact for symmetric uniform endowments, stands in for R at the upper end.
     guess = jnp.maximum(at_first_best + 0.5 * surplus, 0.05 * surplus)
     bracket = zero, jnp.minimum(at_first_best, 0.0), zero + 0.25, guess, zero
-    start = floor, bracket, jnp.full(floor.shape, True), jnp.zeros(floor.shape, int)
+    start = floor, bracket, jnp.broadcast_to(market.possible, floor.shape), jnp.zeros(floor.shape, int)
     weight, *_, solution, moments = lax.while_loop(unfinished, step, (*start, *_nothing(market, within, floor)))
     return weight, solution, moments
 
@@ -139,4 +139,5 @@ def budget_weight(market):
 
 @compiled
 def _budget_weight(market):
-    return solve_within_budget(market.prepared(), jnp.zeros_like(market.total_risk_capacity))[0]
+    weight, solution, _ = solve_within_budget(market.prepared(), jnp.zeros_like(market.total_risk_capacity))
+    return weight * one_if_solved(solution)

@@ -79,23 +79,13 @@ class _Multipliers(Curve):
         return 1e-12 * self.span + self.density_error() * jnp.abs(self.types - eta)
 
 
-def ironed_multiplier(sides, eta, weight, z, raw):
-    """Ω(z)/(1 + λ) on the binding interval, for z of shape (..., G).
-
-    `raw` = w F + f·(z − η) where that rises, as it does for regular laws. For others its ironed version: the slope of
-    the lower convex hull, over z, of ∫ (ψ⁻ − η) dF. Its virtual types z − (Ω − wF)/f, ironed over F, are V again:
-    Lemma 3 without Condition 2.
-    """
+def multiplier_bunching(sides, eta, weight):
+    """Where w F + f·(z − η) of each family falls over z: `hull.Bunches`, None for those where it cannot."""
     left = sides.one(0)
-    columns = zip(left.families(), *(left.columns(one) for one in (eta, z, raw)), strict=True)
-    return left.joined([_ironed_family(law, table, own, weight, at, found) for (law, table), own, at, found in columns])
-
-
-def _ironed_family(law, table, eta, weight, z, raw):
-    if not may_fall(law):
-        return raw
-    rows, shape = law.rows(z)
-    return pooled(_multiplier_bunches(law, table, eta, weight), rows, law.rows(raw)[0]).reshape(shape)
+    return tuple(
+        _multiplier_bunches(law, table, own, weight) if may_fall(law) else None
+        for (law, table), own in zip(left.families(), left.columns(eta), strict=True)
+    )
 
 
 def _multiplier_bunches(law, table, eta, weight) -> Bunches:
@@ -104,16 +94,34 @@ def _multiplier_bunches(law, table, eta, weight) -> Bunches:
     return bunches_at(curve, located(curve.still()))
 
 
-def multiplier_kinks(sides, eta, weight):
-    """Types at which `ironed_multiplier` has kinks of its own, (most, G, ...); +∞ where there are none."""
+def ironed_multiplier(sides, bunching, z, raw):
+    """Ω(z)/(1 + λ) on the binding interval, for z of shape (..., G).
+
+    `raw` = w F + f·(z − η) where that rises, as it does for regular laws. For others its ironed version: the slope of
+    the lower convex hull, over z, of ∫ (ψ⁻ − η) dF. Its virtual types z − (Ω − wF)/f, ironed over F, are V again:
+    Lemma 3 without Condition 2.
+    """
     left, found = sides.one(0), []
-    for (law, table), own in zip(left.families(), left.columns(eta), strict=True):
-        if may_fall(law):
-            bunches = _multiplier_bunches(law, table, own, weight)
-            found.append(jnp.concatenate([bunches.start, bunches.stop]))
-        else:
-            found.append(jnp.full((0, *law.lower.shape), jnp.inf, law.lower.dtype))
-    return side_by_side(left, found)
+    for (law, _), bunches, own, at in zip(left.families(), bunching, left.columns(z), left.columns(raw), strict=True):
+        if bunches is not None:
+            rows, shape = law.rows(own)
+            at = pooled(bunches, rows, law.rows(at)[0]).reshape(shape)
+        found.append(at)
+    return left.joined(found)
+
+
+def multiplier_kinks(sides, bunching):
+    """Types at which `ironed_multiplier` has kinks of its own, (most, G, ...); +∞ where there are none."""
+    left = sides.one(0)
+    return side_by_side(
+        left,
+        [
+            jnp.full((0, *law.lower.shape), jnp.inf, law.lower.dtype)
+            if bunches is None
+            else jnp.concatenate([bunches.start, bunches.stop])
+            for (law, _), bunches in zip(left.families(), bunching, strict=True)
+        ],
+    )
 
 
 def side_by_side(sides, ends):

@@ -127,3 +127,18 @@ def complying(law, capacity, count):
     rules += [good for _, good, _ in [*law.rules(), *_trader_rules(capacity, count)]]
     batch = np.ndim(capacity) - 1
     return np.all([np.all(good, axis=tuple(range(np.ndim(good) - batch))) for good in rules], axis=0)
+
+
+def possible(laws, capacity, count):
+    """The same of traced numbers, of the batch's shape; counts need not be whole, so that they may move.
+
+    Args:
+      laws: those of all families.
+      capacity, count: shape (G, ...).
+    """
+    finite = [jnp.isfinite(leaf) for leaf in (*jax.tree.leaves(laws), capacity, count)]
+    others = jnp.sum(count * capacity, axis=0) - capacity
+    rules = [*finite, capacity > 0, count >= 1, others > 0, *(good for law in laws for _, good, _ in law.rules())]
+    lanes = capacity.shape[1:]
+    found = jnp.concatenate([good.reshape(-1, *lanes) for good in rules])
+    return jnp.all(found, axis=0)

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxmech.bunching import multiplier_kinks
 from jaxmech.groups import total
+from jaxmech.mechanism import PreparedMechanism
 from jaxmech.outcomes import absorbed_variance
 
 # Double-exponential nodes on (0, 1): densities may behave like any power at the ends of their support. They keep 1e-13
@@ -39,9 +40,14 @@ def fixed_rule_outcomes(mechanism, market):
     """
     fixed = jax.lax.stop_gradient(mechanism)
     law, capacity, count = market.endowment.resolved(), market.risk_capacity, market.count
-    share = capacity / market.total_risk_capacity
-    z, widths = _nodes(law, fixed)
-    virtual, chance, bound = fixed.virtual_type(z), _chance(law, z, widths), _binding_share(fixed, law, z)
+    share, sides = capacity / market.total_risk_capacity, law.sides()
+    rule = PreparedMechanism.of(fixed)
+    z, widths = _nodes(law, rule)
+    virtual, participation = rule.virtual_type(z), rule.participation_multiplier(z)
+    (own_mean, own_variance), inside = sides.moments(), (z > law.lower) & (z < law.upper)
+    at = sides.one(0).ratios(jnp.where(inside, z, 0.5 * (law.lower + law.upper)))
+    cdf = jnp.where(inside, at.cdf, jnp.where(z <= law.lower, 0.0, 1.0))
+    chance, bound = _chance(inside, widths * at.density), _binding_share(fixed, participation, law, z)
     mean = jnp.sum(chance * virtual, axis=0)
     variance = jnp.sum(chance * (virtual - mean) ** 2, axis=0)
     expected = share * (total(count * mean) - mean) - (1 - share) * virtual
@@ -51,12 +57,12 @@ def fixed_rule_outcomes(mechanism, market):
         + (share * total(count * mean) - mean) ** 2
     )
     cross = jnp.sum(chance * z * expected, axis=0)
-    rent = jnp.sum(widths * (law.cdf(z) - bound) * expected, axis=0)
+    rent = jnp.sum(widths * (cdf - bound) * expected, axis=0)
     revenue = -total(count * (cross + rent + 0.5 * square) / capacity)
-    return revenue, -total(count * (law.second_moment + 2 * cross + square) / (2 * capacity))
+    return revenue, -total(count * (own_variance + own_mean**2 + 2 * cross + square) / (2 * capacity))
 
 
-def _binding_share(mechanism, law, z):
+def _binding_share(mechanism, participation, law, z):
     """Ω/w̄ at the nodes: from 0 below the binding interval to 1 above it.
 
     Where everybody buys or everybody sells in expectation it is a step at an end of the support, and moves with it.
@@ -66,7 +72,7 @@ def _binding_share(mechanism, law, z):
     old = mechanism.market.endowment
     below = jnp.where(-mechanism.ends[1] <= old.lower, 1.0, 0.0)
     above = jnp.where(mechanism.ends[0] >= old.upper, 0.0, 1.0)
-    inside = mechanism.participation_multiplier(z) / largest
+    inside = participation / largest
     return jnp.where(z < low, below, jnp.where(z > high, above, inside))
 
 
@@ -79,16 +85,17 @@ def _binding_interval(mechanism, law):
     )
 
 
-def _nodes(law, mechanism):
+def _nodes(law, rule):
     """Types and widths, (nodes, G, ...): below, on and above the binding interval.
 
     Where laws are not regular, between all landmarks of the law, which move with it, and all bunches.
     """
+    mechanism = rule.mechanism
     edges = jnp.stack([law.lower, *_binding_interval(mechanism, law), law.upper])
     places, weights = _NODES, _WEIGHTS
     if mechanism.bunching is not None:
         bunches = jnp.moveaxis(mechanism.bunching_intervals, 0, 2).reshape(-1, *edges.shape[1:])
-        kinks = multiplier_kinks(mechanism.market.endowment.sides(), mechanism.eta, mechanism.weight)
+        kinks = multiplier_kinks(rule.sides, rule.bunching)
         cuts, found = law.landmarks(), jnp.concatenate([edges[1:3], bunches, kinks])
         # What sits on a landmark moves with it, like that landmark: one edge for both.
         apart = jnp.isfinite(found) & jnp.all(found[:, None] != jax.lax.stop_gradient(cuts), axis=1)
@@ -100,8 +107,7 @@ def _nodes(law, mechanism):
     return tuple(v.reshape((-1, *edges.shape[2:])) for v in (start + nodes * width, weights * width))
 
 
-def _chance(law, z, widths):
+def _chance(inside, mass):
     """Probabilities of the nodes, one in all; none for those that rounding puts on an end of the support."""
-    inside = (z > law.lower) & (z < law.upper)
-    found = jnp.where(inside, widths * law.pdf(jnp.where(inside, z, 0.5 * (law.lower + law.upper))), 0.0)
+    found = jnp.where(inside, mass, 0.0)
     return found / jnp.sum(found, axis=0)

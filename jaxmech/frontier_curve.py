@@ -236,10 +236,10 @@ class Frontier:
 @partial(compiled, static_argnames="name")
 def _exact_weight(traced, wanted, name):
     """w where the solver's own revenue or efficiency is as wanted: Newton's iteration, which may not leave [w*, 1]."""
-    rising = name == "revenue"
+    rising, market = name == "revenue", traced.market.prepared()
 
     def step(_, weight):
-        (earned, kept, bend), _ = solved(traced.market, weight)
+        (earned, kept, bend), _ = solved(market, weight)
         missed, slope = (earned - wanted, (1 - weight) * bend) if rising else (wanted - kept, weight * bend)
         new = weight - missed / jnp.where(slope > 0, slope, jnp.inf)
         return jnp.clip(new, traced.weight[0], traced.weight[-1])

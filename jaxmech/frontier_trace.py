@@ -13,11 +13,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxmech.budget import budget_weight
+from jaxmech.budget import solve_within_budget
 from jaxmech.first_best import first_best_surplus
-from jaxmech.outcomes import outcomes
+from jaxmech.groups import total
+from jaxmech.multipliers import Motion, solve_multipliers
+from jaxmech.outcomes import efficiency_by_group, interim_moments, revenue_by_group
 from jaxmech.pytrees import compiled
-from jaxmech.solve import solve_at_weight
+from jaxmech.tangents import directional
 
 STEEP = 1e-3  # nearer to an end the frontier is all but vertical or flat
 _FIRST_STEP = 0.1  # of arc length, in units of the surplus
@@ -44,17 +46,23 @@ def quintic(left, right, weight):
 
 
 def solved(market, weight):
-    """(R, A, H'') at a weight, and the error of the solve."""
+    """(R, A, H'') of a Prepared market at a weight, and the error of the solve."""
+    solution = solve_multipliers(market, weight)
+    return money(market, weight, solution), solution.error
 
-    def achieved(weight):
-        mechanism = solve_at_weight(market, weight)
-        result = outcomes(mechanism)
-        return (result.revenue, result.efficiency), mechanism.error
 
-    (earned, kept), (earned_slope, kept_slope), error = jax.jvp(
-        achieved, (weight,), (jnp.ones_like(weight),), has_aux=True
-    )
-    return (earned, kept, earned_slope - kept_slope), error
+def money(market, weight, solution):
+    """R, A and H'' = dR/dw − dA/dw where the multipliers are known."""
+    at, one = (market, weight, solution), jnp.ones_like(weight)
+    dots = None, one, Motion(solution, market, weight).with_weight()
+    moments, moments_dot = directional(interim_moments, at, dots)
+
+    def achieved(moments):
+        by_group = (of(moments, market.risk_capacity, market.count) for of in (revenue_by_group, efficiency_by_group))
+        return tuple(map(total, by_group))
+
+    (earned, kept), (earned_slope, kept_slope) = directional(achieved, (moments,), (moments_dot,))
+    return earned, kept, earned_slope - kept_slope
 
 
 class Step(NamedTuple):
@@ -75,13 +83,9 @@ def _tried(market, twice, here, reach):
     half, whole = zip(*(jnp.split(part, 2) for part in found), strict=True)
     half, whole = (middle, *half), (end, *whole)
     off = jnp.abs(quintic(here, whole, middle)[0] - middle * half[1] - (1 - middle) * half[2])
-    missed = off / (_surplus(market) * jnp.maximum(jnp.minimum(middle, 1 - middle), STEEP))
+    missed = off / (first_best_surplus(market) * jnp.maximum(jnp.minimum(middle, 1 - middle), STEEP))
     lost = ~((jnp.max(error.reshape(2, -1), axis=0) <= _trusted(error)) & jnp.isfinite(missed))
     return Step(half, whole, missed, lost)
-
-
-def _surplus(market):
-    return first_best_surplus(market.prepared())
 
 
 def _trusted(error):
@@ -106,7 +110,8 @@ def trace(market, tolerance, points):
     Returns:
       ([w, R, A, H''], number, error, solves): arrays (points, B), the last point repeated behind it, and three (B,).
     """
-    surplus = _surplus(market)
+    market = market.prepared()
+    surplus = first_best_surplus(market)
     lane, twice = jnp.arange(surplus.size), jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf], axis=-1), market)
 
     def step(state):
@@ -137,10 +142,9 @@ def trace(market, tolerance, points):
         *_, solves, running = state
         return jnp.any(running & (solves < 4 * points))
 
-    weight = budget_weight(market)
-    found, error = solved(market, weight)
-    first = (weight, *found)
-    worst = jnp.where((error <= _trusted(error)) & jnp.isfinite(found[0]), 0.0, jnp.inf)
+    weight, solution, _ = solve_within_budget(market, jnp.zeros_like(surplus))
+    first = (weight, *money(market, weight, solution))
+    worst = jnp.where((solution.error <= _trusted(surplus)) & jnp.isfinite(first[1]), 0.0, jnp.inf)
     nodes = [jnp.broadcast_to(part, (points, part.size)) for part in first]
     reach = (1 - weight) * jnp.clip(_FIRST_STEP / _speed(first, surplus), 1e-3, 1.0)
     nothing = jnp.zeros(lane.shape, int)

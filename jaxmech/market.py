@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.checks import check_numbers, check_resolution, one_entry_a_group
+from jaxmech.checks import check_numbers, check_resolution, one_entry_a_group, possible
 from jaxmech.endowments import FAMILIES, Law, SideBySide
 from jaxmech.groups import total
 from jaxmech.prepared import Prepared
@@ -112,7 +112,8 @@ class Market:
 
     def prepared(self) -> Prepared:
         """The market in the form to compute with: all that does not depend on types evaluated once."""
-        return Prepared.of(self.endowment, self.risk_capacity, self.count)
+        good = possible([law for law, *_ in self.laws()], self.risk_capacity, self.count)
+        return Prepared.of(self.endowment, self.risk_capacity, self.count, good)
 
     def laws(self):
         """(law, first group, groups) for each family in order."""

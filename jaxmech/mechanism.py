@@ -1,14 +1,17 @@
 """An optimal direct mechanism and its functions of type."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.bunching import ironed_multiplier, virtual_curves
+from jaxmech.bunching import ironed_multiplier, multiplier_bunching, virtual_curves
+from jaxmech.endowments import Sides
 from jaxmech.groups import mirrored, mirrored_types
 from jaxmech.ironing import bunch_ends, bunching, ironed_gain, still_bunching, sums
 from jaxmech.market import Market, MarketError
-from jaxmech.multipliers import AtEnds, Multipliers
+from jaxmech.multipliers import AtEnds, Multipliers, one_if_solved
 from jaxmech.outcomes import Interim, absorbed_variance, interim_moments
 from jaxmech.pytrees import compiled, pytree
 from jaxmech.virtual_types import virtual_type
@@ -61,7 +64,10 @@ class Mechanism:
     @compiled
     def virtual_type(self, z):
         """V(z), the virtual value of Lemma 3, corrected (erratum E1); asset units."""
-        return virtual_type(z, self.market.endowment.sides(), self.eta, self.ends, self.weight, self.bunching)
+        return self._virtual_type(z, self.market.endowment.sides())
+
+    def _virtual_type(self, z, sides):
+        return virtual_type(z, sides, self.eta, self.ends, self.weight, self.bunching)
 
     @compiled
     def participation_multiplier(self, z):
@@ -72,12 +78,19 @@ class Mechanism:
         Where η lies outside the support, Ω jumps at that end of it: to α + λ, or from 0. For laws that are not regular
         it is ironed (`ironing`).
         """
-        sides, low, high = self.market.endowment.sides(), self.ends[0], -self.ends[1]
+        sides = self.market.endowment.sides()
+        return self._participation_multiplier(z, sides, self._multiplier_bunching(sides))
+
+    def _multiplier_bunching(self, sides):
+        return None if self.bunching is None else multiplier_bunching(sides, self.eta, self.weight)
+
+    def _participation_multiplier(self, z, sides, bunching):
+        low, high = self.ends[0], -self.ends[1]
         clipped = jnp.where(z < low, low, jnp.where(z > high, high, z))
         tail = sides.one(0).ratios(clipped)
         inner = self.weight * tail.cdf + tail.density * (clipped - self.eta)
-        if self.bunching is not None:
-            inner = ironed_multiplier(sides, self.eta, self.weight, clipped, inner)
+        if bunching is not None:
+            inner = ironed_multiplier(sides, bunching, clipped, inner)
         inner = jnp.where(inner < 0, 0.0, jnp.where(inner > self.weight, self.weight, inner))
         omega = jnp.where(z < low, 0.0, jnp.where((z > high) | (z >= sides.upper[0]), self.weight, inner))
         return (1 + self.budget_multiplier) * omega
@@ -141,7 +154,10 @@ class Mechanism:
 
 
 def mechanism_of(market, alpha, weight, solution, moments) -> Mechanism:
-    """The mechanism with these Multipliers and interim moments."""
+    """The mechanism with these Multipliers and interim moments; NaN where there is none."""
+    known = one_if_solved(solution)
+    solution = solution._replace(eta=solution.eta * known, ends=solution.ends * known)
+    weight, moments = weight * known, jax.tree.map(lambda part: part * known, moments)
     eta, ends, at_ends, _, *rest = solution
     return Mechanism(market, alpha, weight, eta, ends, at_ends, moments, *rest)
 
@@ -155,6 +171,25 @@ def mechanism_at(market, prepared, weight, eta, ends, error) -> Mechanism:
     steps, integrals = jnp.zeros(weight.shape, int), sums(sides, ends, curves, found)
     solution = Multipliers(eta, ends, at_ends, integrals, error, steps, found)
     return mechanism_of(market, weight, weight, solution, interim_moments(prepared, weight, solution))
+
+
+class PreparedMechanism(NamedTuple):
+    """A mechanism's V and Ω, their law prepared once."""
+
+    mechanism: Mechanism
+    sides: Sides
+    bunching: object  # of Ω
+
+    @classmethod
+    def of(cls, mechanism):
+        sides = mechanism.market.endowment.sides()
+        return cls(mechanism, sides, mechanism._multiplier_bunching(sides))
+
+    def virtual_type(self, z):
+        return self.mechanism._virtual_type(z, self.sides)
+
+    def participation_multiplier(self, z):
+        return self.mechanism._participation_multiplier(z, self.sides, self.bunching)
 
 
 def checked_mechanism(mechanism) -> Mechanism:

@@ -109,7 +109,7 @@ def iterated(market, within, weight):
         off = move / (width + jnp.abs(eta))
         now = jnp.sqrt(total(off**2 + left**2 + right**2))
         stalled = (now > 0.25 * error) & (now < _STALL)
-        running = ~((now <= tolerance) | stalled)
+        running = ~((now <= tolerance) | stalled) & market.possible
         return (
             jnp.where(running, new_eta, eta),
             jnp.where(running, new_ends, ends),
@@ -127,7 +127,7 @@ def iterated(market, within, weight):
 
     start = _start(market, weight)
     eta, ends, at_ends, _, _, error, _, steps = lax.while_loop(unfinished, step, start)
-    error = jnp.where(jnp.isnan(error) | overflows(bunches), jnp.inf, error)
+    error = jnp.where(jnp.isnan(error) | overflows(bunches) | ~market.possible, jnp.inf, error)
     return Multipliers(eta, ends, at_ends, sums(sides, ends, curves, bunches), error, steps, bunches)
 
 
@@ -135,7 +135,7 @@ def _start(market, weight):
     """What the loop starts from."""
     (eta, ends), shape = _uniform_guess(market, weight), market.risk_capacity.shape[1:]
     infinity, nothing = jnp.full(shape, jnp.inf, eta.dtype), jnp.zeros_like(ends)
-    running, steps = jnp.full(shape, True), jnp.zeros(shape, int)
+    running, steps = jnp.broadcast_to(market.possible, shape), jnp.zeros(shape, int)
     return eta, ends, AtEnds(*(nothing,) * 3), nothing, infinity, infinity, running, steps
 
 
@@ -176,6 +176,11 @@ def combined(solution, by_market, by_weight, weight_dot):
     return jax.tree.map(added, by_market, by_weight)
 
 
+def one_if_solved(solution):
+    """1, or NaN where there is no market or the solve failed altogether: a factor makes derivatives NaN too."""
+    return jnp.where(jnp.isinf(solution.error), jnp.nan, 1.0)
+
+
 class Motion:
     """How a solution of (*) moves with the market, along `market_dot`, and with w: the one derivative rule.
 
@@ -184,8 +189,9 @@ class Motion:
     point, and there m does depend on them.
     """
 
-    def __init__(self, solution, market, weight, market_dot):
+    def __init__(self, solution, market, weight, market_dot=None):
         self.solution, self.market, self.weight, self.market_dot = solution, market, weight, market_dot
+        self.moves = not all(map(is_zero, jax.tree.leaves(market_dot)))
         eta, ends, sides = solution.eta, solution.ends, market.sides
         at_lower, at_upper = mirrored(eta, eta) <= sides.lower, ends >= sides.upper
         self.pinned = at_lower | at_upper | sides.jump_at(ends)[1]
@@ -194,8 +200,8 @@ class Motion:
             place = jnp.where(at_lower, sides.lower, jnp.where(at_upper, sides.upper, sides.jump_at(ends)[0]))
             return place, sides.tail(place)
 
-        (self.place, self.tail), self.there_dot = directional(there, (sides,), (market_dot.sides,))
-        self.moves = not all(map(is_zero, jax.tree.leaves(market_dot)))
+        sides_dot = market_dot.sides if self.moves else None
+        (self.place, self.tail), self.there_dot = directional(there, (sides,), (sides_dot,))
 
     def with_market(self):
         """The tangent along `market_dot` at the same w; None where the market does not move."""

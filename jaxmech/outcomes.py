@@ -122,6 +122,12 @@ def revenue(market, interim):
     return total(revenue_by_group(interim, market.risk_capacity, market.count))
 
 
+def efficiency_by_group(interim, risk_capacity, count):
+    """A by group: holding costs saved by trading, less those of no trade."""
+    held = interim.endowment_variance + interim.endowment_mean**2
+    return trade_gain_by_group(interim, risk_capacity, count) - count * held / (2 * risk_capacity)
+
+
 def trade_gain_by_group(interim, risk_capacity, count):
     """Holding costs saved by trading: A less that of no trade, by group."""
     return -count * (2 * interim.cross + interim.allocation_square) / (2 * risk_capacity)
@@ -149,8 +155,7 @@ def _outcomes(design):
     market, interim = design.market, design.interim()
     risk_capacity, count, endowments = market.risk_capacity, market.count, endowments_of(market, interim)
     by_group = revenue_by_group(interim, risk_capacity, count)
-    second_moment = interim.endowment_variance + interim.endowment_mean**2
-    held = trade_gain_by_group(interim, risk_capacity, count) - count * second_moment / (2 * risk_capacity)
+    held = efficiency_by_group(interim, risk_capacity, count)
     return Outcomes(
         revenue=total(by_group),
         efficiency=total(held),

@@ -1,5 +1,7 @@
 """A market in the form to compute with: each law prepared once, everything by group in front."""
 
+from dataclasses import replace
+
 import jax
 
 from jaxmech.endowments import Sides
@@ -18,12 +20,17 @@ class Prepared:
     variance: jax.Array  # Var Z
     risk_capacity: jax.Array
     count: jax.Array
+    possible: jax.Array  # whether this is a market at all, of the batch's shape: nothing raises inside jit
 
     @classmethod
-    def of(cls, law, risk_capacity, count) -> "Prepared":
+    def of(cls, law, risk_capacity, count, possible=True) -> "Prepared":
         """The market of traders with this law, of all groups."""
         sides = law.sides()
-        return cls(sides, sides.lower[0], sides.upper[0], *sides.moments(), risk_capacity, count)
+        return cls(sides, sides.lower[0], sides.upper[0], *sides.moments(), risk_capacity, count, possible)
+
+    def provided(self, condition) -> "Prepared":
+        """The market, impossible unless the condition holds too."""
+        return replace(self, possible=self.possible & condition)
 
     @property
     def width(self):

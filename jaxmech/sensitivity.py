@@ -201,18 +201,15 @@ def _second(market, parameters, at, unknown):
 
 
 @partial(compiled, static_argnames="parameters")
-def _direct_tangents(market, parameters, alpha, points, ways):
-    rule = solve(market_with(market, parameters, points), jnp.full(points.shape[1:], alpha))
-    _, slopes = jax.jvp(lambda p: fixed_rule_outcomes(rule, market_with(market, parameters, p)), (points,), (ways,))
-    return rule.budget_multiplier, slopes
+def _direct_tangents(market, parameters, rule, values):
+    return jax.jacfwd(lambda values: fixed_rule_outcomes(rule, market_with(market, parameters, values)))(values)
 
 
 def _direct(market, parameters, alpha, at, value):
     """Derivatives of MAIN with the rule held fixed, (3, P): those of the Lagrangian (11)."""
-    size = len(parameters)
-    points = np.broadcast_to(at[1:, None], (size, size))
-    found = _direct_tangents(market, parameters, alpha, points, np.eye(size, dtype=at.dtype))
-    multiplier, (revenue, efficiency) = jax.tree.map(np.asarray, found)
+    rule = solve(market, alpha)
+    revenue, efficiency = map(np.asarray, _direct_tangents(market, parameters, rule, at[1:]))
+    multiplier = float(rule.budget_multiplier)
     objective = (alpha + multiplier) * revenue + (1 - alpha) * efficiency
     by_alpha = [value[1] - value[2], 0.0, 0.0]  # J = αR + (1 − α)A
     return np.concatenate([np.array(by_alpha)[:, None], np.stack([objective, revenue, efficiency])], axis=1)

@@ -36,7 +36,7 @@ def solve(market, alpha) -> Mechanism:
 
 @compiled
 def _solve(market, weight):
-    prepared = market.prepared()
+    prepared = market.prepared().provided(_is_weight(weight))
     return mechanism_of(market, weight, *solve_within_budget(prepared, weight))
 
 
@@ -57,7 +57,7 @@ def solve_at_weight(market, weight, alpha=None) -> Mechanism:
 
 @compiled
 def _solve_at_weight(market, weight, alpha):
-    prepared = market.prepared()
+    prepared = market.prepared().provided(_is_weight(weight))
     solution = solve_multipliers(prepared, weight)
     return mechanism_of(market, alpha, weight, solution, interim_moments(prepared, weight, solution))
 
@@ -88,6 +88,11 @@ def _first_best(market):
     binding = jnp.where(eta < lower, lower, jnp.where(eta > upper, upper, eta))
     nothing = jnp.zeros_like(eta[0])
     return mechanism_at(market, prepared, nothing, eta, mirrored(binding, binding), nothing)
+
+
+def _is_weight(value):
+    """Whether a traced number can be a weight at all."""
+    return (value >= 0) & (value <= 1)
 
 
 def weight_of(market, value, name):

@@ -89,9 +89,9 @@ class Sides:
         """F, F/f and f at z."""
         return self.law.ratios(z, self.known)
 
-    def density(self, z):
-        """f(z)."""
-        return self.law.density(z, self.known)
+    def last_density(self, inside):
+        """f just short of the upper end, at `inside`."""
+        return self.law.last_density(inside, self.known)
 
     def squared_ratio_integral(self, z):
         """∫_l^z F²/f, the one integral of theory §5 without a closed form; units of the asset squared."""
@@ -145,6 +145,10 @@ class Law:
     def density(self, z, known):
         """f(z), where nothing else is asked for."""
         raise NotImplementedError
+
+    def last_density(self, inside, known):
+        """f just short of the upper end, at `inside`."""
+        return self.density(inside, known)
 
     def squared_ratio_integral_from(self, z, known):
         """∫_l^z F²/f."""
@@ -277,7 +281,8 @@ class Law:
     @takes_arrays
     def pdf(self, z):
         """Density f(z)."""
-        return self.sides().one(0).density(z)
+        left = self.sides().one(0)
+        return left.law.density(z, left.known)
 
     @takes_arrays
     def cdf(self, z):

@@ -33,32 +33,65 @@ class Mixture(Numerical):
     def upper(self):
         return jnp.max(jnp.stack([law.upper for law in self.laws]), axis=0)
 
+    def _stacks(self):
+        """(laws, their places): those of one family in closed form stacked, fields (laws, ...), so that each formula is
+        traced once for all of them; the others one by one."""
+        alike = {}
+        for place, law in enumerate(self.laws):
+            law = law if isinstance(law, Numerical) else law.broadcast()
+            shapes = tuple(leaf.shape for leaf in jax.tree.leaves(law))
+            own = place if isinstance(law, Numerical) else (jax.tree.structure(law), shapes)
+            alike.setdefault(own, []).append((law, place))
+        for members in alike.values():
+            laws, places = zip(*members, strict=True)
+            one = isinstance(laws[0], Numerical)
+            yield (laws[0] if one else jax.tree.map(lambda *leaves: jnp.stack(leaves), *laws)), places
+
     def log_pdf(self, z):
         held = [(z >= law.lower) & ((z < law.upper) | (law.upper == self.upper)) for law in self.laws]
+        z = jnp.broadcast_to(z, held[0].shape)
         return jnp.log(self._total(z, held))
 
     def _total(self, z, held):
         """Σ of the densities that are held to cover z, each seen from just inside its support."""
         shares, total = self.weights / jnp.sum(self.weights, axis=0), 0.0
-        for law, share, covers in zip(self.laws, shares, held, strict=True):
-            edge = 1e-12 * law.width
-            inside = jnp.clip(z, law.lower + edge, law.upper - edge)
-            total = total + jnp.where(covers, share * law.pdf(inside), 0.0)
+        for laws, places in self._stacks():
+            edge = 1e-12 * laws.width
+            if isinstance(laws, Numerical):
+                (place,) = places
+                inside = jnp.clip(z, laws.lower + edge, laws.upper - edge)
+                total = total + jnp.where(held[place], shares[place] * laws.pdf(inside), 0.0)
+                continue
+            axis = -jnp.ndim(laws.lower)
+            covers = jnp.stack([held[place] for place in places], axis=axis)
+            share = shares[jnp.asarray(places)]
+            share = share.reshape(share.shape + (1,) * (-axis - share.ndim))
+            inside = jnp.clip(jnp.expand_dims(z, axis), laws.lower + edge, laws.upper - edge)
+            total = total + jnp.sum(jnp.where(covers, share * laws.pdf(inside), 0.0), axis=axis)
         return total
+
+    def _marks(self):
+        """The landmarks of each law."""
+        marks = {}
+        for laws, places in self._stacks():
+            own = laws.landmarks()
+            marks |= {place: own if isinstance(laws, Numerical) else own[:, k] for k, place in enumerate(places)}
+        return [marks[place] for place in range(len(self.laws))]
 
     def panels(self):
         """Which laws cover a panel is told from the order of the cuts, so that two that coincide still move alone."""
-        marks = [law.landmarks() for law in self.laws]
+        marks = self._marks()
         order = jnp.argsort(jax.lax.stop_gradient(jnp.concatenate(marks)), axis=0, stable=True)
         rank, first, held = jnp.argsort(order, axis=0), 0, []
         place = jnp.arange(len(order) - 1).reshape((-1, 1) + (1,) * (order.ndim - 1))
         for own in marks:
             held.append((rank[first] <= place) & (place < rank[first + len(own) - 1]))
             first += len(own)
-        return panels_of(lambda z: jnp.log(self._total(z, held) + _TINY), self.landmarks(), self.bunches)
+        cuts = jnp.sort(jnp.concatenate(marks), axis=0)
+        return panels_of(lambda z: jnp.log(self._total(z, held) + _TINY), cuts, self.bunches)
 
     def landmarks(self):
-        return jnp.sort(jnp.concatenate([law.landmarks() for law in self.laws]), axis=0)
+        return jnp.sort(jnp.concatenate(self._marks()), axis=0)
 
     def rules(self):
         if len(self.laws) != len(self.weights):
@@ -71,12 +104,13 @@ class Mixture(Numerical):
         ]
 
     def _gaps(self):
-        """The rule that supports leave no gap."""
-        lower, upper = (np.stack([np.asarray(getattr(law, end)) for law in self.laws]) for end in ("lower", "upper"))
-        order = np.argsort(lower, axis=0)
-        lower, upper = (np.take_along_axis(ends, order, axis=0) for ends in (lower, upper))
-        reached = np.maximum.accumulate(upper, axis=0)
-        good = np.concatenate([np.full_like(lower[:1], True, dtype=bool), lower[1:] <= reached[:-1]])
+        """The rule that supports leave no gap: each begins where another, that begins no later, has not yet ended."""
+        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(self.laws))
+        xp = jnp if traced else np
+        lower, upper = (xp.stack([xp.asarray(getattr(law, end)) for law in self.laws]) for end in ("lower", "upper"))
+        others = ~np.eye(len(self.laws), dtype=bool).reshape(len(self.laws), -1, *(1,) * (lower.ndim - 1))
+        reached = xp.max(xp.where(others & (lower <= lower[:, None]), upper, -np.inf), axis=1)
+        good = (lower == xp.min(lower, axis=0)) | (lower <= reached)
         return [("weights", good, "belongs to a law with a gap before its support; let the supports touch")]
 
     def stretched(self, factor):

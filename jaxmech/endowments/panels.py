@@ -141,6 +141,11 @@ class Panels(Law):
     def density(self, z, known):
         return self.ratios(z, known).density
 
+    def last_density(self, inside, known):
+        values = self.values[-1]
+        found = jnp.tensordot(jnp.asarray(self.rule.ends[1], values.dtype), values, axes=1, precision="highest")
+        return jnp.maximum(found, RANGE * jnp.max(values, axis=0)) + known.floor
+
     def _read(self, z, table):
         """LeftTail, density and slope at z."""
         z, shape = self.rows(z)

@@ -86,6 +86,9 @@ class SideBySide(Law):
     def density(self, z, known):
         return self.joined(self._each_known("density", z, known))
 
+    def last_density(self, inside, known):
+        return self.joined(self._each_known("last_density", inside, known))
+
     def squared_ratio_integral_from(self, z, known):
         return self.joined(self._each_known("squared_ratio_integral_from", z, known))
 
