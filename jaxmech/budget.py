@@ -16,7 +16,7 @@ from jaxmech.first_best import first_best_revenue, first_best_surplus
 from jaxmech.market import checked_market
 from jaxmech.multipliers import Motion, combined, iterated, one_if_solved
 from jaxmech.outcomes import interim_moments, revenue
-from jaxmech.pytrees import compiled
+from jaxmech.pytrees import compiled, standard
 from jaxmech.tangents import directional, is_zero
 
 MAX_STEPS = 120
@@ -65,7 +65,7 @@ def solve_within_budget(market, floor):
     bracket = zero, jnp.minimum(at_first_best, 0.0), zero + 0.25, guess, zero
     start = floor, bracket, jnp.broadcast_to(market.possible, floor.shape), jnp.zeros(floor.shape, int)
     weight, *_, solution, moments = lax.while_loop(unfinished, step, (*start, *_nothing(market, within, floor)))
-    return weight, solution, moments
+    return weight, solution._replace(error=jnp.where(market.possible, solution.error, jnp.inf)), moments
 
 
 def _nothing(market, within, weight):
@@ -99,6 +99,7 @@ def _next(bracket, steps):
 
 
 @partial(solve_within_budget.defjvp, symbolic_zeros=True)
+@standard
 def _solve_within_budget_jvp(primals, tangents):
     """Where the budget binds R(w*) = 0 gives dw* = −dR/R'(w*); elsewhere w is the floor."""
     (market, floor), (market_dot, floor_dot) = primals, tangents

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxmech.endowments import Law, Mixture, Numerical
 from jaxmech.endowments.numerical import resolved_to
+from jaxmech.pytrees import compiled
 from jaxmech.tables import MarketError, real_numbers
 
 
@@ -115,7 +116,7 @@ def check_resolution(law, called):
         )
 
 
-@jax.jit
+@compiled
 def _resolution_error(law):
     return law.panels().resolution_error
 

@@ -20,7 +20,7 @@ from jax import lax
 from jaxmech.groups import total
 from jaxmech.market import Market, MarketError, checked_market
 from jaxmech.outcomes import Interim, absorbed_variance
-from jaxmech.pytrees import compiled, pytree, takes_arrays
+from jaxmech.pytrees import compiled, pytree, standard, takes_arrays
 from jaxmech.tables import real_numbers
 
 MAX_STEPS = 100
@@ -254,6 +254,7 @@ def aggregate_slope(risk_capacity, count):
 
 
 @aggregate_slope.defjvp
+@standard
 def _aggregate_slope_jvp(primals, tangents):
     risk_capacity, count = primals
     aggregate = aggregate_slope(risk_capacity, count)

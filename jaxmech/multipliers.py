@@ -18,6 +18,7 @@ from jaxmech.binding_ends import end_range, move_ends
 from jaxmech.bunching import overflows, virtual_curves
 from jaxmech.groups import mirrored, norm, total
 from jaxmech.ironing import Sums, bunching, end_finder, still_bunching, sums
+from jaxmech.pytrees import standard
 from jaxmech.tangents import directional, is_zero, unmoved
 from jaxmech.virtual_types import expected_virtual_type
 
@@ -156,6 +157,7 @@ def solve_multipliers(market, weight):
 
 
 @partial(solve_multipliers.defjvp, symbolic_zeros=True)
+@standard
 def _solve_multipliers_jvp(primals, tangents):
     (market, weight), (market_dot, weight_dot) = primals, tangents
     solution = solve_multipliers(market, weight)

@@ -180,4 +180,5 @@ def _no_trade_probability(market, interim):
     shared = spread <= 1e3 * jnp.finfo(price.dtype).eps * scale
     probability = jnp.where(no_trade > 0, no_trade, 1.0)
     product = jnp.exp(total(market.count * jnp.log(probability)))
-    return jnp.where(shared & jnp.all(no_trade > 0, axis=0), product, 0.0)
+    surely_trade = jnp.where(jnp.isnan(spread), jnp.nan, 0.0)
+    return jnp.where(shared & jnp.all(no_trade > 0, axis=0), product, surely_trade)

@@ -58,11 +58,22 @@ def _without_labels(tree):
     return jax.tree.map(blank, tree, is_leaf=lambda node: type(node) in _BLANK)
 
 
+def standard(function):
+    """The function under NumPy's rules of promotion, however strict the user wants his own code to be."""
+
+    @wraps(function)
+    def call(*arguments, **named):
+        with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+            return function(*arguments, **named)
+
+    return call
+
+
 def compiled(function=None, **options):
     """`jax.jit`, but that nothing is compiled anew when labels change; what is returned has none."""
     if function is None:
         return partial(compiled, **options)
-    jitted = jax.jit(function, **options)
+    jitted = jax.jit(standard(function), **options)
 
     @wraps(function)
     def call(*arguments, **named):

@@ -22,6 +22,7 @@ from jax import lax
 from jaxmech.groups import mirrored, norm, total
 from jaxmech.multipliers import arrowhead_solve, system_residual, uniform_eta
 from jaxmech.outcomes import absorbed_variance
+from jaxmech.pytrees import standard
 from jaxmech.tangents import directional
 
 MAX_STEPS = 100
@@ -149,6 +150,7 @@ def solve_neutral_offer(market, spread, slope):
 
 
 @partial(solve_neutral_offer.defjvp, symbolic_zeros=True)
+@standard
 def _solve_neutral_offer_jvp(primals, tangents):
     eta, error = solve_neutral_offer(*primals)
 

@@ -15,7 +15,7 @@ from jax.scipy.special import gammaln
 
 from jaxmech.endowments.contract import Law, LeftTail, Ratios
 from jaxmech.endowments.landmarks import FALLS, around, beside, unit_rule
-from jaxmech.pytrees import pytree
+from jaxmech.pytrees import pytree, standard
 
 _TERMS = 32
 LARGEST_SHAPE = 300.0
@@ -237,6 +237,7 @@ def _integral(integrand, x, y, points, a, b):
 
 
 @_integral.defjvp
+@standard
 def _integral_jvp(integrand, primals, tangents):
     """Each slope is an `_integral` of values alone: reverse mode drops the rules of functions of a tangent."""
     x, y, _, a, b = primals

@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxmech.endowments.landmarks import EIGHT, EVEN, beside
 from jaxmech.endowments.quantiles import quantile
-from jaxmech.pytrees import as_array, pytree, takes_arrays
+from jaxmech.pytrees import as_array, compiled, pytree, takes_arrays
 
 
 class LeftTail(NamedTuple):
@@ -93,6 +93,7 @@ class Sides:
         """f just short of the upper end, at `inside`."""
         return self.law.last_density(inside, self.known)
 
+    @compiled
     def squared_ratio_integral(self, z):
         """∫_l^z F²/f, the one integral of theory §5 without a closed form; units of the asset squared."""
         return self.law.squared_ratio_integral_from(z, self.known)
@@ -250,10 +251,12 @@ class Law:
         """E Z and Var Z of a law stacked on its mirror image."""
         raise NotImplementedError
 
+    @compiled
     def left_tail(self, z) -> LeftTail:
         """F, F/f, its slope, the first two integrals of F, and f at z."""
         return self.sides().one(0).tail(z)
 
+    @compiled
     def squared_ratio_integral(self, z):
         """∫_l^z F²/f; units of the asset squared."""
         return self.sides().one(0).squared_ratio_integral(z)
@@ -264,32 +267,38 @@ class Law:
         return self.upper - self.lower
 
     @property
+    @compiled
     def mean(self):
         """E Z."""
         return self.sides().moments()[0]
 
     @property
+    @compiled
     def variance(self):
         """Var Z."""
         return self.sides().moments()[1]
 
     @property
+    @compiled
     def second_moment(self):
         """E Z²."""
         return self.variance + self.mean**2
 
     @takes_arrays
+    @compiled
     def pdf(self, z):
         """Density f(z)."""
         left = self.sides().one(0)
         return left.law.density(z, left.known)
 
     @takes_arrays
+    @compiled
     def cdf(self, z):
         """F(z), accurate relative to itself in the left tail; use `survival` in the right one."""
         return self.left_tail(z).cdf
 
     @takes_arrays
+    @compiled
     def survival(self, z):
         """1 − F(z), accurate relative to itself in the right tail."""
         return self._right_tail(z).cdf
@@ -298,38 +307,45 @@ class Law:
         return self.sides().one(1).tail(-jnp.asarray(z))
 
     @takes_arrays
+    @compiled
     def cdf_ratio(self, z):
         """F(z)/f(z)."""
         return self.left_tail(z).ratio
 
     @takes_arrays
+    @compiled
     def survival_ratio(self, z):
         """(1 − F(z))/f(z)."""
         return self._right_tail(z).ratio
 
     @takes_arrays
+    @compiled
     def cdf_integral(self, z):
         """G(z) = ∫_l^z F."""
         return self.left_tail(z).integral
 
     @takes_arrays
+    @compiled
     def survival_integral(self, z):
         """∫_z^h (1 − F)."""
         return self._right_tail(z).integral
 
     @takes_arrays
+    @compiled
     def partial_mean(self, z):
         """∫_l^z t f(t) dt."""
         tail = self.left_tail(z)
         return z * tail.cdf - tail.integral
 
     @takes_arrays
+    @compiled
     def partial_second_moment(self, z):
         """∫_l^z t² f(t) dt."""
         tail = self.left_tail(z)
         return z**2 * tail.cdf - 2 * z * tail.integral + 2 * tail.second_integral
 
     @takes_arrays
+    @compiled
     def quantile(self, probability):
         """F⁻¹(p) for p in [0, 1]; shape of p broadcast against the fields."""
         return quantile(self, probability)

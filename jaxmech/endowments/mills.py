@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmech.pytrees import standard
+
 AT_MODE = math.sqrt(math.pi / 2)  # M(0)
 # Up to which |ζ|h the recurrence is taken, and the steps it needs there to be right to rounding. Beyond, differences
 # lose digits: R_0 some ζ²/(|ζ|h) units in the last place, R_2 some ζ⁴/(|ζ|h)³.
@@ -118,6 +120,7 @@ def bounded_mass(at, reach, near, mills, own_mills):
 
 
 @bounded_mass.defjvp
+@standard
 def _bounded_mass_jvp(primals, tangents):
     (at, reach, near, *_), (at_dot, reach_dot, *_) = primals, tangents
     low = jnp.exp(log_decay(near, at - reach)) * (at_dot - reach_dot)
@@ -125,6 +128,7 @@ def _bounded_mass_jvp(primals, tangents):
 
 
 @bounded_moments.defjvp
+@standard
 def _bounded_moments_jvp(primals, tangents):
     at, reach, near, *_ = primals
     at_dot, reach_dot, *_ = tangents
@@ -167,6 +171,7 @@ def squared_mills_integral(at, lower, near, mills):
 
 
 @squared_mills_integral.defjvp
+@standard
 def _squared_mills_integral_jvp(primals, tangents):
     at, lower, near, mills = primals
     at_dot, lower_dot, *_ = tangents
@@ -185,6 +190,7 @@ def _mills_integral(at, lower, near, mills):
 
 
 @_mills_integral.defjvp
+@standard
 def _mills_integral_jvp(primals, tangents):
     at, lower, near, mills = primals
     at_dot, lower_dot, *_ = tangents
@@ -201,6 +207,7 @@ def _growth_integral(at, lower):
 
 
 @_growth_integral.defjvp
+@standard
 def _growth_integral_jvp(primals, tangents):
     at, lower = primals
     at_dot, lower_dot = tangents

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmech.pytrees import standard
+
 
 class Rule(NamedTuple):
     """Gauss–Legendre nodes on [−1, 1] and what goes with them, for polynomials through n of them."""
@@ -68,6 +70,7 @@ def chebyshev(t, count):
 
 
 @chebyshev.defjvp
+@standard
 def _chebyshev_jvp(count, primals, tangents):
     basis = chebyshev(*primals, count)
     derivative = np.zeros((count, count))

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxmech.pytrees import standard
+
 
 @jax.custom_jvp
 def quantile(law, probability):
@@ -43,6 +45,7 @@ def _left_quantile(side, probability):
 
 
 @quantile.defjvp
+@standard
 def _quantile_jvp(primals, tangents):
     law, probability = primals
     z = quantile(law, probability)

@@ -1,0 +1,81 @@
+"""Nonsense stays nonsense inside jit: what is no market, or no weight, is NaN and not ok, and hurts no neighbour."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from every_law import batch_of, market_of
+
+import jaxmech as jm
+
+
+def changed_law(**changes):
+    """Numbers of the law in the middle lane of three."""
+
+    def change(market):
+        law = market.endowment
+        new = {name: getattr(law, name).at[..., 1].set(value) for name, value in changes.items()}
+        return replace(market, endowment=replace(law, **new)), jnp.full(3, 0.4)
+
+    return change
+
+
+def changed(name, value):
+    def change(market):
+        return replace(market, **{name: getattr(market, name).at[..., 1].set(value)}), jnp.full(3, 0.4)
+
+    return change
+
+
+def alpha_of(value):
+    return lambda market: (market, jnp.full(3, 0.4).at[1].set(value))
+
+
+NONSENSE = {
+    "lower above upper": changed_law(lower=2.0),
+    "lower equals upper": changed_law(lower=1.0),
+    "scale 0": changed_law(scale=0.0),
+    "scale negative": changed_law(scale=-0.5),
+    "loc NaN": changed_law(loc=jnp.nan),
+    "upper infinite": changed_law(upper=jnp.inf),
+    "risk capacity 0": changed("risk_capacity", 0.0),
+    "risk capacity negative": changed("risk_capacity", -1.0),
+    "count 0": changed("count", 0.0),
+    "count NaN": changed("count", jnp.nan),
+    "alpha negative": alpha_of(-0.1),
+    "alpha above 1": alpha_of(1.5),
+    "alpha NaN": alpha_of(jnp.nan),
+}
+
+
+@jax.jit
+def everything(market, alpha):
+    def money(market, alpha):
+        achieved = jm.outcomes(jm.solve(market, alpha))
+        return jnp.sum(achieved.revenue + achieved.efficiency), None
+
+    mechanism = jm.solve(market, alpha)
+    slopes = jax.grad(money, (0, 1), has_aux=True)(market, alpha)[0]
+    answers, answer_slopes = jax.jvp(lambda alpha: jm.answers(market, alpha).revenue, (alpha,), (jnp.ones_like(alpha),))
+    return mechanism, jm.outcomes(mechanism), jm.certify(mechanism), slopes, answers, answer_slopes
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+def test_nonsense_is_nan_and_not_ok_and_its_neighbours_keep_their_bytes(name):
+    market = batch_of(market_of("normal"), 3)
+    sound = everything(market, jnp.full(3, 0.4))
+    mechanism, outcomes, certificate, slopes, answers, answer_slopes = found = everything(*NONSENSE[name](market))
+    assert mechanism.error[1] == jnp.inf and not certificate.ok[1]
+    assert all(np.all(np.isnan(part[..., 1])) for part in outcomes)
+    assert all(np.all(np.isnan(part[..., 1])) for part in jax.tree.leaves(slopes))
+    assert np.isnan(answers[1]) and np.isnan(answer_slopes[1])
+    assert np.all(certificate.ok[jnp.asarray([0, 2])])
+    for was, now in zip(jax.tree.leaves(sound), jax.tree.leaves(found), strict=True):
+        np.testing.assert_array_equal(was[..., ::2], now[..., ::2])
+
+
+def test_a_weight_that_no_market_has_is_nan():
+    market = changed("risk_capacity", -1.0)(batch_of(market_of("normal"), 3))[0]
+    assert np.array_equal(np.isnan(jm.budget_weight(market)), [False, True, False])

@@ -1,0 +1,84 @@
+"""How large the programs are that the public functions trace: operations of the jaxpr, inner ones counted.
+
+Tracing, compiling and, of single markets, running cost in proportion. A change that makes one larger raises its number
+here and says why. The same on every machine.
+"""
+
+import jax
+import pytest
+from every_law import bell, market_of
+
+import jaxmech as jm
+from jaxmech.answers import _answers
+from jaxmech.budget import _budget_weight
+from jaxmech.certificate import _certify
+from jaxmech.outcomes import _outcomes
+from jaxmech.solve import _solve
+
+# Of two groups: solve, outcomes, certify, and the gradient of revenue in α; some 3% above what was counted.
+SIZES = {
+    "uniform": (920, 90, 310, 1410),
+    "normal": (1660, 90, 790, 2390),
+    "beta": (1780, 90, 1070, 2480),
+    "histogram": (3500, 90, 910, 5300),
+    "mixture": (4200, 90, 1380, 6300),
+    "triangular": (1540, 90, 590, 2290),
+    "student": (3860, 90, 1090, 6000),
+    "density": (3780, 90, 990, 5890),
+}
+
+
+def operations(jaxpr):
+    """Equations of a jaxpr and of all those inside it."""
+    inside = 0
+    for equation in jaxpr.eqns:
+        for value in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda leaf: hasattr(leaf, "eqns")):
+            closed = getattr(value, "jaxpr", value)
+            inside += operations(closed) if hasattr(closed, "eqns") else 0
+    return len(jaxpr.eqns) + inside
+
+
+def counted(function, *arguments):
+    return operations(jax.make_jaxpr(function)(*arguments).jaxpr)
+
+
+@pytest.mark.parametrize("law", SIZES)
+def test_programs_are_no_larger_than_they_were(law):
+    market = market_of(law)
+    mechanism = jm.solve(market, 0.5)
+    found = (
+        counted(lambda alpha: jm.solve(market, alpha), 0.5),
+        counted(lambda _: jm.outcomes(mechanism), 0.5),
+        counted(lambda _: jm.certify(mechanism), 0.5),
+        counted(jax.grad(lambda alpha: jm.outcomes(jm.solve(market, alpha)).revenue), 0.5),
+    )
+    assert all(size <= most for size, most in zip(found, SIZES[law], strict=True)), found
+
+
+def programs():
+    """How many programs of each function are compiled."""
+    return [of.jitted._cache_size() for of in (_solve, _outcomes, _certify, _answers, _budget_weight)]
+
+
+def asked_everything(market):
+    mechanism = jm.solve(market, 0.4)
+    jm.outcomes(mechanism), jm.certify(mechanism), jm.answers(market, 0.4), jm.budget_weight(market)
+    return mechanism
+
+
+def test_renaming_a_group_compiles_nothing():
+    def solved(*names):
+        traders = (jm.Traders(jm.Uniform(-1, 1), size, 5, name) for size, name in zip((1.0, 2.0), names, strict=True))
+        assert asked_everything(jm.Market.of(*traders)).market.names == names
+        return programs()
+
+    assert solved("a", "b") == solved("dealer", "fund")
+
+
+def test_a_density_of_one_function_is_compiled_once_however_often_the_law_is_built():
+    def solved(scale):
+        law = jm.Density(bell, {"s": scale}, -1.0, 1.0)
+        asked_everything(jm.Market.of(jm.Traders(law, 1.0, 5)))
+        return programs()
+
+    assert solved(0.5) == solved(0.7)

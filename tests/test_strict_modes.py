@@ -1,0 +1,35 @@
+"""JAX's strict modes are for the user's own code: the library runs under each of them."""
+
+import jax
+import pytest
+from every_law import market_of
+
+import jaxmech as jm
+
+MODES = {
+    "jax_numpy_dtype_promotion": "strict",
+    "jax_numpy_rank_promotion": "raise",
+    "jax_debug_nans": True,
+    "jax_check_tracer_leaks": True,
+}
+
+
+@pytest.fixture(params=MODES)
+def strict(request):
+    before = getattr(jax.config, request.param)
+    jax.config.update(request.param, MODES[request.param])
+    yield
+    jax.config.update(request.param, before)
+
+
+@pytest.mark.parametrize("law", ["uniform", "normal", "beta", pytest.param("histogram", marks=pytest.mark.slow)])
+def test_the_straight_line_runs_in_every_strict_mode(law, strict):
+    market = market_of(law)
+
+    def revenue(market, alpha):
+        return jm.outcomes(jm.solve(market, alpha)).revenue
+
+    mechanism = jm.solve(market, 0.5)
+    assert jm.certify(mechanism).ok
+    assert jax.grad(jax.jit(revenue), 1)(market, 0.5) > 0
+    jax.grad(revenue)(market, 0.5)
