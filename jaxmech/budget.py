@@ -101,9 +101,27 @@ def _next(bracket, steps):
 @partial(solve_within_budget.defjvp, symbolic_zeros=True)
 @standard
 def _solve_within_budget_jvp(primals, tangents):
+    found = solve_within_budget(*primals)
+    return found, _tangents(found, *primals, *tangents)
+
+
+@jax.custom_jvp
+def solve_at_known_weight(market, floor, weight):
+    """What `solve_within_budget` finds where its weight, max(floor, w*), is known already; its derivatives, too."""
+    solution = iterated(market, end_range(market), weight)
+    return weight, solution, interim_moments(market, weight, solution)
+
+
+@partial(solve_at_known_weight.defjvp, symbolic_zeros=True)
+@standard
+def _solve_at_known_weight_jvp(primals, tangents):
+    found, (market, floor, _), (market_dot, floor_dot, _) = solve_at_known_weight(*primals), primals, tangents
+    return found, _tangents(found, market, floor, market_dot, floor_dot)
+
+
+def _tangents(found, market, floor, market_dot, floor_dot):
     """Where the budget binds R(w*) = 0 gives dw* = −dR/R'(w*); elsewhere w is the floor."""
-    (market, floor), (market_dot, floor_dot) = primals, tangents
-    weight, solution, moments = solve_within_budget(market, floor)
+    weight, solution, moments = found
     motion = Motion(solution, market, weight, market_dot)
     by_market, by_weight = motion.with_market(), motion.with_weight()
     binds = (weight > floor) & (weight > _least(weight.dtype))
@@ -118,8 +136,7 @@ def _solve_within_budget_jvp(primals, tangents):
         _, slope = directional(revenue, (market, moments), (None, moments_by_weight))
         weight_dot = jnp.where(binds, -earned_dot / jnp.where(binds, slope, 1.0), weight_dot)
     solution_dot = combined(solution, by_market, by_weight, weight_dot)
-    moments_dot = combined(moments, moments_by_market, moments_by_weight, weight_dot)
-    return (weight, solution, moments), (weight_dot, solution_dot, moments_dot)
+    return weight_dot, solution_dot, combined(moments, moments_by_market, moments_by_weight, weight_dot)
 
 
 def budget_weight(market):

@@ -13,7 +13,7 @@ from jaxmech.ironing import bunch_ends, bunching, ironed_gain, still_bunching, s
 from jaxmech.market import Market, MarketError
 from jaxmech.multipliers import AtEnds, Multipliers, one_if_solved
 from jaxmech.outcomes import Interim, absorbed_variance, interim_moments
-from jaxmech.pytrees import compiled, pytree
+from jaxmech.pytrees import compiled, pytree, takes_arrays
 from jaxmech.virtual_types import virtual_type
 
 _NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(32))
@@ -61,6 +61,7 @@ class Mechanism:
         binds = self.weight > self.alpha
         return jnp.where(binds, (self.weight - self.alpha) / jnp.where(binds, 1 - self.weight, 1.0), 0.0)
 
+    @takes_arrays
     @compiled
     def virtual_type(self, z):
         """V(z), the virtual value of Lemma 3, corrected (erratum E1); asset units."""
@@ -69,6 +70,7 @@ class Mechanism:
     def _virtual_type(self, z, sides):
         return virtual_type(z, sides, self.eta, self.ends, self.weight, self.bunching)
 
+    @takes_arrays
     @compiled
     def participation_multiplier(self, z):
         """Ω(z) in the paper's scale, Eq. (15) corrected (erratum E1): rises from 0 at a to α + λ at b.
@@ -95,11 +97,13 @@ class Mechanism:
         omega = jnp.where(z < low, 0.0, jnp.where((z > high) | (z >= sides.upper[0]), self.weight, inner))
         return (1 + self.budget_multiplier) * omega
 
+    @takes_arrays
     @compiled
     def interim_allocation(self, z):
         """X̄(z) = E[X | Z = z] = (1 − s)(η − V(z)), what type z expects to buy; never rises, Eq. (10); asset units."""
         return (1 - self.share) * (self.eta - self.virtual_type(z))
 
+    @takes_arrays
     @compiled
     def utility_gain(self, z):
         """Expected gain of type z over staying away, Eq. (3) with the binding type at 0; money.
@@ -118,6 +122,7 @@ class Mechanism:
         gain = ironed_gain(sides, types, self.ends, eta, raw, self.weight, self.bunching)
         return (1 - self.share) / self.market.risk_capacity * jnp.sum(gain, axis=-axes - 1)
 
+    @takes_arrays
     @compiled
     def interim_transfer(self, z):
         """Expected payment of type z, Eq. (4). Also the deterministic transfer T(z) of Corollary 1.2; money."""
@@ -127,6 +132,7 @@ class Mechanism:
 
     deterministic_transfer = interim_transfer
 
+    @takes_arrays
     def allocation(self, z):
         """X ex post, Eq. (12): what each trader buys, given everybody's endowment.
 

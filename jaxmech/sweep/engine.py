@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.budget import budget_weight
+from jaxmech.budget import budget_weight, solve_at_known_weight
 from jaxmech.certificate import certify
+from jaxmech.mechanism import mechanism_of
 from jaxmech.outcomes import outcomes
 from jaxmech.parameters import market_with
 from jaxmech.pytrees import compiled
-from jaxmech.solve import solve_at_weight
 from jaxmech.sweep.design import numbers_a_group
 from jaxmech.sweep.progress import progress_bar
 
@@ -48,11 +48,18 @@ def point_results(market, parameters, derivatives, alpha, weight_floor, values):
       alpha, weight_floor: α and w*, shape (B,).
       values: parameter values, shape (parameters, B).
     """
-    market = market_with(market, parameters, values)
-    weight = jnp.maximum(alpha, weight_floor)
-    mechanism = solve_at_weight(market, weight, alpha)
-    achieved, certificate = outcomes(mechanism), certify(mechanism)
-    results = achieved._asdict() | {f"certificate_{k}": v for k, v in certificate._asdict().items()}
+    market, weight = market_with(market, parameters, values), jnp.maximum(alpha, weight_floor)
+
+    def achieved(market, alpha):
+        mechanism = mechanism_of(market, alpha, *solve_at_known_weight(market.prepared(), alpha, weight))
+        found = outcomes(mechanism)
+        return (found.revenue, found.efficiency), (found, mechanism)
+
+    if derivatives:
+        _, pull, (found, mechanism) = jax.vjp(achieved, market, alpha, has_aux=True)
+    else:
+        _, (found, mechanism) = achieved(market, alpha)
+    results = found._asdict() | {f"certificate_{k}": v for k, v in certify(mechanism)._asdict().items()}
     interval = mechanism.binding_interval
     results |= {
         "weight": weight,
@@ -64,9 +71,7 @@ def point_results(market, parameters, derivatives, alpha, weight_floor, values):
         "error": mechanism.error,
         "steps": mechanism.steps,
     }
-    if derivatives:
-        results |= _derivatives(market, alpha, weight, weight_floor)
-    return results
+    return results | (_derivatives(pull, alpha) if derivatives else {})
 
 
 @partial(compiled, static_argnames="parameters")
@@ -75,32 +80,13 @@ def _weight_floors(market, parameters, values):
     return budget_weight(market_with(market, parameters, values))
 
 
-def _derivatives(market, alpha, weight, weight_floor):
-    """d revenue and d efficiency to α and to every number of the market, at each point.
-
-    With R(w, θ) and A(w, θ) at a given weight: where the budget binds, w = w*(θ), dw* = −R_θ/R_w, and revenue stays 0;
-    elsewhere w = α. At α = w* the derivatives are those from above.
-    """
-
-    def achieved(market, weight):
-        result = outcomes(solve_at_weight(market, weight))
-        return result.revenue, result.efficiency
-
-    _, pull = jax.vjp(achieved, market, weight)
-    one, zero = jnp.ones_like(weight), jnp.zeros_like(weight)
-    (revenue_market, revenue_weight), (efficiency_market, efficiency_weight) = pull((one, zero)), pull((zero, one))
-    binds = weight_floor > alpha
-    rate = jnp.where(binds, efficiency_weight / jnp.where(binds, revenue_weight, 1.0), 0.0)
-    revenue_market, efficiency_market = (
-        jax.tree.map(lambda r: jnp.where(binds, 0.0, r), revenue_market),
-        jax.tree.map(lambda a, r: a - rate * r, efficiency_market, revenue_market),
-    )
-    results = {
-        "d_revenue_d_alpha": jnp.where(binds, 0.0, revenue_weight),
-        "d_efficiency_d_alpha": jnp.where(binds, 0.0, efficiency_weight),
-    }
-    for name, gradient in (("revenue", revenue_market), ("efficiency", efficiency_market)):
-        for field, rows in _rows_by_field(gradient).items():
+def _derivatives(pull, alpha):
+    """d revenue and d efficiency to α and to every number of the market, at each point, from their pull-back."""
+    one, zero = jnp.ones_like(alpha), jnp.zeros_like(alpha)
+    results = {}
+    for name, ways in (("revenue", (one, zero)), ("efficiency", (zero, one))):
+        by_market, results[f"d_{name}_d_alpha"] = pull(ways)
+        for field, rows in _rows_by_field(by_market).items():
             results[f"d_{name}_d_{field}"] = rows
     return results
 
