@@ -52,8 +52,9 @@ def solve_within_budget(market, floor):
         settled = (jnp.abs(new - weight) <= tolerance * weight) & (jnp.abs(earned) <= 1e-10 * surplus)
         collapsed = bracket[2] - bracket[0] <= tolerance * bracket[2]
         arrived = enough | settled | collapsed | (jnp.abs(earned) <= tolerance * surplus)
-        after = jnp.where(arrived, weight, new), bracket, ~arrived, steps + 1, solution, moments
-        return jax.tree.map(lambda new, old: jnp.where(running, new, old), after, state)
+        # Where a market has arrived the weight stays, and so does all that is found there, to the last bit.
+        running = running & ~arrived
+        return jnp.where(running, new, weight), bracket, running, steps + 1, solution, moments
 
     def unfinished(state):
         _, _, running, steps, *_ = state

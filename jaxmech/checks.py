@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxmech.endowments import Law, Mixture, Numerical
 from jaxmech.endowments.numerical import resolved_to
+from jaxmech.groups import total
 from jaxmech.pytrees import compiled
 from jaxmech.tables import MarketError, real_numbers
 
@@ -137,9 +138,14 @@ def possible(laws, capacity, count):
       laws: those of all families.
       capacity, count: shape (G, ...).
     """
-    finite = [jnp.isfinite(leaf) for leaf in (*jax.tree.leaves(laws), capacity, count)]
-    others = jnp.sum(count * capacity, axis=0) - capacity
-    rules = [*finite, capacity > 0, count >= 1, others > 0, *(good for law in laws for _, good, _ in law.rules())]
-    lanes = capacity.shape[1:]
-    found = jnp.concatenate([good.reshape(-1, *lanes) for good in rules])
-    return jnp.all(found, axis=0)
+    others = total(count * capacity) - capacity
+    traders = jnp.isfinite(others) & (capacity > 0) & (count >= 1) & (others > 0)
+    return jnp.all(jnp.concatenate([_by_group(law, capacity.ndim) for law in laws]) & traders, axis=0)
+
+
+def _by_group(law, axes):
+    """Whether the numbers of each group obey their law's rules; all lists of one group together."""
+    found = True
+    for good in (*(jnp.isfinite(leaf) for leaf in jax.tree.leaves(law)), *(good for _, good, _ in law.rules())):
+        found = found & (jnp.all(good, axis=tuple(range(good.ndim - axes))) if good.ndim > axes else good)
+    return found
