@@ -53,7 +53,7 @@ def bunching(curves, found):
 
 
 def ironed(sides, z, raw, bunching):
-    """The ironed ψ⁻ at z, (..., 2, G, ...), from ψ⁻ itself there."""
+    """The ironed ψ⁻ at z, (..., 2, G, ...), from ψ⁻ itself there: virtual types where Condition 2 fails."""
 
     def one(law, table, bunches, z, raw):
         rows, shape = law.rows(z)

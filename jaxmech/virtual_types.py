@@ -41,7 +41,7 @@ def virtual_type(z, sides, eta, ends, weight, bunching=None):
         V = clip(η, z − w (1 − F)/f, z + w F/f)
 
     Below the binding interval [a, b] the trader expects to buy, above it to sell; on it V = η, Eq. (13).
-    Eq. (17) and (18), corrected (erratum E1), say where that begins. Eq. (12) allocates by V.
+    Eq. (12) allocates by it.
 
     Args:
       z: endowment, units of the asset, shape (..., G), inside the support.
@@ -105,6 +105,7 @@ def _regular_inverse(sides, target, end, weight):
 
 
 def branch(sides, z, weight):
-    """ψ⁻ and its slope, Eq. (17) corrected (erratum E1); on the mirror image Eq. (18)."""
+    """ψ⁻(a) = a + w F/f and, on the mirror image, ψ⁺(b) = b − w (1 − F)/f, with its slope: Eq. (17) and (18) corrected
+    (erratum E1)."""
     tail = sides.tail(z)
     return z + weight * tail.ratio, 1 + weight * tail.ratio_slope
