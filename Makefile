@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: sweep paper test quick bench performance clean
+.PHONY: sweep paper test quick exhaustive bench performance clean
 
 sweep: $(VENV)/ready  ## the main job: 200,000 points on the Treasury futures market
 	$(BIN)/jaxmech sweep experiments/us_treasury_10y_sweep.toml --out experiments/results/us_treasury_10y
@@ -11,12 +11,15 @@ sweep: $(VENV)/ready  ## the main job: 200,000 points on the Treasury futures ma
 paper: $(VENV)/ready  ## every figure and number of the paper, beside ours
 	$(BIN)/python experiments/paper.py
 
-test: $(VENV)/ready  ## lint and the whole suite
+test: $(VENV)/ready  ## lint and the suite
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not exhaustive"
 
 quick: $(VENV)/ready  ## the tests that are not slow
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not exhaustive"
+
+exhaustive: $(VENV)/ready  ## what `make test` leaves out: the same claims over many more markets
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m exhaustive
 
 bench: $(VENV)/ready  ## speed against peers, one process a question
 	$(BIN)/python benchmarks/multipliers.py
