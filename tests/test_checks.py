@@ -130,7 +130,7 @@ def test_the_message_names_the_group_and_the_place_within_a_list():
 
 @pytest.mark.parametrize("density", [kinked, jumping])
 def test_a_kink_that_is_named_is_resolved(density):
-    assert np.all(market(Density(density, {}, -1.0, 1.0, kinks=[0.123])).law.resolution_error < 1e-12)
+    assert np.all(market(Density(density, {}, -1.0, 1.0, kinks=[0.123])).endowment.panels().resolution_error < 1e-12)
 
 
 FAMILIES = [
@@ -239,4 +239,4 @@ def test_whatever_is_given_is_a_market_or_a_market_error(law):
         made = market(law)
     except jm.MarketError:
         return
-    assert finite(made.law), law
+    assert finite(made.endowment.resolved()), law
