@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxmech.budget import solve_within_budget
 from jaxmech.mechanism import mechanism_of
 from jaxmech.outcomes import outcomes
-from jaxmech.pytrees import compiled
+from jaxmech.pytrees import compiled, derived
 from jaxmech.solve import weight_of
 
 
@@ -33,7 +33,7 @@ class Answers(NamedTuple):
     binding_upper: jax.Array  # b, (G, ...)
     error: jax.Array  # distance to the solution of the multiplier system, relative; ∞ where it failed
 
-    @property
+    @derived
     def solved(self):
         """Whether the numbers are an optimum at all, of the batch's shape."""
         return (self.error <= jnp.finfo(self.error.dtype).eps ** 0.5) & jnp.isfinite(self.objective)

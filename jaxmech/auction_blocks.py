@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxmech.clearing import unique_price
 from jaxmech.market import Market
-from jaxmech.pytrees import compiled
+from jaxmech.pytrees import compiled, on_device
 
 BINS = 128  # of the histogram
 BLOCK_ENTRIES = 2**15  # endowments in a block: its arrays fit into the cache
@@ -138,14 +139,16 @@ def block_length(traders):
 
 def no_centre(traders):
     """Distances from zero."""
-    nothing = jnp.zeros(())
-    return Centre([nothing] * 3, [jnp.zeros(traders)] * 3, nothing)
+    nothing = on_device(np.zeros(()))
+    return Centre([nothing] * 3, [on_device(np.zeros(traders))] * 3, nothing)
 
 
-def means(sums, auctions):
-    """Means, where the sums of all auctions are centred."""
-    return Centre(
+@compiled
+def centre_and_top(sums, largest, auctions):
+    """Means, where the sums of all auctions are centred, and where the histogram of volumes ends."""
+    centre = Centre(
         [first / auctions for first, _ in sums.auction],
         [first / auctions for first, _ in sums.trader],
         sums.price[0] / jnp.maximum(sums.priced, 1),
     )
+    return centre, jnp.where(largest > 0, 1.25 * largest, 1.0)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxmech.columns import unfolded_market
 from jaxmech.first_best import first_best_surplus
 from jaxmech.market import MarketError
-from jaxmech.pytrees import compiled
+from jaxmech.pytrees import compiled, derived, on_device, picked
 from jaxmech.tables import positive_number, real_numbers, whole_number
 
 _HALVINGS = 45
@@ -33,7 +33,7 @@ class Audit(NamedTuple):
     price: jax.Array  # the price that truth would have made,
     quantity: jax.Array  # what he should ask for instead
 
-    @property
+    @derived
     def ok(self):
         """Nobody gains more than 1e-9 of the surplus by deviating, or loses more than that by participating."""
         return (self.deviation_gain <= 1e-9 * self.surplus) & (self.participation_slack >= -1e-9 * self.surplus)
@@ -64,7 +64,7 @@ def audit(rule, types=33, prices=17, quantities=65, traders=None) -> Audit:
     for trader in chosen:
         check_trader(trader, market)
     search = _search if _is_opaque(rule) else _compiled_search
-    return search(rule, market, jnp.asarray(chosen), types, prices, quantities)
+    return search(rule, market, on_device(np.asarray(chosen)), types, prices, quantities)
 
 
 def check_trader(trader, market):
@@ -114,15 +114,16 @@ def best_reply(rule, trader, endowment, price, risk_capacity=None, quantities=65
     market = unfolded_market(rule.market)
     check_trader(trader, market)
     quantities = whole_number("quantities", quantities, 3)
-    kappa = market.risk_capacity[trader] if risk_capacity is None else _checked_capacity(risk_capacity)
+    kappa = picked(market.risk_capacity, trader) if risk_capacity is None else _checked_capacity(risk_capacity)
     endowment, price = (_finite(*pair) for pair in (("endowment", endowment), ("price", price)))
     reply = _replies if _is_opaque(rule) else _compiled_replies
     return reply(rule, market, trader, endowment, price, kappa, quantities)
 
 
 def _checked_capacity(value):
-    traced = isinstance(value, jax.core.Tracer)
-    return jnp.asarray(value if traced else positive_number("risk_capacity", value), float)
+    if isinstance(value, jax.core.Tracer):
+        return jnp.asarray(value, float)
+    return on_device(np.asarray(positive_number("risk_capacity", value)))
 
 
 def _finite(name, value):
@@ -131,7 +132,7 @@ def _finite(name, value):
     array = real_numbers(name, value)
     if not array.size or not np.isfinite(array).all():
         raise MarketError(f"{name} is {value!r}; give finite numbers")
-    return jnp.asarray(array, float)
+    return on_device(array)
 
 
 def _replies(rule, market, trader, endowment, price, kappa, quantities):
@@ -143,11 +144,16 @@ _compiled_replies = compiled(_replies, static_argnames="quantities")
 
 def distinct_traders(market):
     """The first trader of each kind: same law, same risk capacity."""
+    _, first = np.unique(np.asarray(_marks(market)).round(12), axis=1, return_index=True)
+    return sorted(int(k) for k in first)
+
+
+@compiled
+def _marks(market):
+    """What tells traders apart, one column each."""
     law = market.endowment
     probes = law.lower + jnp.asarray([0.25, 0.5, 0.75])[:, None] * law.width
-    marks = jnp.concatenate([jnp.stack([law.lower, law.upper, market.risk_capacity]), law.cdf(probes)])
-    _, first = np.unique(np.asarray(marks).round(12), axis=1, return_index=True)
-    return sorted(int(k) for k in first)
+    return jnp.concatenate([jnp.stack([law.lower, law.upper, market.risk_capacity]), law.cdf(probes)])
 
 
 def _largest_gain(rule, market, trader, types, prices, quantities):

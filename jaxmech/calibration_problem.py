@@ -15,11 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.answers import answers
-from jaxmech.first_best import first_best_money
 from jaxmech.market import checked_market
-from jaxmech.named_outcomes import named_outcome, outcome_rows
+from jaxmech.named_outcomes import market_sizes, named_outcome, outcome_rows
 from jaxmech.parameters import is_location, market_with, named_parameter, present_values, refuse_overlaps, valid_market
-from jaxmech.pytrees import compiled
+from jaxmech.pytrees import compiled, on_device, picked
 from jaxmech.solve import weight_of
 from jaxmech.tables import MarketError, one_number
 
@@ -83,21 +82,22 @@ class Problem(NamedTuple):
         return t if np.all((t >= 0) & (t <= 1)) else None
 
     def _present(self, parameter):
-        return self.alpha if parameter == ALPHA else float(present_values(self.market, (parameter,))[0])
+        return self.alpha if parameter == ALPHA else float(np.asarray(present_values(self.market, (parameter,)))[0])
 
     def outcomes(self, t):
         """Outcomes (asked, B) and their Jacobian in t (asked, parameters, B); NaN where a lane is no solved market."""
-        values = jnp.asarray(self.bounds.values(t))
+        values = on_device(self.bounds.values(t))
         if callable(self.asked[0]):
             found, slopes = _function_along(self.asked[0], self.parameters, self.market, self.alpha, values)
             found, slopes = np.asarray(found)[None], np.asarray(slopes)[None]
+            markets, _ = _placed(self.parameters, self.market, self.alpha, values)
             solved = np.isfinite(found[0])
         else:
-            along = [_along(*_moved(self.parameters, self.market, self.alpha, values, e)) for e in np.eye(len(values))]
+            moved = [_moved(self.parameters, self.market, self.alpha, values, e) for e in np.eye(len(values))]
+            along, (markets, _) = [_along(*lanes) for lanes in moved], moved[0][0]
             rows = [outcome.row for outcome in self.asked]
             found, slopes = np.asarray(along[0][0])[rows], np.stack([np.asarray(dot)[rows] for _, dot, _ in along], 1)
             solved = np.asarray(along[0][2].solved)
-        markets, _ = placed(self.parameters, self.market, self.alpha, values)
         # Counts are real numbers here: 2.7 traders are judged as 2.
         counted = replace(markets, count=np.floor(np.asarray(markets.count) + 1e-9))
         good = solved & valid_market(counted)
@@ -114,10 +114,9 @@ class Problem(NamedTuple):
     def answers(self, t, lane):
         """Market, α and Answers of one of the places t, by the function that is compiled for them all."""
         still = np.zeros(len(t))
-        at, direction = _moved(self.parameters, self.market, self.alpha, jnp.asarray(self.bounds.values(t)), still)
-        found = _along(at, direction)[2]
-        market, alpha, answers = jax.tree.map(lambda leaf: leaf[..., lane], (*at, found))
-        return market, float(alpha), answers
+        at, direction = _moved(self.parameters, self.market, self.alpha, on_device(self.bounds.values(t)), still)
+        market, alpha, answers = picked((*at, _along(at, direction)[2]), lane)
+        return replace(market, names=self.market.names), float(alpha), answers
 
 
 def placed(parameters, market, alpha, values):
@@ -127,6 +126,9 @@ def placed(parameters, market, alpha, values):
     at_alpha = values[parameters.index(ALPHA)] if ALPHA in parameters else held
     rows = jnp.stack([values[k] for k in own]) if own else jnp.zeros((0, *values.shape[1:]), values.dtype)
     return market_with(market, tuple(parameters[k] for k in own), rows), at_alpha
+
+
+_placed = compiled(placed, static_argnums=0)
 
 
 @partial(compiled, static_argnums=0)
@@ -173,7 +175,7 @@ def calibration_problem(market, free, targets, alpha, maximise) -> Problem:
     names, none = tuple(free), np.zeros(0)
     if targets is None:
         asked = maximise if callable(maximise) else named_outcome(maximise, market)
-        if callable(maximise) and jnp.shape(shape := jax.eval_shape(maximise, market, jnp.asarray(float(alpha)))) != ():
+        if callable(maximise) and jnp.shape(shape := jax.eval_shape(maximise, market, on_device(float(alpha)))) != ():
             raise MarketError(f"maximise returns {shape}; it must return one number")
         scale = 1.0 if callable(maximise) else _unit(asked, market)
         return Problem(market, float(alpha), names, parameters, bounds, (asked,), none, none, np.array([scale]))
@@ -192,9 +194,8 @@ def calibration_problem(market, free, targets, alpha, maximise) -> Problem:
 
 def _unit(outcome, market):
     """What the outcome is compared to: the first-best surplus, the widest support, or 1."""
-    if outcome.unit == "money":
-        return float(first_best_money(market)[1])
-    return float(np.max(market.endowment.width)) if outcome.unit == "asset" else 1.0
+    surplus, width = market_sizes(market)
+    return {"money": float(surplus), "asset": float(np.max(width)), "number": 1.0}[outcome.unit]
 
 
 def _bound(name, parameter, bound):

@@ -29,12 +29,9 @@ def descend(problem, t, steps, bar):
 
     Adam moves every coordinate of every lane by itself, in u = log t/(1 − t), so that lanes stay apart.
     """
-    import optax  # only now: it would double the time that `import jaxmech` takes
-
-    search = optax.adam(optax.cosine_decay_schedule(_RATE, steps))
-    update = compiled(search.update)
+    begun, update = _adam(steps)
     u = np.log(t) - np.log1p(-t)
-    state, best, least = search.init(u), t, np.full(t.shape[1], np.inf)
+    state, best, least = begun(u), t, np.full(t.shape[1], np.inf)
     for _ in range(steps):
         t = 1 / (1 + np.exp(-u))
         loss, slope = problem.loss(t)
@@ -45,6 +42,15 @@ def descend(problem, t, steps, bar):
         if bar:
             bar.update()
     return best, least
+
+
+@lru_cache(maxsize=8)
+def _adam(steps):
+    """How Adam begins and how it goes on, each one program for all calibrations of so many steps."""
+    import optax  # only now: it would double the time that `import jaxmech` takes
+
+    search = optax.adam(optax.cosine_decay_schedule(_RATE, steps))
+    return compiled(search.init), compiled(search.update)
 
 
 def distinct(t, losses, apart, most):

@@ -1,15 +1,14 @@
 """Groups unfolded to one column a trader, for what depends on everybody's endowment."""
 
 from dataclasses import replace
-from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.endowments import SideBySide
 from jaxmech.market import Market, MarketError
 from jaxmech.mechanism import Mechanism
+from jaxmech.pytrees import on_device, picked
 
 
 def traders_of(market) -> np.ndarray:
@@ -21,27 +20,22 @@ def traders_of(market) -> np.ndarray:
 
 def unfolded_market(market) -> Market:
     """The same market with one group a trader."""
-    group, laws = traders_of(market), []
-    for (law, *_), own in zip(market.laws(), _places(market, group), strict=True):
-        laws.append(jax.tree.map(lambda leaf, own=own: leaf[..., own], law))
+    group = traders_of(market)
+    laws = [picked(law, own) for (law, *_), own in zip(market.laws(), _places(market, group), strict=True)]
     names = tuple(f"{market.names[g]}_{k}" for k, g in enumerate(group, 1)) if market.names else ()
     law = laws[0] if len(laws) == 1 else SideBySide(tuple(laws))
-    return Market(law, market.risk_capacity[group], jnp.ones_like(market.risk_capacity[group]), names)
+    ones = on_device(np.ones(group.shape, market.risk_capacity.dtype))
+    return Market(law, picked(market.risk_capacity, group), ones, names)
 
 
 def unfolded(mechanism) -> Mechanism:
     """The same mechanism with one group a trader."""
     group, market = traders_of(mechanism.market), unfolded_market(mechanism.market)
-
-    def unfold(leaf, own=group):
-        return leaf[..., own]
-
     bunching = mechanism.bunching and tuple(
-        jax.tree.map(partial(unfold, own=own), part)
-        for part, own in zip(mechanism.bunching, _places(mechanism.market, group), strict=True)
+        picked(part, own) for part, own in zip(mechanism.bunching, _places(mechanism.market, group), strict=True)
     )
     by_group = mechanism.eta, mechanism.ends, mechanism.at_ends, mechanism.moments
-    eta, ends, at_ends, moments = jax.tree.map(unfold, by_group)
+    eta, ends, at_ends, moments = picked(by_group, group)
     return replace(
         mechanism, market=market, eta=eta, ends=ends, at_ends=at_ends, moments=moments, bunching=bunching
     )

@@ -10,7 +10,6 @@ X_i = −g_i Z_i + (b_i/B) Σ g_j Z_j with g = b/κ, so a double auction is a de
 """
 
 from dataclasses import replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +19,7 @@ from jax import lax
 from jaxmech.groups import total
 from jaxmech.market import Market, MarketError, checked_market
 from jaxmech.outcomes import Interim, absorbed_variance
-from jaxmech.pytrees import compiled, pytree, standard, takes_arrays
+from jaxmech.pytrees import compiled, derived, on_device, pytree, standard, takes_arrays
 from jaxmech.tables import real_numbers
 
 MAX_STEPS = 100
@@ -40,22 +39,22 @@ class DoubleAuction:
     endowment_mean: jax.Array  # E Z, (G,)
     endowment_variance: jax.Array  # Var Z, (G,)
 
-    @property
+    @derived
     def price_impact(self):
         """1/(B − b), (G,): how much buying one unit more raises the trader's price."""
         return 1 / (total(self.market.count * self.slope) - self.slope)
 
-    @property
+    @derived
     def unloading(self):
         """g = b/κ, (G,): part of his endowment that a trader offers; 1 under the first best."""
         return self.slope / self.market.risk_capacity
 
-    @property
+    @derived
     def share(self):
         """b/B, (G,): part of everybody's offers that a trader takes over."""
         return self.slope / total(self.market.count * self.slope)
 
-    @property
+    @derived
     def neutral_type(self):
         """The type that expects no trade, (G,); asset units, possibly outside the support."""
         market, unloading, share = self.market, self.unloading, self.share
@@ -85,28 +84,41 @@ class DoubleAuction:
     @takes_arrays
     def allocation(self, z):
         """Purchases X, given everybody's endowment: z and result of shape (..., N), groups in order; they sum to 0."""
-        group = self.market.trader_groups(z.shape[-1])
+        return self._allocation(z, self.market.trader_groups(z.shape[-1]))
+
+    @compiled
+    def _allocation(self, z, group):
         offered = self.unloading[group] * z
         return -offered + self.share[group] * jnp.sum(offered, axis=-1, keepdims=True)
 
     @takes_arrays
     def clearing_price(self, z):
         """P = −Σ g_j Z_j / B, given everybody's endowment (..., N); money per unit, shape (...)."""
-        group = self.market.trader_groups(z.shape[-1])
+        return self._clearing_price(z, self.market.trader_groups(z.shape[-1]))
+
+    @compiled
+    def _clearing_price(self, z, group):
         return -jnp.sum(self.unloading[group] * z, axis=-1) / total(self.market.count * self.slope)
 
     @takes_arrays
     def demand(self, z, price):
         """q(P) = −b (P + z/κ), one column a trader: z of shape (..., N), price of shape (...); asset units."""
-        group = self.market.trader_groups(z.shape[-1])
+        return self._demand(z, price, self.market.trader_groups(z.shape[-1]))
+
+    @compiled
+    def _demand(self, z, price, group):
         return -self.slope[group] * (price[..., None] + z / self.market.risk_capacity[group])
 
     @takes_arrays
     def side_payment(self, price, quantity):
         """What each trader pays beyond p q: his participation fee, whatever he buys; shape of quantity (..., N)."""
-        group = self.market.trader_groups(quantity.shape[-1])
-        return jnp.broadcast_to(self.participation_fee[group], jnp.shape(quantity))
+        return self._side_payment(quantity, self.market.trader_groups(quantity.shape[-1]))
 
+    @compiled
+    def _side_payment(self, quantity, group):
+        return jnp.broadcast_to(self.participation_fee[group], quantity.shape)
+
+    @compiled(inline=True)
     def interim(self) -> Interim:
         """What one trader of each group expects."""
         market, variance = self.market, self.unloading**2 * self.endowment_variance
@@ -126,7 +138,7 @@ class DoubleAuction:
             endowment_variance=self.endowment_variance,
         )
 
-    @property
+    @derived
     def largest_fee(self):
         """The largest fee that every type of each group accepts, (G,): the least gain of his types without fee."""
         law, neutral = self.market.endowment, self.neutral_type
@@ -160,14 +172,16 @@ def double_auction(market, fee="by trader") -> DoubleAuction:
       MarketError: not a Market, fewer than three traders, or an unknown fee (outside jit only).
     """
     count = checked_market(market).count
-    if not isinstance(count, jax.core.Tracer) and np.any(np.sum(count, axis=0) <= 2):
+    if not isinstance(count, jax.core.Tracer) and np.any(np.sum(np.asarray(count), axis=0) <= 2):
         raise MarketError(
             "count: with two traders the double auction has no linear equilibrium; it takes three or more"
         )
     if isinstance(fee, str) and fee not in ("by trader", "common", "none"):
         raise MarketError(f"fee is {fee!r}; choose 'by trader', 'common', 'none' or an amount")
-    named = isinstance(fee, str)
-    auction = _double_auction(market, fee) if named else _with_amount(market, _amount(market, fee))
+    if isinstance(fee, str):
+        auction = _double_auction(market, on_device(fee != "none"), on_device(fee == "common"))
+    else:
+        auction = _with_amount(market, _amount(market, fee))
     return replace(auction, market=market)
 
 
@@ -175,7 +189,7 @@ def _amount(market, fee):
     """The fee as an array; MarketError unless it is a finite number or one for each group."""
     traced = isinstance(fee, jax.core.Tracer)
     amount = fee if traced else real_numbers("fee", fee, "'by trader', 'common', 'none' or an amount")
-    amount = jnp.asarray(amount, market.risk_capacity.dtype)
+    amount = on_device(amount.astype(market.risk_capacity.dtype))
     if amount.shape not in ((), (market.groups,), market.risk_capacity.shape):
         raise MarketError(f"fee has shape {amount.shape}; give one amount or one for each of {market.groups} groups")
     if not isinstance(amount, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(amount))):
@@ -189,15 +203,13 @@ def _with_amount(market, fee):
     return replace(_without_fee(market), participation_fee=jnp.broadcast_to(fee, market.risk_capacity.shape))
 
 
-@partial(compiled, static_argnames="fee")
-def _double_auction(market, fee):
+@compiled
+def _double_auction(market, charged, common):
+    """With the largest fees or none; kinds of fees are data, so that all share one program."""
     auction = _without_fee(market)
-    if fee == "none":
-        return auction
     largest = auction.largest_fee
-    if fee == "common":
-        largest = jnp.broadcast_to(jnp.min(largest, axis=0), largest.shape)
-    return replace(auction, participation_fee=largest)
+    fee = jnp.where(common, jnp.min(largest, axis=0), largest)
+    return replace(auction, participation_fee=jnp.where(charged, fee, 0.0))
 
 
 def _without_fee(market):

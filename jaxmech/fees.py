@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxmech.groups import total
 from jaxmech.market import MarketError
+from jaxmech.pytrees import compiled, on_device, on_host
 from jaxmech.side_payments import SidePayments
 from jaxmech.tables import whole_number
 
@@ -33,47 +34,41 @@ def fee_sheet(side_payments, sizes=4) -> dict:
         raise MarketError(f"side_payments is {type(side_payments).__name__}; make one with side_payments(mechanism)")
     sizes = whole_number("sizes", sizes, 1)
     rule, design = side_payments.by_group(), side_payments.design
-    prices = _prices(rule)
-    reach = _reach(rule, prices)
-    market = design.market
-    groups = []
-    for place, name in enumerate(market.names or [f"group_{k}" for k in range(1, market.groups + 1)]):
-        steps = _round_steps(reach[place], sizes)
-        quantities = jnp.zeros((len(steps), market.groups)).at[:, place].set(jnp.asarray(steps))
-        paid = np.stack([rule.side_payment(jnp.full(len(steps), p), quantities)[:, place] for p in prices], axis=1)
-        groups.append(
-            {
-                "name": name,
-                "traders": int(market.count[place]),
-                "participation_fee": float(rule.participation_fee[place]),
-                "spread": float(rule.spread()[place]),
-                "curvature": float(rule.curvature[place]),
-                "sizes": [float(q) for q in steps],
-                "side_payment": [[float(v) for v in row] for row in paid],
-            }
-        )
+    prices, reach, spread, curvature = map(np.asarray, _terms(rule))
+    steps = np.array([_round_steps(farthest, sizes) for farthest in reach], reach.dtype)
+    paid = np.asarray(rule.side_payment(on_device(prices[:, None]), on_device(steps.T)))
+    market, fee = on_host(design.market), np.asarray(rule.participation_fee)
+    names = market.names or [f"group_{k}" for k in range(1, market.groups + 1)]
+    groups = [
+        {
+            "name": name,
+            "traders": int(market.count[place]),
+            "participation_fee": float(fee[place]),
+            "spread": float(spread[place]),
+            "curvature": float(curvature[place]),
+            "sizes": steps[place].tolist(),
+            "side_payment": paid[..., place].T.tolist(),
+        }
+        for place, name in enumerate(names)
+    ]
     return {
         "alpha": float(design.alpha),
         "weight": float(design.weight),
         "price_scale": float(rule.price_scale),
-        "prices": [float(p) for p in prices],
+        "prices": prices.tolist(),
         "groups": groups,
     }
 
 
-def _prices(rule):
-    moments, count = rule.columns.interim(), rule.market.count
+@compiled
+def _terms(rule):
+    """Prices (3,), the largest quantity that anybody of each group asks for at them, spreads and curvatures, (G,)."""
+    moments, count, law = rule.columns.interim(), rule.market.count, rule.market.endowment
     factor = rule.price_scale / rule.market.total_risk_capacity
-    middle = -factor * total(count * moments.mean)
-    width = factor * jnp.sqrt(total(count * moments.variance))
-    return [float(middle + step * width) for step in (-_QUANTILE_95, 0.0, _QUANTILE_95)]
-
-
-def _reach(rule, prices):
-    """The largest quantity that anybody of each group asks for at these prices, (G,)."""
-    law = rule.market.endowment
-    asked = [jnp.abs(rule.demand(z, jnp.asarray(p))) for z in (law.lower, law.upper) for p in prices]
-    return np.asarray(jnp.max(jnp.stack(asked), axis=0))
+    middle, width = -factor * total(count * moments.mean), factor * jnp.sqrt(total(count * moments.variance))
+    prices = middle + jnp.asarray([-_QUANTILE_95, 0.0, _QUANTILE_95], width.dtype) * width
+    ends = jnp.stack([law.lower, law.upper])[:, None]
+    return prices, jnp.max(jnp.abs(rule.demand(ends, prices)), axis=(0, 1)), rule.spread(), rule.curvature
 
 
 def _round_steps(reach, sizes):

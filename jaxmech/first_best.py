@@ -66,8 +66,7 @@ def minimum_subsidy(market):
     Raises:
       MarketError: market is not a Market.
     """
-    revenue = _first_best_revenue_of(checked_market(market))
-    return jnp.where(revenue < 0, -revenue, 0.0)
+    return _subsidy_and_balance(checked_market(market))[0]
 
 
 def first_best_is_attainable(market):
@@ -83,12 +82,14 @@ def first_best_is_attainable(market):
     Raises:
       MarketError: market is not a Market.
     """
-    return _first_best_revenue_of(checked_market(market)) >= 0
+    return _subsidy_and_balance(checked_market(market))[1]
 
 
 @compiled
-def _first_best_revenue_of(market):
-    return first_best_revenue(market.prepared())
+def _subsidy_and_balance(market):
+    """The money that the first best needs, and whether it needs none."""
+    revenue = first_best_revenue(market.prepared())
+    return jnp.where(revenue < 0, -revenue, 0.0), revenue >= 0
 
 
 @compiled

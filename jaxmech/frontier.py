@@ -1,5 +1,7 @@
 """The frontier of revenue and efficiency, traced by its gradient."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import numpy as np
 from jaxmech.frontier_curve import Frontier
 from jaxmech.frontier_trace import trace
 from jaxmech.market import MarketError, checked_market
+from jaxmech.pytrees import compiled, on_device, on_host
 from jaxmech.tables import one_number, whole_number
 
 
@@ -38,10 +41,16 @@ def frontier(market, tolerance=None, points=129) -> Frontier:
     points = whole_number("points", points, 3)
     if market.risk_capacity.ndim > 2:
         raise MarketError(f"market has fields of shape {market.risk_capacity.shape}; give (G,), or (G, B) for a batch")
-    batch = market if market.risk_capacity.ndim == 2 else jax.tree.map(lambda leaf: leaf[..., None], market)
-    nodes, *rest = trace(batch, jnp.asarray(tolerance, market.risk_capacity.dtype), points)
-    longest = int(jnp.max(rest[0]))
-    nodes = [part[:longest] for part in nodes]
-    if batch is not market:
-        nodes, rest = [part[:, 0] for part in nodes], [part[0] for part in rest]
-    return Frontier(market, *nodes, *rest)
+    nodes, number, *rest = _traced(market, on_device(np.asarray(tolerance, market.risk_capacity.dtype)), points)
+    # By NumPy: JAX would compile a program for every number of points.
+    longest = np.max(np.asarray(number))
+    return Frontier(market, *on_device([part[:longest] for part in on_host(nodes)]), number, *rest)
+
+
+@partial(compiled, static_argnames="points")
+def _traced(market, tolerance, points):
+    """`trace` of one market too, fields (G,)."""
+    if market.risk_capacity.ndim == 2:
+        return trace(market, tolerance, points)
+    found = trace(jax.tree.map(lambda leaf: leaf[..., None], market), tolerance, points)
+    return jax.tree.map(lambda leaf: leaf[..., 0], found)

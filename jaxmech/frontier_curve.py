@@ -21,7 +21,7 @@ from jaxmech.market import Market, MarketError
 from jaxmech.mechanism import Mechanism
 from jaxmech.outcomes import outcomes
 from jaxmech.parameters import market_with, named_parameter, present_values
-from jaxmech.pytrees import compiled, pytree, takes_arrays
+from jaxmech.pytrees import compiled, derived, on_device, on_host, pytree, takes_arrays
 from jaxmech.solve import solve_at_weight
 
 _BISECTIONS = 60
@@ -60,7 +60,7 @@ class Frontier:
     # before the point there was added; in units of the first-best surplus; ∞ where tracing failed
     solves: jax.Array  # mechanisms solved, scalar or (B,)
 
-    @property
+    @derived
     def alpha(self):
         """The least α whose optimum each point is: 0 for the first, w for the others."""
         first = jnp.arange(self.weight.shape[0]) == 0
@@ -106,6 +106,8 @@ class Frontier:
         found = jnp.where(wanted <= first, self.weight[0], jnp.where(wanted >= last, self.weight[-1], at))
         return jnp.where(jnp.isnan(wanted), jnp.nan, found)
 
+    @takes_arrays
+    @compiled
     def revenue_at(self, efficiency):
         """Most revenue of any mechanism at least this efficient; shape of `efficiency`: (...) or (..., B).
 
@@ -117,6 +119,8 @@ class Frontier:
         known = (efficiency <= self.efficiency[0] + self._rounding) & ~self._unknown(efficiency < self.efficiency[-1])
         return jnp.where(known, revenue, jnp.nan)
 
+    @takes_arrays
+    @compiled
     def efficiency_at(self, revenue):
         """Most efficiency of any mechanism that earns at least this revenue; shape as in `revenue_at`.
 
@@ -130,9 +134,14 @@ class Frontier:
         """How far another design's outcomes (anything with `.revenue` and `.efficiency`) lie below the frontier."""
         if not (hasattr(outcomes, "revenue") and hasattr(outcomes, "efficiency")):
             raise MarketError(f"outcomes is {type(outcomes).__name__}; give outcomes(design)")
-        earned, kept = self.revenue_at(outcomes.efficiency), self.efficiency_at(outcomes.revenue)
+        return self._gap(outcomes.revenue, outcomes.efficiency)
+
+    @takes_arrays
+    @compiled
+    def _gap(self, revenue, efficiency):
+        earned, kept = self.revenue_at(efficiency), self.efficiency_at(revenue)
         beyond = jnp.isnan(earned) | jnp.isnan(kept)
-        gaps = earned - outcomes.revenue, kept - outcomes.efficiency
+        gaps = earned - revenue, kept - efficiency
         return Gap(*(jnp.where(beyond, jnp.nan, gap) for gap in gaps))
 
     def mechanism_at(self, *, revenue=None, efficiency=None, exchange_rate=None) -> Mechanism:
@@ -150,12 +159,7 @@ class Frontier:
             got = ", ".join(given) or "nothing"
             raise MarketError(f"mechanism_at got {got}; give one of revenue, efficiency, exchange_rate")
         ((name, value),) = given.items()
-        value = self._checked_reach(name, value)
-        if name == "exchange_rate":
-            weight = jnp.maximum(1 / (1 + value), self.weight[0])
-        else:
-            weight = _exact_weight(self, value, name)
-        return solve_at_weight(self.market, weight)
+        return solve_at_weight(self.market, _exact_weight(self, self._checked_reach(name, value), name))
 
     def shift(self, parameter) -> Shift:
         """How the frontier of one market moves with a parameter, named as in `sweep`: "dealer.loc", "all.count.factor".
@@ -166,11 +170,11 @@ class Frontier:
         if self.weight.ndim > 1:
             raise MarketError("frontier is of a batch; ask for the shift of one market's frontier")
         named = (named_parameter(parameter, self.market),)
-        earned, kept = _shifts(self.market, named, present_values(self.market, named), self.weight)
-        weight = np.asarray(self.weight)
+        shifts = _shifts(self.market, named, present_values(self.market, named), self.weight)
+        earned, kept, weight = on_host((*shifts, self.weight))
         with np.errstate(divide="ignore", invalid="ignore"):
             across = (weight * earned + (1 - weight) * kept) / weight
-        return Shift(np.asarray(earned), np.asarray(kept), across)
+        return Shift(earned, kept, across)
 
     def figure(self, designs=None, band=None, change=None):
         """A picture of one market's frontier, with outcomes of other designs by name, and, as a band, where it moves
@@ -187,7 +191,7 @@ class Frontier:
 
     @property
     def _rounding(self):
-        return 1e-12 * (jnp.abs(self.efficiency[0]) + jnp.abs(self.revenue[-1]))
+        return 1e-12 * (abs(self.efficiency[0]) + abs(self.revenue[-1]))
 
     def _unknown(self, beyond):
         """Where the answer lies beyond the last point of a frontier that was not traced to its end."""
@@ -201,17 +205,18 @@ class Frontier:
             value = np.broadcast_to(np.asarray(value, float), self.weight.shape[1:])
         except (TypeError, ValueError):
             raise MarketError(f"{name} is {value!r}; give one number for each market") from None
+        held = on_host(self)
         low, high = {
-            "revenue": (self.revenue[0], self.revenue[-1]),
-            "efficiency": (self.efficiency[-1], self.efficiency[0]),
-            "exchange_rate": (0.0, jnp.inf),
+            "revenue": (held.revenue[0], held.revenue[-1]),
+            "efficiency": (held.efficiency[-1], held.efficiency[0]),
+            "exchange_rate": (0.0, np.inf),
         }[name]
-        bad = np.asarray(~((value >= low - self._rounding) & (value <= high + self._rounding)))
+        bad = np.asarray(~((value >= low - held._rounding) & (value <= high + held._rounding)))
         if np.any(bad):
             worst, low, high = (np.broadcast_to(v, bad.shape)[bad].flat[0] for v in (value, low, high))
-            traced = "" if np.all(np.isfinite(self.error)) else "; it was not traced to its end, see .error"
+            traced = "" if np.all(np.isfinite(held.error)) else "; it was not traced to its end, see .error"
             raise MarketError(f"{name} is {worst:g}; the frontier has it from {low:g} to {high:g}{traced}")
-        return jnp.asarray(value, self.weight.dtype)
+        return on_device(value.astype(self.weight.dtype))
 
     def _cell(self, nodes, wanted):
         """The interval whose ends enclose `wanted`, given rising values at the points."""
@@ -235,7 +240,10 @@ class Frontier:
 
 @partial(compiled, static_argnames="name")
 def _exact_weight(traced, wanted, name):
-    """w where the solver's own revenue or efficiency is as wanted: Newton's iteration, which may not leave [w*, 1]."""
+    """w where the solver's own revenue or efficiency is as wanted: Newton's iteration, which may not leave [w*, 1]; of
+    an exchange rate there is a formula."""
+    if name == "exchange_rate":
+        return jnp.maximum(1 / (1 + wanted), traced.weight[0])
     rising, market = name == "revenue", traced.market.prepared()
 
     def step(_, weight):

@@ -17,7 +17,7 @@ from jaxmech.checks import check_numbers, check_resolution, one_entry_a_group, p
 from jaxmech.endowments import FAMILIES, Law, SideBySide
 from jaxmech.groups import total
 from jaxmech.prepared import Prepared
-from jaxmech.pytrees import pytree
+from jaxmech.pytrees import derived, on_device, pytree
 from jaxmech.tables import MarketError, read_toml, refuse_other_keys
 
 
@@ -72,7 +72,7 @@ class Market:
         blocks = [_checked(block, place) for place, block in enumerate(traders, 1)]
         laws, capacities, counts, names = zip(*blocks, strict=True)
         names, count = _distinct_names(chain.from_iterable(names)), _joined(*counts)
-        if not isinstance(count, jax.core.Tracer) and np.sum(count) < 2:
+        if not isinstance(count, jax.core.Tracer) and np.sum(np.asarray(count)) < 2:
             raise MarketError("count: a market needs at least two traders, got one; add traders or raise count")
         return cls(_side_by_side(laws), _joined(*capacities), count, names)
 
@@ -96,19 +96,19 @@ class Market:
         """Number of groups G."""
         return self.risk_capacity.shape[0]
 
-    @property
+    @derived
     def total_risk_capacity(self):
         """K = Σ κ over traders."""
         return total(self.count * self.risk_capacity)
 
     def trader_groups(self, traders):
         """Group of each of the N traders, in order; ValueError when the market has another number of traders."""
-        count = self.count
-        if not isinstance(count, jax.core.Tracer) and traders != int(np.sum(np.asarray(count))):
-            raise ValueError(
-                f"z has {traders} columns, but the market has {int(np.sum(np.asarray(count)))} traders, one column each"
-            )
-        return jnp.repeat(jnp.arange(self.groups), count.astype(int), total_repeat_length=traders)
+        if isinstance(self.count, jax.core.Tracer):
+            return jnp.repeat(jnp.arange(self.groups), self.count.astype(int), total_repeat_length=traders)
+        count = np.asarray(self.count).astype(int)
+        if traders != np.sum(count):
+            raise ValueError(f"z has {traders} columns, but the market has {np.sum(count)} traders, one column each")
+        return np.repeat(np.arange(self.groups), count)
 
     def prepared(self) -> Prepared:
         """The market in the form to compute with: all that does not depend on types evaluated once."""
@@ -193,7 +193,7 @@ def _side_by_side(laws):
 def _joined(*parts):
     """Arrays put together along the groups, as one of JAX."""
     library = np if all(isinstance(part, np.ndarray) for part in parts) else jnp
-    return jnp.asarray(library.concatenate(parts, axis=-1))
+    return on_device(library.concatenate(parts, axis=-1))
 
 
 def _structure(law):

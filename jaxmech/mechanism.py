@@ -13,7 +13,7 @@ from jaxmech.ironing import bunch_ends, bunching, ironed_gain, still_bunching, s
 from jaxmech.market import Market, MarketError
 from jaxmech.multipliers import AtEnds, Multipliers, one_if_solved
 from jaxmech.outcomes import Interim, absorbed_variance, interim_moments
-from jaxmech.pytrees import compiled, pytree, takes_arrays
+from jaxmech.pytrees import compiled, derived, on_device, pytree, takes_arrays
 from jaxmech.virtual_types import virtual_type
 
 _NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(32))
@@ -38,7 +38,7 @@ class Mechanism:
     steps: jax.Array  # steps of the solver
     bunching: object = None  # where laws that are not regular are ironed: see `bunching_intervals`
 
-    @property
+    @derived
     def binding_interval(self):
         """[a, b] of each group, shape (G, 2): the types whose participation constraint binds (Lemma 3)."""
         return jnp.stack([self.ends[0], -self.ends[1]], axis=1)
@@ -52,10 +52,10 @@ class Mechanism:
         found = _bunching_intervals(self)
         if isinstance(found, jax.core.Tracer):
             return found
-        most = np.max(np.sum(~np.isnan(found[:, :, 0]), axis=1), initial=0)
-        return found[:, :most]
+        found = np.asarray(found)
+        return on_device(found[:, : np.max(np.sum(~np.isnan(found[:, :, 0]), axis=1), initial=0)])
 
-    @property
+    @derived
     def budget_multiplier(self):
         """λ ≥ 0, the multiplier of the budget constraint, Eq. (19): 0 unless α < w*."""
         binds = self.weight > self.alpha
@@ -144,12 +144,15 @@ class Mechanism:
         Returns:
           Purchases, shape of z; they sum to zero, Eq. (1) and (8).
         """
-        group = self.market.trader_groups(z.shape[-1])
+        return self._allocation(z, self.market.trader_groups(z.shape[-1]))
+
+    @compiled
+    def _allocation(self, z, group):
         by_group = self.virtual_type(jnp.broadcast_to(z[..., None], z.shape + self.eta.shape))
         virtual = jnp.take_along_axis(by_group, jnp.broadcast_to(group[:, None], (*z.shape, 1)), axis=-1)[..., 0]
         return -virtual + jnp.take(self.share, group) * jnp.sum(virtual, axis=-1, keepdims=True)
 
-    @property
+    @derived
     def share(self):
         """s = κ/K, (G,): part of everybody's virtual types that a trader takes over."""
         return self.market.risk_capacity / self.market.total_risk_capacity

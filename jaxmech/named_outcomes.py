@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from jaxmech.first_best import first_best_money
+from jaxmech.pytrees import compiled, on_host
 from jaxmech.tables import MarketError
 
 # Units: an outcome in "money" is compared to the first-best surplus, one in "asset" units to a support's width.
@@ -60,6 +62,16 @@ def outcome_rows(answers, market):
 def outcome_values(answers, market) -> dict:
     """All outcomes by name; scalars, or of the batch's shape."""
     return dict(zip(outcome_names(market), outcome_rows(answers, market), strict=True))
+
+
+def market_sizes(market):
+    """(first-best surplus, lengths of the supports (G,)): what money and asset units are compared to. Of NumPy."""
+    return on_host(_market_sizes(market))
+
+
+@compiled
+def _market_sizes(market):
+    return first_best_money(market)[1], market.endowment.width
 
 
 def named_outcome(name, market) -> Outcome:

@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxmech.checks import complying
 from jaxmech.market import Market
+from jaxmech.pytrees import on_device, on_host
 from jaxmech.tables import MarketError
 
 # May be negative or 0: what counts is a change over the support's width.
@@ -58,7 +59,7 @@ def named_parameter(name, market) -> Parameter:
             f"with GROUP one of {', '.join(known)}"
         )
     group = None if parts[0] == "all" else market.names.index(parts[0])
-    entries = group_entries(market)
+    entries = group_entries(on_host(market))
     owners = entries if group is None else [entries[group]]
     if not any(_has(one, parts[1]) for one in owners) or (parts[1] == "endowment" and not factor):
         available = [*sorted({key for one in owners for key in one}), "endowment.factor"]
@@ -68,7 +69,7 @@ def named_parameter(name, market) -> Parameter:
 
 def every_parameter(market) -> tuple:
     """One Parameter for each number of the market, group by group."""
-    named = zip(market.names, group_entries(market), strict=True)
+    named = zip(market.names, group_entries(on_host(market)), strict=True)
     return tuple(Parameter(f"{name}.{field}", place, field) for place, (name, row) in enumerate(named) for field in row)
 
 
@@ -97,6 +98,7 @@ def group_entries(market) -> list:
 
 def present_values(market, parameters):
     """What the parameters are now, shape (parameters,): 1 for factors. MarketError for "all" of unequal entries."""
+    market = on_host(market)
     entries, values = group_entries(market), []
     for parameter in parameters:
         own = [row[parameter.field] for row in entries if parameter.field in row]
@@ -104,7 +106,9 @@ def present_values(market, parameters):
         if parameter.group is None and not parameter.factor and any(float(value) != float(own[0]) for value in own):
             raise MarketError(f"{parameter.name}: the groups differ in it; write {parameter.name}.factor")
         values.append(1.0 if parameter.factor else own[0])
-    return jnp.asarray(values, market.risk_capacity.dtype)
+    traced = any(isinstance(value, jax.core.Tracer) for value in values)
+    dtype = market.risk_capacity.dtype
+    return jnp.asarray(values, dtype) if traced else on_device(np.asarray(values, dtype))
 
 
 def market_with(market, parameters, values) -> Market:

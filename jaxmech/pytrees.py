@@ -84,6 +84,29 @@ def compiled(function=None, **options):
     return call
 
 
+def derived(method):
+    """A property that is one program where it is asked for by itself, and no more than its formula inside another."""
+    return property(compiled(method, inline=True))
+
+
+def on_host(tree):
+    """The tree with arrays of NumPy, about which to ask compiles nothing; as it is where something of it is traced."""
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+    return tree if traced else jax.tree.map(np.asarray, tree)
+
+
+def on_device(tree):
+    """The tree with arrays of JAX for those of NumPy and for numbers. They are moved as they are: `jnp.asarray`
+    compiles a program for every shape."""
+    return jax.tree.map(lambda leaf: leaf if isinstance(leaf, jax.Array) else jax.device_put(leaf), tree)
+
+
+def picked(tree, places):
+    """The tree with these entries of the last axis of every leaf; by NumPy where nothing is traced, because JAX would
+    compile a program for every shape."""
+    return on_device(jax.tree.map(lambda leaf: leaf[..., places], on_host(tree)))
+
+
 def as_array(given):
     """A list or tuple of numbers, traced or not, as an array of floats, also in a dictionary; anything else as it is.
 
@@ -107,7 +130,7 @@ def takes_arrays(method):
     a thousand numbers would be a thousand arguments."""
 
     def of(given):
-        return jnp.asarray(given) if isinstance(given, int | float) else as_array(given)
+        return on_device(given) if isinstance(given, int | float) else as_array(given)
 
     @wraps(method)
     def call(self, *arguments, **named):

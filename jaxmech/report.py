@@ -5,13 +5,15 @@ import numpy as np
 from jaxmech.certificate import certify
 from jaxmech.double_auction import double_auction
 from jaxmech.outcomes import outcomes
+from jaxmech.pytrees import compiled, on_host
 from jaxmech.solve import first_best, solve
 
 
 def mechanism_report(mechanism) -> dict:
     """Everything a reader asks of one mechanism, as plain numbers: outcomes, groups, certificate."""
-    market, achieved, certificate = mechanism.market, outcomes(mechanism), certify(mechanism)
-    interval, bunches = np.asarray(mechanism.binding_interval), np.asarray(mechanism.bunching_intervals)
+    interval, bunches, multiplier = _shape(mechanism)
+    achieved, certificate, mechanism = on_host((outcomes(mechanism), certify(mechanism), mechanism))
+    market, interval, bunches = mechanism.market, np.asarray(interval), np.asarray(bunches)
     groups = [
         {
             "name": name,
@@ -30,7 +32,7 @@ def mechanism_report(mechanism) -> dict:
     return {
         "alpha": float(mechanism.alpha),
         "weight": float(mechanism.weight),
-        "budget_multiplier": float(mechanism.budget_multiplier),
+        "budget_multiplier": float(multiplier),
         "revenue": float(achieved.revenue),
         "efficiency": float(achieved.efficiency),
         "first_best_efficiency": float(achieved.first_best_efficiency),
@@ -40,6 +42,11 @@ def mechanism_report(mechanism) -> dict:
         "certificate": {name: float(value) for name, value in certificate._asdict().items() if name != "ok"},
         "ok": bool(certificate.ok),
     }
+
+
+@compiled
+def _shape(mechanism):
+    return mechanism.binding_interval, mechanism.bunching_intervals, mechanism.budget_multiplier
 
 
 def mechanism_text(report) -> str:
@@ -82,12 +89,12 @@ def comparison(market, alpha) -> list[dict]:
         "revenue-maximal, α = 1": solve(market, 1.0),
         "first best, fees and subsidy": first_best(market),
     }
-    if np.sum(market.count) > 2:
+    if np.sum(np.asarray(market.count)) > 2:
         fees = {"fees by trader": "by trader", "one common fee": "common", "no fee": "none"}
         designs |= {f"double auction, {name}": double_auction(market, fee) for name, fee in fees.items()}
     rows = []
     for name, design in designs.items():
-        achieved = outcomes(design)
+        achieved = on_host(outcomes(design))
         surplus = float(achieved.first_best_surplus)
         rows.append(
             {

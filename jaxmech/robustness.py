@@ -18,7 +18,7 @@ from jaxmech.first_best import first_best_efficiency, first_best_surplus
 from jaxmech.groups import total
 from jaxmech.market import MarketError, checked_market
 from jaxmech.prepared import Prepared
-from jaxmech.pytrees import compiled
+from jaxmech.pytrees import compiled, on_device, on_host
 from jaxmech.side_payments import SidePayments
 from jaxmech.simulation import checked_key
 from jaxmech.tables import positive_number, whole_number
@@ -63,7 +63,7 @@ def robustness(side_payments, true_market) -> Robustness:
         theirs, ours = getattr(checked_market(true_market), name), getattr(designed, name)
         if jnp.shape(theirs) != jnp.shape(ours):
             raise MarketError(f"true_market has {jnp.shape(theirs)[0]} groups, the schedule {jnp.shape(ours)[0]}")
-        if not isinstance(theirs, jax.core.Tracer) and not np.allclose(theirs, ours, rtol=1e-12):
+        if not isinstance(theirs, jax.core.Tracer) and not np.allclose(*on_host((theirs, ours)), rtol=1e-12):
             raise MarketError(f"{name} of true_market is {theirs}, the schedule's {ours}; only endowments may differ")
     return _robustness(side_payments.by_group(), true_market.endowment)
 
@@ -130,7 +130,7 @@ def misjudged_capacity(side_payments, trader, risk_capacity, key, auctions=2000)
         raise MarketError(f"side_payments is {type(side_payments).__name__}; make one with side_payments(mechanism)")
     check_trader(trader, side_payments.market)
     capacity, auctions = positive_number("risk_capacity", risk_capacity), whole_number("auctions", auctions, 1)
-    return _misjudged(side_payments, trader, jnp.asarray(capacity, float), checked_key(key), auctions)
+    return _misjudged(side_payments, trader, on_device(np.asarray(capacity)), checked_key(key), auctions)
 
 
 @partial(compiled, static_argnames="auctions")

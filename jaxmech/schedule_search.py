@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxmech.bracket import narrowed, secant
@@ -25,7 +26,7 @@ from jaxmech.groups import total
 from jaxmech.market import MarketError, checked_market
 from jaxmech.multipliers import solve_multipliers
 from jaxmech.outcomes import revenue_by_group, trade_gain_by_group
-from jaxmech.pytrees import compiled
+from jaxmech.pytrees import compiled, on_device
 from jaxmech.simple_schedule import FEES, SimpleSchedule, schedule_at
 from jaxmech.tables import one_number
 
@@ -80,11 +81,13 @@ def simple_schedule(market, alpha, kind="by group") -> SimpleSchedule:
     checked_market(market)
     if not isinstance(kind, str) or kind not in KINDS:
         raise MarketError(f"kind is {kind!r}; choose {', '.join(map(repr, KINDS))}")
+    dtype = market.risk_capacity.dtype
     if not isinstance(alpha, jax.core.Tracer):
-        one_number("alpha", alpha, "one number in [0, 1], 1 for revenue alone, and use vmap for more", 0, 1)
+        alpha = one_number("alpha", alpha, "one number in [0, 1], 1 for revenue alone, and use vmap for more", 0, 1)
+        alpha = np.asarray(alpha, dtype)
     if jnp.ndim(market.risk_capacity) > 1:
         raise MarketError("market is a batch with trailing axes; put them in front and use vmap")
-    found = _search(market, jnp.asarray(alpha, market.risk_capacity.dtype), jax.tree.map(jnp.asarray, KINDS[kind]))
+    found = _search(market, on_device(alpha).astype(dtype), on_device(KINDS[kind]))
     return replace(found, market=market)
 
 

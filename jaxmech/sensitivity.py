@@ -13,10 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.answers import answers
-from jaxmech.first_best import first_best_money
 from jaxmech.fixed_rule import fixed_rule_outcomes
 from jaxmech.market import MarketError, checked_market
-from jaxmech.named_outcomes import named_outcome, outcome_names, outcome_rows
+from jaxmech.named_outcomes import market_sizes, named_outcome, outcome_names, outcome_rows
 from jaxmech.parameters import every_parameter, is_location, market_with, present_values
 from jaxmech.pytrees import compiled
 from jaxmech.solve import solve, weight_of
@@ -135,14 +134,15 @@ def sensitivity(market, alpha, second=False) -> Sensitivity:
     alpha = float(np.asarray(weight_of(_one_market(market), alpha, "alpha")))
     second = yes_or_no("second", second)
     parameters = every_parameter(market)
-    at, unit = _place_and_unit(market, alpha, parameters)
+    surplus, width = market_sizes(market)
+    at, unit = _place_and_unit(market, width, alpha, parameters)
     step = np.diag(np.finfo(at.dtype).eps ** 0.45 * unit)
     size = len(at)
     points = np.concatenate([at[:, None] + sign * step for sign in (0.0, -1.0, 1.0)], axis=1)
     points[0] = np.clip(points[0], 0.0, 1.0)
     ways = np.tile(np.eye(size, dtype=at.dtype), (1, 3))
     values, slopes, (solved, case) = jax.tree.map(np.asarray, _tangents(market, parameters, points, ways))
-    scale = _scales(market)
+    scale = _scales(market, surplus, width)
     split = [np.split(part, 3, axis=-1) for part in (values, slopes, solved, case)]
     status = _status(*split, scale, unit, step)
     status[:, 0] = np.where((status[:, 0] == 0) & (alpha in (0.0, 1.0)), 2, status[:, 0])
@@ -238,17 +238,15 @@ def _reported(sides, status, alpha):
     return np.where(smooth, center, np.nan), left, right
 
 
-def _place_and_unit(market, alpha, parameters):
+def _place_and_unit(market, width, alpha, parameters):
     values = np.asarray(present_values(market, parameters))
-    width = np.asarray(market.endowment.width)
     units = [width[p.group] if is_location(p.field) else value for p, value in zip(parameters, values, strict=True)]
     return np.concatenate([[alpha], values]).astype(values.dtype), np.asarray([1.0, *units], values.dtype)
 
 
-def _scales(market):
+def _scales(market, surplus, width):
     """What is large for each outcome, (Y,): the first-best surplus, the widest support, or 1."""
-    surplus = float(first_best_money(market)[1])
-    large = {"money": surplus, "asset": float(jnp.max(market.endowment.width)), "number": 1.0}
+    large = {"money": float(surplus), "asset": float(np.max(width)), "number": 1.0}
     return np.array([large[named_outcome(name, market).unit] for name in outcome_names(market)])
 
 

@@ -25,7 +25,7 @@ from jaxmech.groups import total
 from jaxmech.market import MarketError
 from jaxmech.mechanism import Mechanism, checked_mechanism
 from jaxmech.outcomes import absorbed_variance
-from jaxmech.pytrees import compiled, pytree, takes_arrays
+from jaxmech.pytrees import compiled, derived, on_device, picked, pytree, takes_arrays
 from jaxmech.virtual_types import inverse_virtual_type
 
 
@@ -46,13 +46,13 @@ class SidePayments:
         """The market the payments are designed for, one group a trader."""
         return self.columns.market
 
-    @property
+    @derived
     def curvature(self):
         """c, (N,): money per unit bought squared."""
         kappa, others = self._kappa, self._capacity - self._kappa
         return (self.price_scale - 1) / kappa - self.price_scale / others
 
-    @property
+    @derived
     def price_impact(self):
         """ρ/(K − κ), (N,): how much buying one unit more raises the trader's price in equilibrium."""
         return self.price_scale / (self._capacity - self._kappa)
@@ -109,6 +109,7 @@ class SidePayments:
         inside, z = self._inverse(offered)
         return self._factor * (self.price_scale * offered - (z + offered - inside))
 
+    @compiled
     def spread(self):
         """Jump of T' at η, (N,): money per unit, the model's bid–ask spread, (1 − s)(b − a)/κ."""
         interval = self.columns.binding_interval
@@ -121,6 +122,8 @@ class SidePayments:
         held = quantity * (z + 0.5 * quantity) / self._kappa
         return -held - price[..., None] * quantity - self.side_payment(price, quantity)
 
+    @takes_arrays
+    @compiled
     def expected(self, z, mean, variance):
         """What type z expects when the others' offers have these moments: purchase, its square, and payment.
 
@@ -160,6 +163,8 @@ class SidePayments:
         moments = self.columns.interim()
         return self.gain_of(z, *self.expected(z, moments.mean, moments.variance))
 
+    @takes_arrays
+    @compiled
     def gain_of(self, z, bought, square, paid):
         """Expected gain of type z from a purchase with these moments at this expected payment."""
         return -(z * bought + 0.5 * square) / self._kappa - paid
@@ -167,7 +172,7 @@ class SidePayments:
     def by_group(self) -> "SidePayments":
         """The same schedules with one column a group instead of a trader."""
         first = np.searchsorted(traders_of(self.design.market), np.arange(self.design.market.groups))
-        return replace(self, columns=self.design, participation_fee=self.participation_fee[first])
+        return replace(self, columns=self.design, participation_fee=picked(self.participation_fee, first))
 
     def _inverse(self, offered):
         """The offer moved into the range of V, and the type that makes it."""
@@ -207,13 +212,14 @@ def side_payments(mechanism, price_unit="natural") -> SidePayments:
     checked_mechanism(mechanism)
     if not isinstance(price_unit, str) or price_unit not in ("natural", "paper"):
         raise MarketError(f"price_unit is {price_unit!r}; choose 'natural' or 'paper'")
-    columns = unfolded(mechanism)
-    return _side_payments(mechanism, columns, traders_of(mechanism.market), price_unit == "paper")
+    scale, fee = _scale_and_fee(mechanism, on_device(price_unit == "paper"))
+    return SidePayments(mechanism, unfolded(mechanism), scale, picked(fee, traders_of(mechanism.market)))
 
 
-def _side_payments(mechanism, columns, group, in_paper_unit):
+@compiled
+def _scale_and_fee(mechanism, in_paper_unit):
+    """ρ, and τ by group."""
     market, share = mechanism.market, mechanism.share
-    scale = market.total_risk_capacity if in_paper_unit else jnp.ones_like(market.total_risk_capacity)
+    scale = jnp.where(in_paper_unit, market.total_risk_capacity, 1.0)
     absorbed = absorbed_variance(mechanism.interim().variance, share, market.count)
-    fee = scale * absorbed / (2 * market.risk_capacity * (1 - share))
-    return SidePayments(mechanism, columns, scale, fee[group])
+    return scale, scale * absorbed / (2 * market.risk_capacity * (1 - share))

@@ -22,7 +22,7 @@ import numpy as np
 
 from jaxmech.market import Market, MarketError, checked_market
 from jaxmech.outcomes import Interim, absorbed_variance
-from jaxmech.pytrees import compiled, pytree, takes_arrays
+from jaxmech.pytrees import compiled, derived, pytree, takes_arrays
 from jaxmech.schedule_moments import ScheduleMoments, positive, schedule_moments, solve_neutral_offer
 
 # Fees as functions of the largest that each group accepts, (G, ...).
@@ -79,27 +79,27 @@ class SimpleSchedule:
         found = _with_numbers(market, spread, slope, 0.0 if named else fee, fee if named else "amount")
         return replace(found, market=market)
 
-    @property
+    @derived
     def binding_interval(self):
         """[a, b] of each group, shape (G, 2): the types that offer η."""
         return jnp.stack([self.ends[0], -self.ends[1]], axis=1)
 
-    @property
+    @derived
     def share(self):
         """s = κ/K, (G,)."""
         return self.market.risk_capacity / self.market.total_risk_capacity
 
-    @property
+    @derived
     def spread_in_money(self):
         """C δ, (G,): jump of the marginal tax at η, money per unit; what a bid–ask spread is to a trader."""
         return self._factor * self.spread
 
-    @property
+    @derived
     def slope_in_money(self):
         """C σ, (G,): slope of the marginal tax, money per unit squared."""
         return self._factor * self.slope
 
-    @property
+    @derived
     def size_charge(self):
         """−1/(K − κ) − C σ, (G,): ∂²S/∂q² at a fixed price, money per unit squared; a size rebate where negative."""
         return -1 / (self.market.total_risk_capacity - self.market.risk_capacity) - self.slope_in_money
@@ -145,20 +145,29 @@ class SimpleSchedule:
     @takes_arrays
     def allocation(self, z):
         """Purchases X = −V + s ΣV, given everybody's endowment: z and result (..., N), groups in order; sum 0."""
-        group = self.market.trader_groups(z.shape[-1])
+        return self._allocation(z, self.market.trader_groups(z.shape[-1]))
+
+    @compiled
+    def _allocation(self, z, group):
         offered = self._offer(z, group)
         return -offered + self.share[group] * jnp.sum(offered, axis=-1, keepdims=True)
 
     @takes_arrays
     def clearing_price(self, z):
         """P = −ΣV/K, given everybody's endowment (..., N); money per unit, shape (...)."""
-        group = self.market.trader_groups(z.shape[-1])
+        return self._clearing_price(z, self.market.trader_groups(z.shape[-1]))
+
+    @compiled
+    def _clearing_price(self, z, group):
         return -jnp.sum(self._offer(z, group), axis=-1) / self.market.total_risk_capacity
 
     @takes_arrays
     def demand(self, z, price):
         """q(P) = −V(z) − κP, one column a trader: z of shape (..., N), price of shape (...); asset units."""
-        group = self.market.trader_groups(z.shape[-1])
+        return self._demand(z, price, self.market.trader_groups(z.shape[-1]))
+
+    @compiled
+    def _demand(self, z, price, group):
         return -self._offer(z, group) - self.market.risk_capacity[group] * price[..., None]
 
     @takes_arrays
@@ -172,11 +181,16 @@ class SimpleSchedule:
         Returns:
           Shape of quantity.
         """
-        market, group = self.market, self.market.trader_groups(quantity.shape[-1])
+        return self._side_payment(price, quantity, self.market.trader_groups(quantity.shape[-1]))
+
+    @compiled
+    def _side_payment(self, price, quantity, group):
+        market = self.market
         others = (market.total_risk_capacity - market.risk_capacity)[group]
         offered = -quantity - market.risk_capacity[group] * price[..., None]
         return -(quantity**2) / (2 * others) - self._tax(offered, group) + self.participation_fee[group]
 
+    @compiled(inline=True)
     def interim(self) -> Interim:
         """What one trader of each group expects."""
         market, at, share = self.market, self.moments, self.share

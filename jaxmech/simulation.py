@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.auction_blocks import BINS, Play, block_length, means, no_centre, played_auctions
+from jaxmech.auction_blocks import BINS, Play, block_length, centre_and_top, no_centre, played_auctions
 from jaxmech.clearing import as_schedule
 from jaxmech.columns import unfolded_market
 from jaxmech.market import MarketError, checked_market
+from jaxmech.pytrees import compiled, on_device
 from jaxmech.tables import whole_number
 from jaxmech.tabulated import quick_sampler, tabulated
 
@@ -90,8 +91,8 @@ def simulate(rule, key, auctions=100_000, market=None, demand=None, batch=None, 
     run = partial(played_auctions, play, checked_key(key), block=block, batch=batch or _default_batch())
     # The first auctions tell where to centre the sums, and how wide the histogram must be.
     pilot = min(auctions, block)
-    first, largest = run(pilot, no_centre(market.groups), jnp.ones(()))
-    centre, top = means(first, pilot), jnp.where(largest > 0, 1.25 * largest, 1.0)
+    first, largest = run(pilot, no_centre(market.groups), on_device(np.ones(())))
+    centre, top = centre_and_top(first, largest, pilot)
     return _summary(auctions, *jax.device_get((*run(auctions, centre, top), centre, top)))
 
 
@@ -182,9 +183,9 @@ def _checked_demand(rule, market, demand, prices):
         if prices is not None:
             raise MarketError("prices is for a demand of your own; the rule clears by itself")
         return None, None, None
-    schedule, law = as_schedule(demand), market.endowment
-    z = jnp.stack([law.lower, law.upper])
-    shape = getattr(jax.eval_shape(schedule, z, z[:, 0]), "shape", None)
+    schedule, z = as_schedule(demand), _ends(market.endowment)
+    price = jax.ShapeDtypeStruct(z.shape[:1], z.dtype)
+    shape = getattr(jax.eval_shape(schedule, z, price), "shape", None)
     if shape != z.shape:
         raise MarketError(
             f"demand returns shape {shape} for z of shape {z.shape} and price ({len(z)},); give that of z"
@@ -195,4 +196,10 @@ def _checked_demand(rule, market, demand, prices):
     low, high = (float(end) for end in prices)
     if not low < high or not np.isfinite([low, high]).all():
         raise MarketError(f"prices is ({low:g}, {high:g}); give (low, high), finite, with low < high")
-    return schedule, jnp.asarray(low, z.dtype), jnp.asarray(high, z.dtype)
+    return schedule, *on_device((np.asarray(low, z.dtype), np.asarray(high, z.dtype)))
+
+
+@compiled
+def _ends(law):
+    """Everybody's least endowment and his largest, (2, N)."""
+    return jnp.stack([law.lower, law.upper])

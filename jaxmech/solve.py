@@ -13,7 +13,7 @@ from jaxmech.market import MarketError, checked_market
 from jaxmech.mechanism import Mechanism, mechanism_at, mechanism_of
 from jaxmech.multipliers import solve_multipliers
 from jaxmech.outcomes import interim_moments
-from jaxmech.pytrees import compiled
+from jaxmech.pytrees import compiled, on_device
 from jaxmech.tables import real_numbers
 
 
@@ -98,14 +98,15 @@ def _is_weight(value):
 def weight_of(market, value, name):
     """A weight in [0, 1] as an array of the batch's shape; MarketError, outside jit, when it is not one."""
     checked_market(market)
-    shape = jnp.shape(market.risk_capacity)[1:]
-    if not isinstance(value, Tracer):
-        array = real_numbers(name, value, "one number in [0, 1] for each market")
-        try:
-            np.broadcast_to(array, shape)
-        except ValueError:
-            raise MarketError(f"{name} is {value!r}; give one number in [0, 1] for each market") from None
-        bad = ~((array >= 0) & (array <= 1))
-        if np.any(bad):
-            raise MarketError(f"{name} is {array[bad].flat[0]:g}; it must lie in [0, 1], 1 for revenue alone")
-    return jnp.broadcast_to(jnp.asarray(value, market.risk_capacity.dtype), shape)
+    shape, dtype = jnp.shape(market.risk_capacity)[1:], market.risk_capacity.dtype
+    if isinstance(value, Tracer):
+        return jnp.broadcast_to(jnp.asarray(value, dtype), shape)
+    array = real_numbers(name, value, "one number in [0, 1] for each market")
+    try:
+        array = np.broadcast_to(array, shape)
+    except ValueError:
+        raise MarketError(f"{name} is {value!r}; give one number in [0, 1] for each market") from None
+    bad = ~((array >= 0) & (array <= 1))
+    if np.any(bad):
+        raise MarketError(f"{name} is {array[bad].flat[0]:g}; it must lie in [0, 1], 1 for revenue alone")
+    return on_device(array.astype(dtype))

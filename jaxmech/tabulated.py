@@ -16,7 +16,7 @@ from jax.scipy.special import gammaln
 from jaxmech.columns import traders_of
 from jaxmech.endowments import Beta, SideBySide
 from jaxmech.endowments.draws import uniform_draws
-from jaxmech.pytrees import compiled, pytree
+from jaxmech.pytrees import compiled, derived, on_device, on_host, pytree
 from jaxmech.side_payments import SidePayments
 from jaxmech.virtual_types import branch
 
@@ -82,12 +82,12 @@ class TabulatedSidePayments(SidePayments):
     range: jax.Array  # (2, groups), the least and the largest V
     outer_slope: jax.Array  # (2, groups), T' just outside the range
 
-    @property
+    @derived
     def error(self):
         """Largest error of T, money: the largest of all groups at the midpoints of their tables."""
         return jnp.max(self.taxes.error)
 
-    @property
+    @derived
     def offer_error(self):
         """Largest error of V, asset units."""
         return jnp.max(self.offers.error)
@@ -124,16 +124,22 @@ def tabulated(rule, cells=CELLS):
     if rule.design.bunching is not None:  # V has flat pieces and jumps between any two nodes
         return rule
     by_group = rule.by_group()
-    offers = _offer_table(by_group, cells)
-    taxes, ends, slopes = _tax_table(by_group, cells)
-    scale = ends[1] - ends[0] + by_group.market.endowment.width
-    allowed = _allowed(scale.dtype)
-    money = by_group._factor * scale**2 * jnp.maximum(1.0, rule.price_scale)
-    if not (jnp.all(offers.error <= allowed * scale) and jnp.all(taxes.error <= allowed * money)):
+    good, tables = _tables(by_group, cells)
+    if not good:
         return rule
     parts = {entry.name: getattr(rule, entry.name) for entry in fields(SidePayments)}
-    group = jnp.asarray(traders_of(rule.design.market))
-    return TabulatedSidePayments(**parts, group=group, offers=offers, taxes=taxes, range=ends, outer_slope=slopes)
+    return TabulatedSidePayments(**parts, group=on_device(traders_of(rule.design.market)), **tables)
+
+
+@partial(compiled, static_argnames="cells")
+def _tables(rule, cells):
+    """Whether the tables are good enough, and what they and their surroundings are, by name."""
+    offers, (taxes, ends, slopes) = _offer_table(rule, cells), _tax_table(rule, cells)
+    scale = ends[1] - ends[0] + rule.market.endowment.width
+    allowed = _allowed(scale.dtype)
+    money = rule._factor * scale**2 * jnp.maximum(1.0, rule.price_scale)
+    good = jnp.all(offers.error <= allowed * scale) & jnp.all(taxes.error <= allowed * money)
+    return good, {"offers": offers, "taxes": taxes, "range": ends, "outer_slope": slopes}
 
 
 @partial(compiled, static_argnames="cells")
@@ -196,11 +202,11 @@ def quick_sampler(law):
         return SideBySide(tuple(quick_sampler(part) for part in law.laws))
     if not isinstance(law, Beta):
         return law
-    shapes, column = np.unique(np.stack([law.a, law.b]), axis=1, return_inverse=True)
-    quantiles, error = _quantile_table(*jnp.asarray(shapes))
-    if not error <= _allowed(error.dtype):
+    shapes, column = np.unique(np.stack(on_host((law.a, law.b))), axis=1, return_inverse=True)
+    quantiles, error = _quantile_table(*on_device(tuple(shapes)))
+    if not float(error) <= _allowed(error.dtype):
         return law
-    return TabulatedBeta(law.lower, law.width, jnp.asarray(column.reshape(-1)), quantiles)
+    return TabulatedBeta(law.lower, law.width, on_device(column.reshape(-1)), quantiles)
 
 
 def _allowed(dtype):
