@@ -139,7 +139,8 @@ def possible(laws, capacity, count):
       capacity, count: shape (G, ...).
     """
     others = total(count * capacity) - capacity
-    traders = jnp.isfinite(others) & (capacity > 0) & (count >= 1) & (others > 0)
+    least = 1 - 2 * jnp.finfo(count.dtype).eps ** 0.45  # one-sided derivatives at 1 look a step below it
+    traders = jnp.isfinite(others) & (capacity > 0) & (count >= least) & (others > 0)
     return jnp.all(jnp.concatenate([_by_group(law, capacity.ndim) for law in laws]) & traders, axis=0)
 
 

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import GetAttrKey, register_pytree_with_keys
 
+from jaxmech.memory_maps import give_back
+
 
 @dataclass_transform(frozen_default=True)
 def pytree(cls):
@@ -78,6 +80,8 @@ def compiled(function=None, **options):
     @wraps(function)
     def call(*arguments, **named):
         arguments, named = _without_labels((arguments, named))
+        if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((arguments, named))):
+            give_back()
         return jitted(*arguments, **named)
 
     call.jitted = jitted

@@ -14,6 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the bottom up: a module may import only what stands before it.
 ORDER = (
+    "memory_maps",
     "pytrees",
     "groups",
     "tangents",

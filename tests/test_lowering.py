@@ -4,9 +4,9 @@ import re
 
 import jax
 import pytest
-from every_law import LAWS, market_of
 
 import jaxmech as jm
+from every_law import LAWS, market_of
 
 
 def certified(market, alpha):
@@ -26,6 +26,5 @@ def test_every_law_lowers_without_custom_calls_or_callbacks(law):
     program = jax.jit(lambda leaves, alpha: certified(jax.tree.unflatten(tree, leaves), alpha))
     for platform in ("cuda", "tpu"):
         text = jax.export.export(program, platforms=[platform])(leaves, 0.5).mlir_module()
-        assert not re.findall(r"custom_call @\w+", text)
-        assert "callback" not in text
+        assert not re.findall(r"custom_call @\w+", text)  # callbacks to the host are some of them
         assert text.count("stablehlo.while") <= LOOPS.get(law, 20)

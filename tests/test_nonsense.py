@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from every_law import batch_of, market_of
 
 import jaxmech as jm
+from every_law import batch_of, market_of
 
 
 def changed_law(**changes):

@@ -6,9 +6,9 @@ here and says why. The same on every machine.
 
 import jax
 import pytest
-from every_law import bell, market_of
 
 import jaxmech as jm
+from every_law import bell, market_of
 from jaxmech.answers import _answers
 from jaxmech.budget import _budget_weight
 from jaxmech.certificate import _certify

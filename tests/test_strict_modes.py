@@ -2,9 +2,9 @@
 
 import jax
 import pytest
-from every_law import market_of
 
 import jaxmech as jm
+from every_law import market_of
 
 MODES = {
     "jax_numpy_dtype_promotion": "strict",

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxmech.endowments.contract import Law
 from jaxmech.endowments.panels import Panels
 from jaxmech.endowments.polynomials import rule_of
+from jaxmech.pytrees import compiled, takes_arrays
 
 NODES = 16  # of each panel
 
@@ -45,6 +46,8 @@ class Numerical(Law):
     def sample(self, key, shape=()):
         return self.panels().sample(key, shape)
 
+    @takes_arrays
+    @compiled
     def pdf(self, z):
         return jnp.exp(self.log_pdf(z))
 
