@@ -118,7 +118,7 @@ def test_tax_is_the_printed_integral_of_the_inverse_virtual_value(name):
     for left, right in pairwise(edges):
         offers = at.eta + 0 * nodes[:, None]
         offers = offers.at[:, trader].set(left + 0.5 * (right - left) * (nodes + 1))
-        inverse = inverse_virtual_type(offers, law, at.eta, at.ends, at.weight)[:, trader]
+        inverse = inverse_virtual_type(offers, law.sides(), at.eta, at.ends, at.weight)[:, trader]
         area += 0.5 * (right - left) * float(weights @ inverse)
     k = float(kappa[trader])
     printed = (total * (end**2 - start**2) / 2 - area) * (total - k) / (k * total)
@@ -133,7 +133,7 @@ def test_inverse_of_the_virtual_type_returns_the_type(name, alpha):
     at = rule_of(name, alpha).columns
     law = at.market.endowment
     z = law.lower + jnp.linspace(0, 1, 41)[:, None] * law.width
-    back = inverse_virtual_type(at.virtual_type(z), law, at.eta, at.ends, at.weight)
+    back = inverse_virtual_type(at.virtual_type(z), law.sides(), at.eta, at.ends, at.weight)
     interval = at.binding_interval
     flat = (z >= interval[:, 0]) & (z <= interval[:, 1])
     close(jnp.where(flat, z, back), z, 1e-11)

@@ -103,7 +103,8 @@ def test_single_precision_keeps_five_digits(law):
         single_law = jax.tree.map(lambda field: jnp.asarray(np.asarray(field), jnp.float32), law)
         single = [np.asarray(one) for one in jax.jit(type(law).left_tail)(single_law, jnp.asarray(z, jnp.float32))]
     width = np.asarray(law.width)
-    scales = (1, width + np.asarray(double.ratio), 1 + abs(np.asarray(double.ratio_slope)), width, width**2)
+    ratio, slope, density = (np.asarray(part) for part in (double.ratio, double.ratio_slope, double.density))
+    scales = (1, width + ratio, 1 + abs(slope), width, width**2, 1 / width + density)
     errors = [np.max(abs(s - np.asarray(d)) / scale) for s, d, scale in zip(single, double, scales, strict=True)]
     assert max(errors) <= 2e-5 and {one.dtype for one in single} == {np.dtype(np.float32)}
 
