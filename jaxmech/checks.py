@@ -131,6 +131,9 @@ def complying(law, capacity, count):
     return np.all([np.all(good, axis=tuple(range(np.ndim(good) - batch))) for good in rules], axis=0)
 
 
+_LEAST_TRACED = 0.99  # differences and one-sided derivatives at one trader look a step below it
+
+
 def possible(laws, capacity, count):
     """The same of traced numbers, of the batch's shape; counts need not be whole, so that they may move.
 
@@ -139,8 +142,7 @@ def possible(laws, capacity, count):
       capacity, count: shape (G, ...).
     """
     others = total(count * capacity) - capacity
-    least = 1 - 2 * jnp.finfo(count.dtype).eps ** 0.45  # one-sided derivatives at 1 look a step below it
-    traders = jnp.isfinite(others) & (capacity > 0) & (count >= least) & (others > 0)
+    traders = jnp.isfinite(others) & (capacity > 0) & (count >= _LEAST_TRACED) & (others > 0)
     return jnp.all(jnp.concatenate([_by_group(law, capacity.ndim) for law in laws]) & traders, axis=0)
 
 
