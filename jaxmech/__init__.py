@@ -3,7 +3,6 @@
 from jaxmech.answers import Answers, answers
 from jaxmech.audit import Audit, audit, best_reply
 from jaxmech.bands import Bands, answer_bands
-from jaxmech.budget import budget_weight
 from jaxmech.calibration import Calibration, calibrate
 from jaxmech.cara import CaraSchedule, cara_certainty_equivalent, cara_schedule
 from jaxmech.certificate import Certificate, certify
@@ -45,7 +44,7 @@ from jaxmech.sensitivity import Sensitivity, sensitivity
 from jaxmech.side_payments import SidePayments, side_payments
 from jaxmech.simple_schedule import SimpleSchedule
 from jaxmech.simulation import Simulation, simulate
-from jaxmech.solve import first_best, solve, solve_at_weight
+from jaxmech.solve import budget_weight, first_best, solve, solve_at_weight
 from jaxmech.sweep import Range, open_sweep, sweep
 from jaxmech.worst_case import WorstCase, worst_case_law
 

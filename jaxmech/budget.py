@@ -13,10 +13,9 @@ from jax import lax
 from jaxmech.binding_ends import end_range
 from jaxmech.bracket import narrowed, secant
 from jaxmech.first_best import first_best_revenue, first_best_surplus
-from jaxmech.market import checked_market
-from jaxmech.multipliers import Motion, combined, iterated, one_if_solved
+from jaxmech.multipliers import Motion, combined, iterated
 from jaxmech.outcomes import interim_moments, revenue
-from jaxmech.pytrees import compiled, standard
+from jaxmech.pytrees import standard
 from jaxmech.tangents import directional, is_zero
 
 MAX_STEPS = 120
@@ -46,7 +45,9 @@ def solve_within_budget(market, floor):
         solution = iterated(market, within, weight)
         moments = interim_moments(market, weight, solution)
         earned = revenue(market, moments)
-        bracket = narrowed(bracket, weight / (1 + weight) ** 2, earned)
+        # What R is at the floor is forgotten, so that w* is the same number whatever α lies below it.
+        seen = narrowed(bracket, weight / (1 + weight) ** 2, earned)
+        bracket = jax.tree.map(lambda new, old: jnp.where(steps > 0, new, old), seen, bracket)
         new = jnp.maximum(_weight_of(_next(bracket, steps)), least)
         enough = (steps == 0) & (~(at_first_best < 0) | (earned >= 0)) | (weight == least) & (earned >= 0)
         settled = (jnp.abs(new - weight) <= tolerance * weight) & (jnp.abs(earned) <= 1e-10 * surplus)
@@ -138,25 +139,3 @@ def _tangents(found, market, floor, market_dot, floor_dot):
         weight_dot = jnp.where(binds, -earned_dot / jnp.where(binds, slope, 1.0), weight_dot)
     solution_dot = combined(solution, by_market, by_weight, weight_dot)
     return weight_dot, solution_dot, combined(moments, moments_by_market, moments_by_weight, weight_dot)
-
-
-def budget_weight(market):
-    """w*: the smallest effective weight in [0, 1] at which revenue covers costs, 0 where first best breaks even.
-
-    Args:
-      market: a Market, or a batch with trailing axes.
-
-    Returns:
-      w*, scalar or of the batch's shape. Smooth where positive, derivative 0 where it is 0. A w* between 0 and 3e-62
-      (float32: 3e-8) is given as that.
-
-    Raises:
-      MarketError: market is not a Market.
-    """
-    return _budget_weight(checked_market(market))
-
-
-@compiled
-def _budget_weight(market):
-    weight, solution, _ = solve_within_budget(market.prepared(), jnp.zeros_like(market.total_risk_capacity))
-    return weight * one_if_solved(solution)

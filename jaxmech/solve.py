@@ -40,6 +40,24 @@ def _solve(market, weight):
     return mechanism_of(market, weight, *solve_within_budget(prepared, weight))
 
 
+def budget_weight(market):
+    """w*: the smallest effective weight in [0, 1] at which revenue covers costs, 0 where first best breaks even.
+
+    The weight of `solve` at α = 0, and by the same program.
+
+    Args:
+      market: a Market, or a batch with trailing axes.
+
+    Returns:
+      w*, scalar or of the batch's shape; NaN, inside jit, of what is no market. Smooth where positive, derivative 0
+      where it is 0. A w* between 0 and 3e-62 (float32: 3e-8) is given as that.
+
+    Raises:
+      MarketError: market is not a Market.
+    """
+    return _solve(market, weight_of(market, np.zeros(()), "weight")).weight
+
+
 def solve_at_weight(market, weight, alpha=None) -> Mechanism:
     """The mechanism at a given effective weight w, budget balanced or not.
 

@@ -47,6 +47,7 @@ def rule_of(market):
     return jm.side_payments(jm.solve(market, 0.5))
 
 
+HALVED = {"all.risk_capacity.factor": [0.5, 1.0]}
 FUNCTIONS = {
     "certified": certified,
     "budget": lambda market: revenue(market, 0.0),
@@ -57,7 +58,7 @@ FUNCTIONS = {
     "audit": lambda market: jm.audit(rule_of(market)),
     "gradient": lambda market: jax.grad(lambda alpha: revenue(market, alpha))(0.5),
     "sweep": lambda market: (
-        jm.sweep(market, alpha=[0.0, 0.5], over={"all.count.factor": [1.0, 2.0]}, derivatives=True).revenue.values
+        jm.sweep(market, alpha=[0.0, 0.5], over=HALVED, derivatives=True).revenue.values
     ),
     "sensitivity": lambda market: jm.sensitivity(market, 0.5),
     "simple_schedule": lambda market: jm.simple_schedule(market, 0.5),

@@ -132,8 +132,7 @@ def test_the_budget_multiplier_is_that_of_the_effective_weight(mechanism):
     assert float(mechanism.budget_multiplier) == 0.0 and float(mechanism.weight) == ALPHA
     bound = jm.solve(mechanism.market, 0.0)
     w = float(bound.weight)
-    # R is known to its rounding, and so is w*: two programs may end a last digit apart.
-    assert w == pytest.approx(float(jm.budget_weight(mechanism.market)), abs=1e-15) and w > 0
+    assert w == float(jm.budget_weight(mechanism.market)) > 0
     assert abs(float(bound.budget_multiplier) - w / (1 - w)) < 1e-15
     at = jm.solve_at_weight(mechanism.market, 0.5, alpha=0.2)
     assert abs(float(at.budget_multiplier) - (0.5 - 0.2) / (1 - 0.5)) < 1e-15

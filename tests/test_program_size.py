@@ -10,7 +10,6 @@ import pytest
 import jaxmech as jm
 from every_law import bell, market_of
 from jaxmech.answers import _answers
-from jaxmech.budget import _budget_weight
 from jaxmech.certificate import _certify
 from jaxmech.outcomes import _outcomes
 from jaxmech.solve import _solve
@@ -57,7 +56,7 @@ def test_programs_are_no_larger_than_they_were(law):
 
 def programs():
     """How many programs of each function are compiled."""
-    return [of.jitted._cache_size() for of in (_solve, _outcomes, _certify, _answers, _budget_weight)]
+    return [of.jitted._cache_size() for of in (_solve, _outcomes, _certify, _answers)]
 
 
 def asked_everything(market):

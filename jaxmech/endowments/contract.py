@@ -93,7 +93,6 @@ class Sides:
         """f just short of the upper end, at `inside`."""
         return self.law.last_density(inside, self.known)
 
-    @compiled
     def squared_ratio_integral(self, z):
         """∫_l^z F²/f, the one integral of theory §5 without a closed form; units of the asset squared."""
         return self.law.squared_ratio_integral_from(z, self.known)
