@@ -90,7 +90,7 @@ def _certify(mechanism):
     falls, short = _ironing_faults(mechanism, sides)
     seen = witness(mechanism, sides)
     gap = bound - weight * earned - (1 - weight) * gained + total(count / risk_capacity * short)
-    gap = (gap + _disagreement(mechanism, sides, seen)) / surplus
+    gap = (gap + sum(_disagreement(mechanism, sides, seen))) / surplus
     residual = jnp.max(jnp.abs(offset) / (width + jnp.abs(mechanism.eta)), axis=0)
     breach, gain = _along_the_support(mechanism, width, seen)
     breach = jnp.maximum(breach, falls)
@@ -110,26 +110,32 @@ def _certify(mechanism):
     return Certificate(residual, gap, slack, breach, shortfall, ok)
 
 
-def _disagreement(mechanism, sides, seen):
-    """What the integrals of V itself and the mechanism's moments make of E V, E V², E[Z X] and the rent differ by, in
-    money."""
+class Disagreement(NamedTuple):
+    """What the integrals of V itself and the mechanism's moments differ by, in money, as the gap counts them."""
+
+    mean: jax.Array  # of E V: of what everybody expects to buy, at most a width away from what it is worth to him
+    square: jax.Array  # of E V²
+    cross: jax.Array  # of E[Z X]
+    rent: jax.Array
+
+
+def _disagreement(mechanism, sides, seen) -> Disagreement:
+    """Whether the moments that a mechanism carries are those of its virtual types."""
     market, interim, eta = mechanism.market, mechanism.interim(), mechanism.eta
     risk_capacity, capacity = market.risk_capacity, market.total_risk_capacity
     centre, others = jnp.clip(eta, sides.lower[0], sides.upper[0]), 1 - risk_capacity / capacity
-    mean = centre + (eta - centre) * interim.no_trade - seen.short[0] + seen.short[1]
-    square = seen.square[0] + seen.square[1] + (eta - centre) ** 2 * interim.no_trade
-    mean, square, cross, rent = (
-        jnp.abs(one - other)
-        for one, other in (
-            (interim.mean, mean),
-            (interim.variance + (interim.mean - centre) ** 2, square),
-            (interim.cross, others * (seen.cross[0] + seen.cross[1])),
-            (interim.rent, others * (seen.rent[0] + seen.rent[1])),
-        )
+    off = (eta - centre) * interim.no_trade
+    mean = jnp.abs(interim.mean - (centre + off - seen.short[0] + seen.short[1]))
+    square = seen.square[0] + seen.square[1] + (eta - centre) * off
+    square = jnp.abs(interim.variance + (interim.mean - centre) ** 2 - square)
+    cross = jnp.abs(interim.cross - others * (seen.cross[0] + seen.cross[1]))
+    rent = jnp.abs(interim.rent - others * (seen.rent[0] + seen.rent[1]))
+    return Disagreement(
+        mean=total(market.count * mean * sides.width[0] / risk_capacity),
+        square=total(market.count * 0.5 * square * (1 / risk_capacity - 1 / capacity)),
+        cross=total(market.count * cross / risk_capacity),
+        rent=total(market.count * mechanism.weight * rent / risk_capacity),
     )
-    # An error in E V is one in what everybody expects to buy, at most a width away from what it is worth to him.
-    counted = 0.5 * square * (1 / risk_capacity - 1 / capacity) + (mean * sides.width[0] + cross) / risk_capacity
-    return total(market.count * (counted + mechanism.weight * rent / risk_capacity))
 
 
 def _along_the_support(mechanism, width, seen):
