@@ -90,8 +90,10 @@ def _certify(mechanism):
     falls, short = _ironing_faults(mechanism, sides)
     seen = witness(mechanism, sides)
     gap = bound - weight * earned - (1 - weight) * gained + total(count / risk_capacity * short)
-    gap = (gap + sum(_disagreement(mechanism, sides, seen))) / surplus
-    residual = jnp.max(jnp.abs(offset) / (width + jnp.abs(mechanism.eta)), axis=0)
+    doubt = _disagreement(mechanism, sides, seen)
+    disagreement = doubt.money / surplus
+    gap = gap / surplus + disagreement
+    residual = jnp.max((jnp.abs(offset) + doubt.expected) / (width + jnp.abs(mechanism.eta)), axis=0)
     breach, gain = _along_the_support(mechanism, width, seen)
     breach = jnp.maximum(breach, falls)
     charge = jnp.max(jnp.abs(offset) * width / risk_capacity, axis=0)
@@ -102,6 +104,8 @@ def _certify(mechanism):
     ok = (
         (residual <= allowed)
         & (jnp.abs(gap) <= allowed)
+        # A moment that is wrong may move the gap by as much as the witness adds to it, the other way.
+        & (disagreement <= allowed)
         & (slack >= -allowed)
         & (breach <= allowed)
         & balanced
@@ -113,10 +117,16 @@ def _certify(mechanism):
 class Disagreement(NamedTuple):
     """What the integrals of V itself and the mechanism's moments differ by, in money, as the gap counts them."""
 
-    mean: jax.Array  # of E V: of what everybody expects to buy, at most a width away from what it is worth to him
+    mean: jax.Array  # of E V: of what a trader expects to buy, which all others would value otherwise
     square: jax.Array  # of E V²
-    cross: jax.Array  # of E[Z X]
+    cross: jax.Array  # of E[(Z − c) X]
     rent: jax.Array
+    expected: jax.Array  # in asset units: of what a binding type expects to buy, (G, ...)
+
+    @property
+    def money(self):
+        """All of them together but the last."""
+        return self.mean + self.square + self.cross + self.rent
 
 
 def _disagreement(mechanism, sides, seen) -> Disagreement:
@@ -128,13 +138,16 @@ def _disagreement(mechanism, sides, seen) -> Disagreement:
     mean = jnp.abs(interim.mean - (centre + off - seen.short[0] + seen.short[1]))
     square = seen.square[0] + seen.square[1] + (eta - centre) * off
     square = jnp.abs(interim.variance + (interim.mean - centre) ** 2 - square)
-    cross = jnp.abs(interim.cross - others * (seen.cross[0] + seen.cross[1]))
+    about_centre = interim.cross - others * centre * (eta - interim.mean)
+    cross = jnp.abs(about_centre - others * (seen.cross[0] + seen.cross[1]))
     rent = jnp.abs(interim.rent - others * (seen.rent[0] + seen.rent[1]))
+    price = total(market.count * interim.mean) / capacity
     return Disagreement(
-        mean=total(market.count * mean * sides.width[0] / risk_capacity),
+        mean=total(market.count * mean * jnp.abs(interim.mean / risk_capacity - price)),
         square=total(market.count * 0.5 * square * (1 / risk_capacity - 1 / capacity)),
         cross=total(market.count * cross / risk_capacity),
         rent=total(market.count * mechanism.weight * rent / risk_capacity),
+        expected=(1 - others) * (total(market.count * mean) - mean),
     )
 
 

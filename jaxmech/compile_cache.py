@@ -15,6 +15,8 @@ from pathlib import Path
 
 import jax
 
+from jaxmech.tables import path_of
+
 _VARIABLE = "JAXMECH_CACHE"
 _SETTINGS = {  # of JAX, without which it keeps only what took a second to compile
     "jax_persistent_cache_min_compile_time_secs": 0.0,
@@ -36,12 +38,16 @@ def compile_cache(folder=None) -> Path | None:
 
     Returns:
       The folder that JAX uses, or None where there is no cache: turned off, or the folder cannot be written.
+
+    Raises:
+      MarketError: `folder` is not a path.
     """
+    folder = _chosen() if folder is None else path_of("folder", folder)
     if not jax.config.jax_enable_compilation_cache:
         return None
     if jax.config.jax_compilation_cache_dir:
         return Path(jax.config.jax_compilation_cache_dir)
-    folder = _writable(_chosen() if folder is None else Path(folder))
+    folder = _writable(folder)
     if folder is not None:
         for name, value in _SETTINGS.items():
             jax.config.update(name, value)

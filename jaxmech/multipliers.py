@@ -24,7 +24,8 @@ from jaxmech.virtual_types import expected_virtual_type
 
 MAX_STEPS = 100
 _TRUSTED = 6
-_TOLERANCE = 200
+_TOLERANCE = 200  # of rounding; in float32 that is too much for frontiers, whose points must fit each other, so
+_FINEST = 1e-6  # there a step more is taken where it leads nearer
 _STALL = 1e-11
 
 
@@ -88,7 +89,8 @@ def iterated(market, within, weight):
     others, lower, upper = market.total_risk_capacity - risk_capacity, market.lower, market.upper
     # 0 ≤ F ≤ 1 bounds every m by the support, and so η; where nobody trades Newton's step has no such bound.
     least, most = (risk_capacity * (total(count * end) - end) / others for end in (lower, upper))
-    tolerance = _TOLERANCE * jnp.finfo(jnp.result_type(width)).eps
+    rounding = _TOLERANCE * float(jnp.finfo(width.dtype).eps)
+    tolerance, stall = min(rounding, _FINEST), max(rounding, _STALL)
     curves = virtual_curves(sides, weight)
     bunches = still_bunching(curves)
     find_ends, top = end_finder(sides, curves, bunches), within.inside + weight * within.steepest
@@ -109,7 +111,7 @@ def iterated(market, within, weight):
         left, right = (new_ends - ends) / width
         off = move / (width + jnp.abs(eta))
         now = jnp.sqrt(total(off**2 + left**2 + right**2))
-        stalled = (now > 0.25 * error) & (now < _STALL)
+        stalled = (now > 0.25 * error) & (now < stall)
         running = ~((now <= tolerance) | stalled) & market.possible
         return (
             jnp.where(running, new_eta, eta),

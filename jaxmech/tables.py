@@ -27,8 +27,8 @@ def read_toml(path) -> dict:
 
 def path_of(name, value) -> Path:
     """A path; MarketError for what cannot be one."""
-    if not isinstance(value, str | PathLike) or "\0" in str(value):
-        raise MarketError(f"{name} is {value!r}; give the path of a file")
+    if not isinstance(value, str | PathLike) or not str(value) or "\0" in str(value):
+        raise MarketError(f"{name} is {value!r}; give a path")
     return Path(value)
 
 

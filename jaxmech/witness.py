@@ -17,7 +17,7 @@ class Witness(NamedTuple):
 
     short: object  # E[c − V], c the point of the support nearest to η
     square: object  # E[(c − V)²]
-    cross: object  # E[Z (η − V)]
+    cross: object  # E[(Z − c) (η − V)]
     rent: object  # ∫ F (η − V)
     types: object  # nodes from the lower end to the binding interval, both included, (n, 2, G, ...)
     virtual: object  # V there
@@ -37,7 +37,7 @@ def witness(mechanism, sides) -> Witness:
     return Witness(
         short=jnp.sum(mass * short, axis=0),
         square=jnp.sum(mass * short**2, axis=0),
-        cross=jnp.sum(mass * nodes * (short + (target - centre)), axis=0),
+        cross=jnp.sum(mass * (nodes - centre) * (short + (target - centre)), axis=0),
         # Of a support's end where next to nobody is, ∫F (η − z) is much: that has a closed form.
         rent=(target - ends) * at_ends.integral
         + at_ends.second_integral

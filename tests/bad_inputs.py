@@ -110,6 +110,7 @@ def market_cases():
         "Market.of": Case(
             lambda traders: jm.Market.of(traders), {"traders": None}, {"traders": (*NOT_NUMBERS, 3, uniform)}
         ),
+        "compile_cache": Case(jm.compile_cache, {}, {"folder": (3, 0.5, True, [], object(), "", "\0")}),
         "Market.from_toml": Case(jm.Market.from_toml, {}, {"path": NOT_PATHS}),
     }
 

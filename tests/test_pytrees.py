@@ -1,5 +1,6 @@
 """Structures tell classes apart: jit's caches look compiled code up by them."""
 
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -57,4 +58,4 @@ def test_a_pytree_comes_back_whole_and_names_its_leaves():
 def test_no_module_registers_a_pytree_in_another_way():
     for path in (Path(jm.__file__).parent).rglob("*.py"):
         if path.name != "pytrees.py":
-            assert "register_" not in path.read_text(), path
+            assert not re.search("register_(pytree|dataclass|static)", path.read_text()), path

@@ -46,7 +46,7 @@ def test_an_integral_off_by_one_in_ten_thousand_is_not_certified(family, monkeyp
     wrong = jm.solve(market, 0.8)
     assert not jm.certify(wrong).ok
     # Bound and value alone do not notice.
-    monkeypatch.setattr(certificate, "_disagreement", lambda *_: (0.0,))
+    monkeypatch.setattr(certificate, "_disagreement", lambda *_: certificate.Disagreement(*(jnp.zeros(()),) * 5))
     jax.clear_caches()
     assert jm.certify(wrong).ok
 
@@ -69,14 +69,14 @@ def test_the_witness_agrees_with_the_closed_forms(structure, regime):
     mechanism = jm.solve(random_markets(structure, 500, 7, regime), random_alphas(500, 8))
     off = _disagreement(mechanism)
     assert float(jnp.max(off.square + off.rent)) < 2e-10
-    assert float(jnp.max(off.mean + off.cross)) < 4e-10
+    assert float(jnp.max(off.mean + off.cross)) < 2e-10
 
 
 @pytest.mark.slow
 def test_the_witness_agrees_with_the_panels_of_named_laws():
     """Of laws that are ironed, test_ironing demands certificates to 1e-10."""
     mechanism = jm.solve(panel_markets(32, 9), random_alphas(32, 8))
-    assert float(jnp.max(sum(_disagreement(mechanism)))) < 2e-10
+    assert float(jnp.max(_disagreement(mechanism).money)) < 2e-10
 
 
 def test_nodes_integrate_the_density_to_its_distribution_function():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import jaxmech as jm
+from jaxmech.multipliers import uniform_eta
 from markets import random_markets
 
 BATCH = 200
@@ -45,7 +46,12 @@ def test_the_explicit_mechanism_says_where_an_interval_would_leave_its_support()
     assert BATCH / 3 < inside.sum() < BATCH
     np.testing.assert_array_equal(explicit.error, np.where(inside, 0, np.inf))
     near((explicit.ends / width)[..., inside], (solved.ends / width)[..., inside])
-    assert np.all(np.abs((explicit.ends - solved.ends) / width)[..., ~inside].max(axis=(0, 1)) > 1e-6)
+    assert np.isnan(explicit.ends[..., ~inside]).all()
+    # And rightly so: what the formula would say there is wrong.
+    eta = uniform_eta(law.mean, market.risk_capacity, market.count, WEIGHTS)
+    formula = (np.array([eta + WEIGHTS * law.lower, -(eta + WEIGHTS * law.upper)])) / (1 + WEIGHTS)
+    near((formula / width)[..., inside], (solved.ends / width)[..., inside])
+    assert np.all(np.abs((formula - solved.ends) / width)[..., ~inside].max(axis=(0, 1)) > 1e-6)
 
 
 def linear_system(lower, upper, kappa, w):
