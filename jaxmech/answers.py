@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jaxmech.budget import solve_within_budget
 from jaxmech.mechanism import mechanism_of
@@ -39,16 +40,18 @@ class Answers(NamedTuple):
         return (self.error <= jnp.finfo(self.error.dtype).eps ** 0.5) & jnp.isfinite(self.objective)
 
 
-@compiled
-def _answers(market, alpha):
+def answers_and_mechanism(market, alpha):
+    """(Answers, the Mechanism they are of), for formulas inside a program."""
     # w* is the weight at α = 0: the market is solved twice, side by side in one program.
     prepared = market.prepared().provided((alpha >= 0) & (alpha <= 1))
-    twice = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf], axis=-1), prepared)
-    found = solve_within_budget(twice, jnp.stack([jnp.zeros_like(alpha), alpha], axis=-1))
-    floor, at_alpha = found[0][..., 0], jax.tree.map(lambda leaf: leaf[..., 1], found)
+    # In front of the batch: loops run along the last axis, which must be long.
+    axis = -1 - alpha.ndim
+    twice = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf], axis=axis), prepared)
+    found = solve_within_budget(twice, jnp.stack([jnp.zeros_like(alpha), alpha]))
+    floor, at_alpha = found[0][0], jax.tree.map(lambda leaf: lax.index_in_dim(leaf, 1, axis, keepdims=False), found)
     mechanism = mechanism_of(market, alpha, *at_alpha)
     achieved, interim = outcomes(mechanism), mechanism.interim()
-    return Answers(
+    found = Answers(
         objective=alpha * achieved.revenue + (1 - alpha) * achieved.efficiency,
         revenue=achieved.revenue,
         efficiency=achieved.efficiency,
@@ -67,6 +70,12 @@ def _answers(market, alpha):
         binding_upper=mechanism.binding_interval[:, 1],
         error=mechanism.error,
     )
+    return found, mechanism
+
+
+@compiled
+def _answers(market, alpha):
+    return answers_and_mechanism(market, alpha)[0]
 
 
 def answers(market, alpha) -> Answers:

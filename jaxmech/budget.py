@@ -13,10 +13,10 @@ from jax import lax
 from jaxmech.binding_ends import end_range
 from jaxmech.bracket import narrowed, secant
 from jaxmech.first_best import first_best_revenue, first_best_surplus
-from jaxmech.multipliers import Motion, combined, iterated
+from jaxmech.multipliers import iterated, moved
 from jaxmech.outcomes import interim_moments, revenue
 from jaxmech.pytrees import standard
-from jaxmech.tangents import directional, is_zero
+from jaxmech.tangents import directional, is_zero, scaled
 
 MAX_STEPS = 120
 
@@ -124,18 +124,20 @@ def _solve_at_known_weight_jvp(primals, tangents):
 def _tangents(found, market, floor, market_dot, floor_dot):
     """Where the budget binds R(w*) = 0 gives dw* = −dR/R'(w*); elsewhere w is the floor."""
     weight, solution, moments = found
-    motion = Motion(solution, market, weight, market_dot)
-    by_market, by_weight = motion.with_market(), motion.with_weight()
+    weight_dot = jnp.zeros_like(weight) if is_zero(floor_dot) else floor_dot
     binds = (weight > floor) & (weight > _least(weight.dtype))
-    weight_dot, at = jnp.zeros_like(weight) if is_zero(floor_dot) else floor_dot, (market, weight, solution)
-    _, moments_by_weight = directional(interim_moments, at, (None, jnp.ones_like(weight), by_weight))
-    moments_by_market = None
-    if by_market is None:
+
+    def along(market_dot, weight_dot):
+        solution_dot = moved(solution, market, weight, market_dot, weight_dot)
+        at, dots = (market, weight, solution), (market_dot, weight_dot, solution_dot)
+        _, moments_dot = directional(interim_moments, at, dots)
+        _, earned_dot = directional(revenue, (market, moments), (market_dot, moments_dot))
+        return (solution_dot, moments_dot), earned_dot
+
+    by_weight, slope = along(None, jnp.ones_like(weight))
+    if all(map(is_zero, jax.tree.leaves(market_dot))):
         weight_dot = jnp.where(binds, 0.0, weight_dot)
-    else:
-        _, moments_by_market = directional(interim_moments, at, (market_dot, None, by_market))
-        _, earned_dot = directional(revenue, (market, moments), (market_dot, moments_by_market))
-        _, slope = directional(revenue, (market, moments), (None, moments_by_weight))
-        weight_dot = jnp.where(binds, -earned_dot / jnp.where(binds, slope, 1.0), weight_dot)
-    solution_dot = combined(solution, by_market, by_weight, weight_dot)
-    return weight_dot, solution_dot, combined(moments, moments_by_market, moments_by_weight, weight_dot)
+        return weight_dot, *scaled(by_weight, weight_dot)
+    by_market, earned_dot = along(market_dot, None)
+    weight_dot = jnp.where(binds, -earned_dot / jnp.where(binds, slope, 1.0), weight_dot)
+    return weight_dot, *scaled(by_weight, weight_dot, by_market)

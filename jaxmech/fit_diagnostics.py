@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxmech.bunching import virtual_curves
 from jaxmech.endowments.binning import binned
-from jaxmech.ironing import bunch_ends, still_bunching
+from jaxmech.ironing import bunch_ends, bunches_of, still_bunching
 from jaxmech.tables import MarketError
 
 _MOST_QUANTILES = 500
@@ -49,7 +49,7 @@ def quantile_pairs(law, sample):
 @jax.jit
 def _ironed_share(law, weight):
     sides = jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., None], law).sides()
-    found = still_bunching(virtual_curves(sides, weight))
+    found = bunches_of(still_bunching(virtual_curves(sides, weight)))
     if found is None:
         return jnp.zeros(2)
     start, stop = (jnp.where(end < jnp.inf, end, sides.lower) for end in bunch_ends(sides, found))

@@ -16,7 +16,7 @@ from jax import lax
 from jaxmech.budget import solve_within_budget
 from jaxmech.first_best import first_best_surplus
 from jaxmech.groups import total
-from jaxmech.multipliers import Motion, solve_multipliers
+from jaxmech.multipliers import moved, solve_multipliers
 from jaxmech.outcomes import efficiency_by_group, interim_moments, revenue_by_group
 from jaxmech.pytrees import compiled
 from jaxmech.tangents import directional
@@ -54,7 +54,7 @@ def solved(market, weight):
 def money(market, weight, solution):
     """R, A and H'' = dR/dw − dA/dw where the multipliers are known."""
     at, one = (market, weight, solution), jnp.ones_like(weight)
-    dots = None, one, Motion(solution, market, weight).with_weight()
+    dots = None, one, moved(solution, market, weight, None, one)
     moments, moments_dot = directional(interim_moments, at, dots)
 
     def achieved(moments):

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxmech.curves import Crossing, crossing, settled
+from jaxmech.endowments.contract import LeftTail
 from jaxmech.endowments.isotonic import isotonic
 from jaxmech.endowments.search import count_below, pick, runs
 
@@ -42,6 +43,14 @@ class Bunches(NamedTuple):
     where: Located
 
 
+class Standing(NamedTuple):
+    """Bunches and the law at their ends, starts before stops, (2 most, ...)."""
+
+    bunches: Bunches
+    types: jax.Array
+    tail: LeftTail
+
+
 def _both(one, other):
     """Two trees of arrays as one, along the first axis."""
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), one, other)
@@ -49,7 +58,10 @@ def _both(one, other):
 
 def _level_between(curve, panels, types):
     """The level of the bunches between the types, starts before stops, seen from inside the panels."""
-    at = curve.at(panels, types)
+    return _mean_slope(curve.at(panels, types))
+
+
+def _mean_slope(at):
     rise, mass = (jnp.diff(part.reshape(2, -1, *part.shape[1:]), axis=0)[0] for part in (at.integral, at.measure))
     return rise / jnp.where(mass > 0, mass, 1.0)
 
@@ -150,10 +162,44 @@ def bunches_at(curve, where) -> Bunches:
     return _bunches(where, types, _level_between(curve, ends.panel, types))
 
 
-def still_bunches_at(curve, where) -> Bunches:
-    """The same without derivatives."""
-    types = _types_at(curve, where.ends)
-    return _bunches(where, types, _level_between(curve, where.ends.panel, types))
+def standing(curve, where, types) -> Standing:
+    """The bunches that have their ends at these types, (2 most, ...), seen from inside the panels that they lie in.
+
+    Levels and what is summed over bunches do not change to first order with the ends. So where the types are held fixed
+    all first derivatives are right, those of the ends too; the next ones where the types themselves move as told.
+    """
+    ends, cuts = where.ends, curve.law.cuts
+    types = jnp.where(ends.pinned, pick(cuts, ends.cut), types)
+    tail, *rest = curve.tail(ends.panel, types)
+    here = curve.point(tail, *rest, types)
+    level = _mean_slope(here)
+    step = (_both(level, level) - here.value) / jnp.where(here.slope > 0, here.slope, jnp.inf)
+    moved = jnp.where(ends.pinned, types, types + (step - lax.stop_gradient(step)))
+    return Standing(_bunches(where, moved, level), types, tail)
+
+
+def located_standing(curve) -> Standing:
+    """The bunches of a curve, without derivatives."""
+    where = located(curve)
+    return standing(curve, where, curve.type_at(where.ends.panel, where.ends.t))
+
+
+def standing_again(curve, bunches) -> Standing:
+    """The same of bunches that are known, held where they are."""
+    return standing(curve, bunches.where, _ends_of(curve, bunches))
+
+
+def seen_again(curve, bunches) -> Standing:
+    """Bunches as they are given, and the law at their ends."""
+    types = _ends_of(curve, bunches)
+    return Standing(bunches, types, curve.tail(bunches.where.ends.panel, types)[0])
+
+
+def _ends_of(curve, bunches):
+    """Starts and stops of the bunches; something finite for those that do not exist."""
+    _, _, exists, ends, _ = bunches.where
+    nowhere = lax.stop_gradient(curve.type_at(ends.panel, ends.t))
+    return jnp.where(_both(exists, exists), _both(bunches.start, bunches.stop), nowhere)
 
 
 def _types_at(curve, ends):
@@ -201,8 +247,36 @@ def reached(curve, nodes, level):
     return jnp.where(found.pinned, pick(curve.law.cuts, found.cut), curve.type_at(found.panel, found.t))
 
 
-def _polished(curve, values, first, last, level, exists):
-    """First and last nodes, existence and crossings of the bunches that are roughly known; no derivatives."""
+def _polished(curve, values, *rough):
+    """First and last nodes, existence and crossings of the bunches that are roughly known; no derivatives.
+
+    One after the other: most laws have fewer by far than they allow for.
+    """
+    exists = rough[-1]
+
+    def step(state):
+        place, found = state
+        own = _polished_one(curve, values, *(lax.dynamic_slice_in_dim(part, place, 1) for part in rough))
+        found = jax.tree.map(lambda all, new: lax.dynamic_update_slice_in_dim(all, new, place, 0), found, own)
+        return place + 1, found
+
+    def unfinished(state):
+        return state[0] < number
+
+    number = jnp.max(jnp.sum(exists, axis=0, dtype=int), initial=0)  # those that exist come first
+    place, like = jnp.zeros(exists.shape, int), jnp.zeros(exists.shape, values.dtype)
+    nowhere = Crossing(place, like, place < 0, place)
+    first, last, *_ = rough
+    *nodes, exists, start, stop = lax.while_loop(
+        unfinished, step, (0, (first, last, jnp.zeros_like(exists), nowhere, nowhere))
+    )[1]
+    order = jnp.argsort(jnp.where(exists, nodes[0], curve.size), axis=0)
+    first, last, exists, start, stop = jax.tree.map(lambda part: pick(part, order), (*nodes, exists, start, stop))
+    return first, last, exists, _both(start, stop)
+
+
+def _polished_one(curve, values, first, last, level, exists):
+    """First and last node, existence, start and stop of one bunch of each, (1, ...)."""
     final = curve.size - 1
 
     def step(state):
@@ -237,6 +311,5 @@ def _polished(curve, values, first, last, level, exists):
     near = 1e-6 * curve.span
     about = (pick(values, first) >= level - near) & (pick(values, last) <= level + near)
     exists = exists & (move <= near) & (low < high) & about
-    order = jnp.argsort(jnp.where(exists, first, curve.size), axis=0)
-    ends = jax.tree.map(lambda part: jnp.concatenate([pick(end, order) for end in jnp.split(part, 2)]), ends)
-    return pick(first, order), pick(last, order), pick(exists, order), ends
+    start, stop = (jax.tree.map(lambda part, k=k: part[k : k + 1], ends) for k in (0, 1))
+    return first, last, exists, start, stop

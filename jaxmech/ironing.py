@@ -23,26 +23,43 @@ from jaxmech.hull import (
     bunches_at,
     crossings,
     ironed_nodes,
-    located,
+    located_standing,
     pooled,
     reached,
+    seen_again,
     settled,
-    still_bunches_at,
+    standing_again,
 )
 
 
 class Sums(NamedTuple):
-    """Integrals up to the ends of the binding interval that ironing changes, shape (2, G, ...); c: level of a bunch."""
+    """Integrals up to the ends of the binding interval, (2, G, ...); c: level of a bunch.
 
-    square_integral: jax.Array  # ∫_l^a F²/f but for the bunches
-    square: jax.Array  # what bunches add to E[(c − V)²; Z < a]: −Σ ∫ (ψ − c)² dF
+    The last three are what ∫F²/f and bunches add, each together because only so it does not change to first order with
+    the ends of the bunches. Where nothing is ironed they are None; elsewhere the first is.
+    """
+
+    square_integral: jax.Array  # ∫_l^a F²/f
+    square: jax.Array  # to E[(c − V)²; Z < a]: w² ∫_l^a F²/f − Σ ∫ (ψ − c)² dF
+    earned: jax.Array  # to ∫_l^a F (c − V) dz: −w ∫_l^a F²/f − Σ ∫ F (c − ψ) dz
     lever: jax.Array  # to E[(a − Z)(c − V); Z < a]: Σ ∫ z (c − ψ) dF
-    earned: jax.Array  # to ∫_l^a F (c − V) dz: −Σ ∫ F (c − ψ) dz
 
 
 def still_bunching(curves):
-    """The bunches of each family's ψ⁻, see `virtual_curves`; no derivatives."""
-    return curves and tuple(curve and still_bunches_at(curve, located(curve)) for curve in curves)
+    """The bunches of each family's ψ⁻, see `virtual_curves`, and the law there: `Standing`; no derivatives."""
+    return curves and tuple(curve and located_standing(curve) for curve in curves)
+
+
+def standing(curves, found):
+    """The same of bunches that are known."""
+    return found and tuple(
+        bunches and standing_again(curve, bunches) for curve, bunches in zip(curves, found, strict=True)
+    )
+
+
+def bunches_of(standing):
+    """The bunches alone."""
+    return standing and tuple(part and part.bunches for part in standing)
 
 
 def bunching(curves, found):
@@ -87,17 +104,17 @@ def end_finder(sides, curves, bunching):
     return find
 
 
-def sums(sides, ends, curves, bunching) -> Sums:
-    """Integrals up to the ends, (2, G, ...); corrections are None where nothing is ironed."""
-    if bunching is None:
+def sums(sides, ends, weight, curves, standing) -> Sums:
+    """The sums up to the ends, (2, G, ...)."""
+    if standing is None:
         return Sums(sides.squared_ratio_integral(ends), None, None, None)
     found = []
-    for (law, table), curve, bunches, own in zip(sides.families(), curves, bunching, sides.columns(ends), strict=True):
-        if bunches is None:
-            nothing = jnp.zeros_like(own)
-            found.append(Sums(law.squared_ratio_integral_from(own, table), nothing, nothing, nothing))
+    for (law, table), curve, there, own in zip(sides.families(), curves, standing, sides.columns(ends), strict=True):
+        if there is None:
+            integral = law.squared_ratio_integral_from(own, table)
+            found.append(Sums(None, weight**2 * integral, -weight * integral, jnp.zeros_like(own)))
         else:
-            found.append(_Ironing(curve, bunches).sums(own))
+            found.append(_Ironing(curve, there).sums(own))
     return jax.tree.map(lambda *parts: sides.joined(parts), *found)
 
 
@@ -105,7 +122,8 @@ def ironed_gain(sides, z, ends, eta, raw, weight, bunching):
     """∫_z^end (η − ironed ψ⁻) for z ≤ end, (..., 2, G, ...); `raw` is that of ψ⁻ itself."""
 
     def one(law, table, bunches, z, ends, eta, raw):
-        return _Ironing(_curve(law, table, weight), bunches).gain(z, ends, eta)
+        curve = _curve(law, table, weight)
+        return _Ironing(curve, seen_again(curve, bunches)).gain(z, ends, eta)
 
     regular = lambda law, z, ends, eta, raw: raw  # noqa: E731
     return raw if bunching is None else _each(one, regular, sides, bunching, z, ends, eta, raw)
@@ -118,7 +136,8 @@ def faults(sides, eta, weight, bunching):
     """
 
     def one(law, table, bunches, eta):
-        return _Ironing(_curve(law, table, weight), bunches).faults(eta)
+        curve = _curve(law, table, weight)
+        return _Ironing(curve, seen_again(curve, bunches)).faults(eta)
 
     return _each(one, lambda law, eta: (jnp.zeros_like(eta),) * 2, sides, bunching, eta)
 
@@ -156,15 +175,14 @@ def _each(one, regular, sides, bunching, *arrays):
 class _Ironing:
     """The ironed ψ⁻ of one family of laws given by panels."""
 
-    def __init__(self, curve, bunches):
+    def __init__(self, curve, standing):
         self.curve, self.law, self.table, (self.weight,) = curve, curve.law, curve.table, curve.parameters
-        self.bunches, self.exists = bunches, bunches.where.exists
-        law, start, stop = self.law, bunches.start, bunches.stop
-        self._within = count_below(start, law.cuts[1:]) > count_below(stop, law.cuts[:-1], strictly=False)
-        types = jnp.concatenate([jnp.where(self.exists, end, law.lower) for end in (start, stop)])
-        # Seen from inside the panels that the bunches lie in: the density may jump at their ends.
-        tail = self.curve.tail(bunches.where.ends.panel, types)[0]
-        self.start, self.stop = jnp.split(types, 2)
+        bunches, types, tail = standing
+        self.bunches, self.exists, law = bunches, bunches.where.exists, self.law
+        self._within = count_below(bunches.start, law.cuts[1:]) > count_below(
+            bunches.stop, law.cuts[:-1], strictly=False
+        )
+        self.start, self.stop = (jnp.where(self.exists, end, law.lower) for end in jnp.split(types, 2))
         self.low, self.high = (jax.tree.map(lambda part, k=k: jnp.split(part, 2)[k], tail) for k in (0, 1))
         self.level = jnp.where(self.exists, bunches.level, 0.0)
 
@@ -195,11 +213,12 @@ class _Ironing:
         def counted(of):
             return jnp.sum(jnp.where(below, of, 0.0), axis=0)
 
+        outside = self.weight * self._outside(ends[None], 2)[0]
         return Sums(
-            square_integral=self._outside(ends[None], 2)[0],
-            square=counted(level**2 * cdf - square - 2 * self.weight * overlap),
+            square_integral=None,
+            square=self.weight * outside + counted(level**2 * cdf - square - 2 * self.weight * overlap),
+            earned=counted(overlap - level * first) - outside,
             lever=counted(level * mean - square - self.weight * overlap),
-            earned=counted(overlap - level * first),
         )
 
     def _integral(self, z):

@@ -9,7 +9,7 @@ import numpy as np
 from jaxmech.bunching import ironed_multiplier, multiplier_bunching, virtual_curves
 from jaxmech.endowments import Sides
 from jaxmech.groups import mirrored, mirrored_types
-from jaxmech.ironing import bunch_ends, bunching, ironed_gain, still_bunching, sums
+from jaxmech.ironing import bunch_ends, bunches_of, bunching, ironed_gain, standing, still_bunching, sums
 from jaxmech.market import Market, MarketError
 from jaxmech.multipliers import AtEnds, Multipliers, one_if_solved
 from jaxmech.outcomes import Interim, absorbed_variance, interim_moments
@@ -175,9 +175,9 @@ def mechanism_at(market, prepared, weight, eta, ends, error) -> Mechanism:
     """The mechanism with this η and these ends, wherever they are from, and α = w."""
     sides = prepared.sides
     tail, curves = sides.tail(ends), virtual_curves(sides, weight)
-    found = bunching(curves, jax.lax.stop_gradient(still_bunching(curves)))
+    found = bunching(curves, bunches_of(jax.lax.stop_gradient(still_bunching(curves))))
     at_ends = AtEnds(tail.cdf, tail.integral, tail.second_integral)
-    steps, integrals = jnp.zeros(weight.shape, int), sums(sides, ends, curves, found)
+    steps, integrals = jnp.zeros(weight.shape, int), sums(sides, ends, weight, curves, standing(curves, found))
     solution = Multipliers(eta, ends, at_ends, integrals, error, steps, found)
     return mechanism_of(market, weight, weight, solution, interim_moments(prepared, weight, solution))
 

@@ -36,7 +36,6 @@ def give_back():
     if _count["compiled"] - _count["seen"] < _BETWEEN:
         return
     _count["seen"] = _count["compiled"]
-    # Under a trace of the user's even a constant is traced.
-    if used() > MOST and not isinstance(jax.device_put(0.0), jax.core.Tracer):
+    if used() > MOST:
         jax.clear_caches()
         gc.collect()

@@ -17,9 +17,9 @@ from jax import lax
 from jaxmech.binding_ends import end_range, move_ends
 from jaxmech.bunching import overflows, virtual_curves
 from jaxmech.groups import mirrored, norm, total
-from jaxmech.ironing import Sums, bunching, end_finder, still_bunching, sums
+from jaxmech.ironing import Sums, bunches_of, end_finder, standing, still_bunching, sums
 from jaxmech.pytrees import standard
-from jaxmech.tangents import directional, is_zero, unmoved
+from jaxmech.tangents import directional, unmoved
 from jaxmech.virtual_types import expected_virtual_type
 
 MAX_STEPS = 100
@@ -92,7 +92,8 @@ def iterated(market, within, weight):
     rounding = _TOLERANCE * float(jnp.finfo(width.dtype).eps)
     tolerance, stall = min(rounding, _FINEST), max(rounding, _STALL)
     curves = virtual_curves(sides, weight)
-    bunches = still_bunching(curves)
+    bunched = still_bunching(curves)
+    bunches = bunches_of(bunched)
     find_ends, top = end_finder(sides, curves, bunches), within.inside + weight * within.steepest
 
     def step(state):
@@ -131,7 +132,7 @@ def iterated(market, within, weight):
     start = _start(market, weight)
     eta, ends, at_ends, _, _, error, _, steps = lax.while_loop(unfinished, step, start)
     error = jnp.where(jnp.isnan(error) | overflows(bunches) | ~market.possible, jnp.inf, error)
-    return Multipliers(eta, ends, at_ends, sums(sides, ends, curves, bunches), error, steps, bunches)
+    return Multipliers(eta, ends, at_ends, sums(sides, ends, weight, curves, bunched), error, steps, bunches)
 
 
 def _start(market, weight):
@@ -161,23 +162,8 @@ def solve_multipliers(market, weight):
 @partial(solve_multipliers.defjvp, symbolic_zeros=True)
 @standard
 def _solve_multipliers_jvp(primals, tangents):
-    (market, weight), (market_dot, weight_dot) = primals, tangents
-    solution = solve_multipliers(market, weight)
-    motion = Motion(solution, market, weight, market_dot)
-    by_market, by_weight = motion.with_market(), None if is_zero(weight_dot) else motion.with_weight()
-    return solution, combined(solution, by_market, by_weight, weight_dot)
-
-
-def combined(solution, by_market, by_weight, weight_dot):
-    """The tangent of a solution from its two parts, either of them None where that does not move."""
-    by_market = unmoved(solution) if by_market is None else by_market
-    if by_weight is None:
-        return by_market
-
-    def added(by_market, by_weight):
-        return by_market if by_market.dtype == jax.dtypes.float0 else by_market + weight_dot * by_weight
-
-    return jax.tree.map(added, by_market, by_weight)
+    solution = solve_multipliers(*primals)
+    return solution, moved(solution, *primals, *tangents)
 
 
 def one_if_solved(solution):
@@ -185,77 +171,49 @@ def one_if_solved(solution):
     return jnp.where(jnp.isinf(solution.error), jnp.nan, 1.0)
 
 
-class Motion:
-    """How a solution of (*) moves with the market, along `market_dot`, and with w: the one derivative rule.
+def moved(solution, market, weight, market_dot, weight_dot):
+    """The tangent of a solution of (*) along those of the market and of w, None for either that does not move.
 
-    By the implicit function theorem, an arrowhead solve each (theory §12). Inside the support a and b need no
-    derivative of their own in m, where V = η. At an end of the support, or where the density jumps, they move with that
-    point, and there m does depend on them.
+    The one derivative rule: by the implicit function theorem, an arrowhead solve (theory §12). Inside the support a and
+    b need no derivative of their own in m, where V = η. At an end of the support, or where the density jumps, they move
+    with that point, and there m does depend on them.
     """
+    eta, ends, sides = solution.eta, solution.ends, market.sides
+    at_lower, at_upper = mirrored(eta, eta) <= sides.lower, ends >= sides.upper
 
-    def __init__(self, solution, market, weight, market_dot=None):
-        self.solution, self.market, self.weight, self.market_dot = solution, market, weight, market_dot
-        self.moves = not all(map(is_zero, jax.tree.leaves(market_dot)))
-        eta, ends, sides = solution.eta, solution.ends, market.sides
-        at_lower, at_upper = mirrored(eta, eta) <= sides.lower, ends >= sides.upper
-        self.pinned = at_lower | at_upper | sides.jump_at(ends)[1]
+    def seen(market, weight):
+        sides = market.sides
+        cut, jumps = sides.jump_at(ends)
+        place = jnp.where(at_lower, sides.lower, jnp.where(at_upper, sides.upper, cut))
+        tail, curves = sides.tail(place), virtual_curves(sides, weight)
+        bunched = standing(curves, solution.bunching)
+        mean, *_ = expected_virtual_type(eta, place, tail, market.lower, market.upper, weight)
+        residual = system_residual(eta, mean, market.risk_capacity, market.count)
+        integrals = sums(sides, place, weight, curves, bunched)
+        return jumps, residual, place + weight * tail.ratio, place, tail, integrals, bunches_of(bunched)
 
-        def there(sides):
-            place = jnp.where(at_lower, sides.lower, jnp.where(at_upper, sides.upper, sides.jump_at(ends)[0]))
-            return place, sides.tail(place)
-
-        sides_dot = market_dot.sides if self.moves else None
-        (self.place, self.tail), self.there_dot = directional(there, (sides,), (sides_dot,))
-
-    def with_market(self):
-        """The tangent along `market_dot` at the same w; None where the market does not move."""
-        if not self.moves:
-            return None
-
-        def seen(sides, place):
-            return self._sums(sides, place, self.weight)
-
-        dots = self.market_dot.sides, self.there_dot[0]
-        _, sums_dot = directional(seen, (self.market.sides, self.place), dots)
-        return self._tangent(*self.there_dot, *sums_dot, self.market_dot, None)
-
-    def with_weight(self):
-        """The derivative to w."""
-        one, solution = jnp.ones_like(self.weight), self.solution
-        sums_dot = unmoved(solution.sums), None
-        if solution.bunching is not None:
-            seen = partial(self._sums, self.market.sides, self.place)
-            _, sums_dot = directional(seen, (self.weight,), (one,))
-        return self._tangent(*unmoved((self.place, self.tail)), *sums_dot, None, one)
-
-    def _sums(self, sides, place, weight):
-        curves = virtual_curves(sides, weight)
-        bunches = bunching(curves, self.solution.bunching)
-        return sums(sides, place, curves, bunches), bunches
-
-    def _tangent(self, place_dot, tail_dot, sums_dot, bunches_dot, market_dot, weight_dot):
-        eta, tail, pinned = self.solution.eta, self.tail, self.pinned
-
-        def equations(place, tail, market, weight):
-            mean, *_ = expected_virtual_type(eta, place, tail, market.lower, market.upper, weight)
-            residual = system_residual(eta, mean, market.risk_capacity, market.count)
-            return residual, place + weight * tail.ratio
-
-        primals = self.place, tail, self.market, self.weight
-        _, (residual_dot, value_dot) = directional(equations, primals, (place_dot, tail_dot, market_dot, weight_dot))
-        probability, slope = 1 - tail.cdf[0] - tail.cdf[1], 1 + self.weight * tail.ratio_slope
-        eta_dot = arrowhead_solve(residual_dot, probability, self.market.risk_capacity, self.market.count)
-        # Where the end moves with a point of the law `place_dot` has said so already.
-        free_dot = jnp.where(pinned, 0.0, (mirrored(eta_dot, eta_dot) - value_dot) / slope)
-        density, square = (jnp.where(pinned, 0.0, part) for part in (tail.density, tail.cdf * tail.ratio))
-        return unmoved(self.solution)._replace(
-            eta=eta_dot,
-            ends=jnp.where(pinned, place_dot, free_dot),
-            at_ends=AtEnds(
-                tail_dot.cdf + density * free_dot,
-                tail_dot.integral + tail.cdf * free_dot,
-                tail_dot.second_integral + tail.integral * free_dot,
-            ),
-            sums=sums_dot._replace(square_integral=sums_dot.square_integral + square * free_dot),
-            bunching=bunches_dot,
-        )
+    there, there_dot = directional(seen, (market, weight), (market_dot, weight_dot))
+    jumps, _, _, _, tail, *_ = there
+    _, residual_dot, value_dot, place_dot, tail_dot, sums_dot, bunches_dot = there_dot
+    pinned, probability = at_lower | at_upper | jumps, 1 - tail.cdf[0] - tail.cdf[1]
+    eta_dot = arrowhead_solve(residual_dot, probability, market.risk_capacity, market.count)
+    # Where the end moves with a point of the law `place_dot` has said so already.
+    free_dot = (mirrored(eta_dot, eta_dot) - value_dot) / (1 + weight * tail.ratio_slope)
+    free_dot = jnp.where(pinned, 0.0, free_dot)
+    density, square = (jnp.where(pinned, 0.0, part) * free_dot for part in (tail.density, tail.cdf * tail.ratio))
+    if sums_dot.square is None:
+        sums_dot = sums_dot._replace(square_integral=sums_dot.square_integral + square)
+    else:
+        more, less = sums_dot.square + weight**2 * square, sums_dot.earned - weight * square
+        sums_dot = sums_dot._replace(square=more, earned=less)
+    return unmoved(solution)._replace(
+        eta=eta_dot,
+        ends=jnp.where(pinned, place_dot, free_dot),
+        at_ends=AtEnds(
+            tail_dot.cdf + density,
+            tail_dot.integral + tail.cdf * free_dot,
+            tail_dot.second_integral + tail.integral * free_dot,
+        ),
+        sums=sums_dot,
+        bunching=bunches_dot,
+    )

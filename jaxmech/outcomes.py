@@ -73,17 +73,19 @@ class Outcomes(NamedTuple):
 
 def interim_moments(market, weight, solution) -> Interim:
     """The moments of §5 of a Prepared market at given multipliers; see the module's docstring for the letters."""
-    eta, ends, at_ends, integrals = solution.eta, solution.ends, solution.at_ends, solution.sums
+    eta, ends, at_ends, sums = solution.eta, solution.ends, solution.at_ends, solution.sums
     mean, middle, centre = expected_virtual_type(eta, ends, at_ends, market.lower, market.upper, weight)
     cdf, first, second = at_ends
     gap = mirrored(centre, centre) - ends
     off = eta - centre  # 0 unless η lies outside the support
     shortfall = gap * cdf + (1 - weight) * first
-    square = gap**2 * cdf + 2 * (1 - weight) * (gap * first + second) + weight**2 * integrals.square_integral
+    square = gap**2 * cdf + 2 * (1 - weight) * (gap * first + second)
     lever = gap * first + (2 - weight) * second
-    earned = (gap + mirrored(off, off)) * first + second - weight * integrals.square_integral
-    if integrals.square is not None:
-        square, lever, earned = square + integrals.square, lever + integrals.lever, earned + integrals.earned
+    earned = (gap + mirrored(off, off)) * first + second
+    if sums.square is None:
+        square, earned = square + weight**2 * sums.square_integral, earned - weight * sums.square_integral
+    else:
+        square, lever, earned = square + sums.square, lever + sums.lever, earned + sums.earned
     variance = square[0] + square[1] + off**2 * middle - (mean - centre) ** 2
 
     low, high = ends[0], -ends[1]

@@ -7,6 +7,7 @@ from typing import dataclass_transform
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import get_opaque_trace_state
 from jax.tree_util import GetAttrKey, register_pytree_with_keys
 
 from jaxmech.memory_maps import give_back
@@ -84,11 +85,10 @@ def compiled(function=None, **options):
     @wraps(function)
     def call(*arguments, **named):
         arguments, named = _without_labels((arguments, named))
-        leaves = jax.tree.leaves((arguments, named))
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        if get_opaque_trace_state(convention="nnx") != _OUTSIDE:
             return jitted(*arguments, **named)
         give_back()
-        small = max(map(np.size, leaves), default=0) <= _SMALL
+        small = max(map(np.size, jax.tree.leaves((arguments, named))), default=0) <= _SMALL
         return (hurried if small and _can_hurry() else jitted)(*arguments, **named)
 
     call.programs = lambda: jitted._cache_size() + hurried._cache_size()
@@ -99,6 +99,7 @@ def compiled(function=None, **options):
 # market; in large batches it is a third slower.
 _HURRY = {"xla_cpu_use_fusion_emitters": False}
 _SMALL = 4000
+_OUTSIDE = get_opaque_trace_state(convention="nnx")  # of any jit, vmap or derivative
 
 
 @cache

@@ -12,13 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.answers import answers
+from jaxmech.answers import answers, answers_and_mechanism
 from jaxmech.fixed_rule import fixed_rule_outcomes
 from jaxmech.market import MarketError, checked_market
 from jaxmech.named_outcomes import market_sizes, named_outcome, outcome_names, outcome_rows
 from jaxmech.parameters import every_parameter, is_location, market_with, present_values
 from jaxmech.pytrees import compiled
-from jaxmech.solve import solve, weight_of
+from jaxmech.solve import weight_of
 from jaxmech.tables import yes_or_no
 
 STATUS = ("smooth", "kink", "end of range", "jump", "failed")
@@ -141,13 +141,14 @@ def sensitivity(market, alpha, second=False) -> Sensitivity:
     points = np.concatenate([at[:, None] + sign * step for sign in (0.0, -1.0, 1.0)], axis=1)
     points[0] = np.clip(points[0], 0.0, 1.0)
     ways = np.tile(np.eye(size, dtype=at.dtype), (1, 3))
-    values, slopes, (solved, case) = jax.tree.map(np.asarray, _tangents(market, parameters, points, ways))
+    *found, rule = _tangents(market, parameters, points, ways)
+    values, slopes, solved, case = map(np.asarray, found)
     scale = _scales(market, surplus, width)
     split = [np.split(part, 3, axis=-1) for part in (values, slopes, solved, case)]
     status = _status(*split, scale, unit, step)
     status[:, 0] = np.where((status[:, 0] == 0) & (alpha in (0.0, 1.0)), 2, status[:, 0])
     center, left, right = _reported(split[1], status, alpha)
-    direct = _direct(market, parameters, alpha, at, values[:, 0])
+    direct = _direct(market, parameters, rule, alpha, at, values[:, 0])
     direct = np.where(np.isnan(center[[outcome_names(market).index(name) for name in MAIN]]), np.nan, direct)
     return Sensitivity(
         alpha=alpha,
@@ -168,17 +169,21 @@ def sensitivity(market, alpha, second=False) -> Sensitivity:
 
 @partial(compiled, static_argnames="parameters")
 def _tangents(market, parameters, points, ways):
-    """Outcomes (Y, L), their derivatives (Y, L) along `ways`, and (solved (L,), case (C, L)); points, ways (P, L)."""
+    """Outcomes (Y, L), their derivatives (Y, L) along `ways`, solved (L,), case (C, L), the first point's mechanism.
+
+    Points and ways: (P, L).
+    """
 
     def rows(points):
         there = market_with(market, parameters, points[1:])
-        found, law = answers(there, points[0]), there.endowment
+        (found, mechanism), law = answers_and_mechanism(there, points[0]), there.endowment
         case = [found.binding_lower <= law.lower, found.binding_lower >= law.upper]
         case += [found.binding_upper <= law.lower, found.binding_upper >= law.upper]
         case = jnp.concatenate([*case, (found.budget_weight > points[0])[None]])
-        return outcome_rows(found, there), (found.solved, case)
+        return outcome_rows(found, there), (found.solved, case, jax.tree.map(lambda leaf: leaf[..., 0], mechanism))
 
-    return jax.jvp(rows, (points,), (ways,), has_aux=True)
+    values, slopes, seen = jax.jvp(rows, (points,), (ways,), has_aux=True)
+    return values, slopes, *seen
 
 
 @partial(compiled, static_argnames="parameters")
@@ -205,9 +210,8 @@ def _direct_tangents(market, parameters, rule, values):
     return jax.jacfwd(lambda values: fixed_rule_outcomes(rule, market_with(market, parameters, values)))(values)
 
 
-def _direct(market, parameters, alpha, at, value):
+def _direct(market, parameters, rule, alpha, at, value):
     """Derivatives of MAIN with the rule held fixed, (3, P): those of the Lagrangian (11)."""
-    rule = solve(market, alpha)
     revenue, efficiency = map(np.asarray, _direct_tangents(market, parameters, rule, at[1:]))
     multiplier = float(rule.budget_multiplier)
     objective = (alpha + multiplier) * revenue + (1 - alpha) * efficiency

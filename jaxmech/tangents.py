@@ -42,3 +42,14 @@ def directional(function, primals, dots):
         value = function(*primals)
         return value, unmoved(value)
     return jax.jvp(of_moving, [leaves[k] for k in moving], [along[k] for k in moving])
+
+
+def scaled(tangent, factor, more=None):
+    """A tangent times a factor, plus another one."""
+
+    def one(dot, *more):
+        if dot.dtype == jax.dtypes.float0:
+            return dot
+        return factor * dot + more[0] if more else factor * dot
+
+    return jax.tree.map(one, tangent, *() if more is None else (more,))

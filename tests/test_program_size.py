@@ -16,14 +16,14 @@ from jaxmech.solve import _solve
 
 # Of two groups: solve, outcomes, certify, and the gradient of revenue in α; some 3% above what was counted.
 SIZES = {
-    "uniform": (920, 90, 310, 1410),
-    "normal": (1660, 90, 790, 2390),
-    "beta": (1780, 90, 1070, 2480),
-    "histogram": (3500, 90, 910, 5300),
-    "mixture": (4200, 90, 1380, 6300),
-    "triangular": (1540, 90, 590, 2290),
-    "student": (3860, 90, 1090, 6000),
-    "density": (3780, 90, 990, 5890),
+    "uniform": (900, 90, 340, 1350),
+    "normal": (1640, 90, 820, 2340),
+    "beta": (1770, 90, 1100, 2430),
+    "histogram": (3320, 90, 960, 4570),
+    "mixture": (3960, 90, 1430, 5260),
+    "triangular": (1440, 90, 620, 2110),
+    "student": (3610, 90, 1130, 4960),
+    "density": (3530, 90, 1030, 4840),
 }
 
 

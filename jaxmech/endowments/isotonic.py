@@ -16,7 +16,7 @@ def isotonic(values, weights):
       values: shape (n, ...).
       weights: ≥ 0, the same shape; all shapes are those of numbers without derivatives.
     """
-    size, tiny = values.shape[0], jnp.finfo(values.dtype).tiny
+    size = values.shape[0]
     number = lax.broadcasted_iota(values.dtype, values.shape, 0)
     given = jnp.stack([values, weights, number], axis=1)
 
@@ -27,7 +27,9 @@ def isotonic(values, weights):
         )
         falls = (top > 0) & (before > level)
         fresh = (seen < size) & ~falls
-        mean = (joint * before + mass * level) / jnp.maximum(joint + mass, tiny)
+        # What weighs nothing must not draw a pool towards 0.
+        weighs = joint + mass > 0
+        mean = jnp.where(weighs, (joint * before + mass * level) / jnp.where(weighs, joint + mass, 1.0), level)
         joined = jnp.stack([mean, joint + mass, begun])
         new = jnp.where(falls, joined, jnp.where(fresh, own, jnp.stack([level, mass, first])))
         top = top - falls + fresh
