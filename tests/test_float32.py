@@ -64,7 +64,7 @@ def run(code):
     assert done.stdout.strip() == "fine"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_markets_are_solved_and_certified_in_float32_and_the_user_is_told_once():
     run(WITHOUT_X64.replace("STUDIES", ""))
 

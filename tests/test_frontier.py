@@ -11,6 +11,7 @@ import jaxmech as jm
 from jaxmech.frontier import frontier
 from jaxmech.parameters import market_with, named_parameter, present_values
 from markets import random_markets
+from marks import cases
 
 TREASURY = Path(__file__).parent.parent / "experiments" / "markets" / "us_treasury_10y.toml"
 UNIFORM = jm.Market.of(jm.Traders(jm.Uniform(-1, 1), 0.5, count=5, name="trader"))
@@ -165,7 +166,7 @@ LISTED = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*LISTED, "families side by side"])
+@pytest.mark.parametrize("name", cases([*LISTED, "families side by side"], ["mixture"]))
 def test_laws_that_hold_lists_have_a_frontier(name):
     """Groups come last in a list of numbers, (n, G): a batch goes behind them."""
     law = LISTED.get(name, LISTED["histogram"])

@@ -9,6 +9,7 @@ import pytest
 
 import jaxmech as jm
 from markets import random_alphas, random_markets
+from marks import cases
 
 STRUCTURES = ((3, 0, 0), (0, 3, 0), (1, 1, 1))
 
@@ -36,7 +37,7 @@ def lane(tree, number):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+@pytest.mark.parametrize("structure", cases(STRUCTURES, [(1, 1, 1)]), ids=str)
 def test_every_derivative_of_the_optimum_matches_central_differences(structure):
     batch, step = 64, 1e-4
     market, alpha = random_markets(structure, batch, seed=11), random_alphas(batch, seed=12)
@@ -63,7 +64,7 @@ def test_every_derivative_of_the_optimum_matches_central_differences(structure):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("structure", STRUCTURES[:2], ids=str)
+@pytest.mark.parametrize("structure", cases(STRUCTURES[:2], [(0, 3, 0)]), ids=str)
 def test_the_objective_obeys_the_envelope_theorem(structure):
     """dJ/dα = R − A where the budget does not bind, whatever the mechanism does (theory §2, §12)."""
     batch = 64
@@ -80,7 +81,7 @@ def test_the_objective_obeys_the_envelope_theorem(structure):
     assert np.max(np.abs(slope - (revenue - efficiency)) / scale, where=free, initial=0) <= 1e-10
 
 
-@pytest.mark.parametrize("structure", STRUCTURES[:2], ids=str)
+@pytest.mark.parametrize("structure", cases(STRUCTURES[:2], [(0, 3, 0)]), ids=str)
 def test_where_the_budget_binds_alpha_does_not_matter_and_revenue_stays_zero(structure):
     batch = 64
     market = random_markets(structure, batch, seed=31)
@@ -117,7 +118,7 @@ def test_first_and_second_derivatives_equal_those_of_example_1(order):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("structure", [(2, 0, 0), (0, 2, 0)], ids=str)
+@pytest.mark.parametrize("structure", cases([(2, 0, 0), (0, 2, 0)], [(0, 2, 0)]), ids=str)
 def test_hessians_are_symmetric_and_match_differences_of_gradients(structure):
     from jax.flatten_util import ravel_pytree
 

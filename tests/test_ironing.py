@@ -15,6 +15,7 @@ from scipy.optimize import brentq
 import discretised
 import jaxmech as jm
 from jaxmech.fixed_rule import fixed_rule_outcomes
+from marks import cases
 
 BATCH = {"two histograms": 150, "six histograms": 80, "normal mixtures": 60}
 VALLEY = jm.Histogram([-1.0, -0.6, -0.3, 0.0, 0.2, 0.6, 1.0], [0.15, 0.02, 0.38, 0.02, 0.3, 0.13])
@@ -24,7 +25,7 @@ def alphas(batch, seed=0, least=0.0):
     return jnp.asarray(np.clip(np.random.default_rng(seed).uniform(-0.3, 1.2, batch), least, 1))
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=cases(KINDS, ["two histograms", "normal mixtures"]))
 def solved(request):
     """A batch of markets with its mechanisms; normal mixtures keep away from the weights near 0 at which a density of
     nearly nothing between two peaks decides."""
@@ -75,7 +76,7 @@ def test_rules_move_as_central_differences_say():
     assert np.max(error / (1 + np.abs(exact))) < 1e-6
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_envelope_theorem_holds_with_virtual_types_and_multipliers_held_fixed():
     """dL at fixed V and Ω is that of the optimum: V is the best rule and Ω its price, wherever laws are ironed."""
     market, _ = irregular_markets("two histograms", 40, seed=3)
@@ -222,7 +223,7 @@ def test_a_mixture_of_one_law_with_itself_is_that_law():
         np.testing.assert_allclose(getattr(two, field), value, rtol=1e-11, err_msg=field)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_histograms_converge_to_the_smooth_law_at_second_order():
     """10 to 10,000 bins of a truncated normal law: ten times the bins, a hundredth of the error."""
     law = stats.truncnorm(-1.2 / 0.5, 0.8 / 0.5, 0.2, 0.5)
@@ -284,7 +285,7 @@ def test_two_traders_match_the_quadratic_programme_with_monotonicity(name, weigh
     assert abs(fine + (fine - coarse) / 3 - found) < 1e-5
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_lane_of_a_batch_is_the_market_alone():
     market, _ = irregular_markets("two histograms", 5, seed=9)
     batch = jm.outcomes(jm.solve(market, jnp.full(5, 0.3)))

@@ -9,7 +9,9 @@ import pytest
 
 import jaxmech as jm
 from markets import STRUCTURES, random_alphas, random_markets
+from marks import cases
 
+USUAL = (2, 0, 0), (1, 1, 0), (0, 1, 1), (0, 5, 0), (3, 3, 2)
 BATCHES = {structure: 1000 if sum(structure) >= 30 else 3500 for structure in STRUCTURES}
 
 
@@ -18,7 +20,7 @@ def test_the_suite_solves_at_least_twenty_thousand_markets():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+@pytest.mark.parametrize("structure", cases(STRUCTURES, USUAL), ids=str)
 def test_every_random_market_is_certified(structure):
     batch = BATCHES[structure]
     market = random_markets(structure, batch, seed=1)

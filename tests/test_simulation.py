@@ -14,6 +14,7 @@ from jaxmech.columns import traders_of, unfolded_market
 from jaxmech.endowments.contract import Law
 from jaxmech.tabulated import TabulatedBeta, TabulatedSidePayments, quick_sampler, tabulated
 from markets import random_markets
+from marks import cases
 
 KEY = jax.random.key(20)
 THREE = jm.Market.of(jm.Traders(jm.Uniform(-1.0, 1.0), jnp.array([0.5, 0.8]), jnp.array([2, 1])))
@@ -50,7 +51,7 @@ def largest_z_score(simulated, mechanism):
     return max(scores), float(total), float(variance)
 
 
-@pytest.mark.parametrize("structure", [(2, 0, 0), pytest.param((1, 1, 1), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("structure", cases([(2, 0, 0), (1, 1, 1)], [(2, 0, 0)]))
 def test_simulation_agrees_with_the_integrals_in_random_markets(structure):
     markets = replace(random_markets(structure, 6, 5), count=jnp.arange(1.0, sum(structure) + 1))
     for place in range(6):
@@ -82,7 +83,7 @@ def test_trade_ceases_as_often_as_it_should():
     assert simulated.no_price_share == 0  # there is a price, and the fee is paid
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_same_key_gives_the_same_numbers_for_any_batch():
     for rule, batches in ((rule_of(THREE), (3, 5, 16)), (rule_of(DIFFERENT), (16,))):
         one = jm.simulate(rule, KEY, 30_001, batch=1)

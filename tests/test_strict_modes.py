@@ -5,6 +5,7 @@ import pytest
 
 import jaxmech as jm
 from every_law import market_of
+from marks import cases
 
 MODES = {
     "jax_numpy_dtype_promotion": "strict",
@@ -22,7 +23,7 @@ def strict(request):
     jax.config.update(request.param, before)
 
 
-@pytest.mark.parametrize("law", ["uniform", "normal", "beta", pytest.param("histogram", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("law", cases(["uniform", "normal", "beta", "histogram"], ["normal"]))
 def test_the_straight_line_runs_in_every_strict_mode(law, strict):
     market = market_of(law)
 

@@ -72,7 +72,7 @@ def test_the_witness_agrees_with_the_closed_forms(structure, regime):
     assert float(jnp.max(off.mean + off.cross)) < 2e-10
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_witness_agrees_with_the_panels_of_named_laws():
     """Of laws that are ironed, test_ironing demands certificates to 1e-10."""
     mechanism = jm.solve(panel_markets(32, 9), random_alphas(32, 8))

@@ -18,6 +18,7 @@ import pytest
 from sections import accelerator, quadratic_programme
 
 from discretised import Answer
+from marks import cases
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +31,7 @@ def case():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", page.ORDER)
+@pytest.mark.parametrize("name", cases(page.ORDER, ["first_result"]))
 def test_section_runs_and_is_rendered(name, tmp_path):
     paths = ["--json", str(tmp_path / "figures.json"), "--page", str(tmp_path / "page.md")]
     command = [sys.executable, str(ROOT / "benchmarks" / "performance.py"), "--quick", "--only", name, *paths]
@@ -100,6 +101,7 @@ def test_without_a_gpu_its_rows_say_not_measured():
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_section_of_the_gpu_runs_on_any_device():
     found = accelerator.on_device(jax.devices("cpu")[0], (10, 40), 0.01)
     assert [row[0] for row in found.tables[0]["rows"]] == [10, 40]

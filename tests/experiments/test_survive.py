@@ -11,7 +11,7 @@ pytest.importorskip("distributed")
 SCRIPT = Path(__file__).parents[2] / "experiments" / "survive.py"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_sweep_that_is_killed_starved_and_damaged_loses_nothing():
     arguments = ["--kills", "2", "--points", "9000", "--damages", "1"]
     done = subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True)
