@@ -230,40 +230,42 @@ def _own_values(table, panel):
     return jnp.moveaxis(jnp.take_along_axis(table, panel[:, None], axis=0, mode="promise_in_bounds"), 1, 0)
 
 
+def _read(table, panel, t, *names):
+    """Polynomials of a `Rule` at place t of the given panels, (polynomials, m, ...), and half the panels' width."""
+    values = _own_values(table.values, panel)
+    rule = rule_of(len(values))
+    rows = np.stack([getattr(rule, name) for name in names])
+    read = jnp.sum(weighed(rows, chebyshev(t, len(values) + 3)) * values, axis=1)
+    return read, values, pick(table.half, panel)
+
+
 def ratios_at(table, panel, t):
     """F and f at place t of the given panels, (m, ...), one-sided at t = ±1."""
-    values, half = _own_values(table.values, panel), pick(table.half, panel)
-    return _ratios(table, panel, values, half, chebyshev(t, len(values) + 3))
+    (density, mass), values, half = _read(table, panel, t, "value", "once")
+    return _ratios(table, panel, values, half, density, mass)
 
 
-def _ratios(table, panel, values, half, basis):
+def _ratios(table, panel, values, half, density, mass):
     """F and f; the density is kept above the rounding of the panel's polynomial."""
-    rule = rule_of(len(values))
-    density, mass = (jnp.sum(weighed(rows, basis) * values, axis=0) for rows in (rule.value, rule.once))
     density = jnp.maximum(density, RANGE * jnp.max(values, axis=0)) + table.floor
     return pick(table.cdf, panel) + jnp.where(mass > 0, half * mass, 0.0), density
 
 
 def tail_at(table, panel, t):
     """LeftTail at place t of the given panels, (m, ...), the density there and its slope: one-sided at t = ±1."""
-    values, half, reach = _own_values(table.values, panel), pick(table.half, panel), t + 1
-    rule = rule_of(len(values))
-    basis = chebyshev(t, len(values) + 3)
-    cdf, density = _ratios(table, panel, values, half, basis)
-
-    def read(rows):
-        return jnp.sum(weighed(rows, basis) * values, axis=0)
-
+    read, values, half = _read(table, panel, t, "value", "once", "slope", "twice", "thrice")
+    density, mass, slope, twice, thrice = read
+    cdf, density = _ratios(table, panel, values, half, density, mass)
     before, first, second = (pick(part, panel) for part in (table.cdf, table.first, table.second))
     ratio = cdf / density
-    slope = jnp.where(half > 0, read(rule.slope) / jnp.where(half > 0, half, 1.0), 0.0)
-    width = half * reach
+    slope = jnp.where(half > 0, slope / jnp.where(half > 0, half, 1.0), 0.0)
+    width = half * (t + 1)
     tail = LeftTail(
         cdf=cdf,
         ratio=ratio,
         ratio_slope=1 - ratio * slope / density,
-        integral=first + width * before + half**2 * read(rule.twice),
-        second_integral=second + width * first + width**2 / 2 * before + half**3 * read(rule.thrice),
+        integral=first + width * before + half**2 * twice,
+        second_integral=second + width * first + width**2 / 2 * before + half**3 * thrice,
         density=density,
     )
     return tail, density, slope
