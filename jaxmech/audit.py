@@ -195,7 +195,9 @@ def best_point(rule, market, trader, z, price, kappa, quantities):
     (low, high), _ = jax.lax.scan(shrink, (grid[place] - step, grid[place] + step), None, length=_HALVINGS)
     best = 0.5 * (low + high)
     gain = utility(best) - utility(truth)
-    return jnp.where(gain > 0, best, truth), jnp.maximum(gain, 0.0)
+    # Less than rounding is no reason to move: what he pays would change by its root.
+    rounding = 4 * jnp.finfo(gain.dtype).eps * reach**2 / kappa
+    return jnp.where(gain > rounding, best, truth), jnp.maximum(gain, 0.0)
 
 
 def _check(rule):
