@@ -16,7 +16,7 @@ def test_it_is_scipy_s_in_every_lane():
 
 
 def test_what_weighs_nothing_keeps_its_level_where_it_falls_by_rounding():
-    """Panels of no width at an end of a support: they were drawn down to the value before, and seemed to need ironing."""
+    """Panels of no width at an end of a support: drawn down to the value before, they would seem to need ironing."""
     values = np.array([0.0, 1.0, 2.0, 2.0 - 1e-12, 2.0])
     found = isotonic(values, np.array([1.0, 1.0, 0.0, 0.0, 0.0]))
     np.testing.assert_allclose(found, values, rtol=0, atol=2e-12)
