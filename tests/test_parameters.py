@@ -158,3 +158,11 @@ def test_a_lane_that_is_no_market_is_told_from_its_neighbours(name, value):
 def test_what_is_not_a_name_is_refused(name):
     with pytest.raises(jm.MarketError, match=r"is not a parameter of this market|no such field"):
         named_parameter(name, MARKET)
+
+
+def test_a_law_with_an_empty_list_has_batches_that_are_markets():
+    """Kinks that a density has not got are a list without a batch."""
+    law = jm.Density(lambda z, parameters: -((z / parameters["scale"]) ** 2), {"scale": 0.5}, -1.0, 1.0)
+    market = jm.Market.of(jm.Traders(law, 1.0, 5, "dealer"), jm.Traders(law, 2.0, 4, "fund"))
+    named = (named_parameter("all.risk_capacity.factor", market),)
+    np.testing.assert_array_equal(valid_market(market_with(market, named, jnp.array([[0.5, 1.0, -1.0]]))), [1, 1, 0])
