@@ -124,9 +124,8 @@ def _resolution_error(law):
 
 def complying(law, capacity, count):
     """Which lanes of a batch, NumPy arrays with groups first, obey the rules."""
-    # A list with nothing in it, as of kinks, has no batch either.
-    leaves = [leaf for leaf in jax.tree.leaves(law) if np.size(leaf)]
-    rules = [np.isfinite(leaf) for leaf in (*leaves, capacity, count)]
+    leaves = (*jax.tree.leaves(law), capacity, count)
+    rules = [np.isfinite(leaf) for leaf in leaves]
     rules += [good for _, good, _ in [*law.rules(), *_trader_rules(capacity, count)]]
     batch = np.ndim(capacity) - 1
     return np.all([np.all(good, axis=tuple(range(np.ndim(good) - batch))) for good in rules], axis=0)

@@ -165,4 +165,6 @@ def test_a_law_with_an_empty_list_has_batches_that_are_markets():
     law = jm.Density(lambda z, parameters: -((z / parameters["scale"]) ** 2), {"scale": 0.5}, -1.0, 1.0)
     market = jm.Market.of(jm.Traders(law, 1.0, 5, "dealer"), jm.Traders(law, 2.0, 4, "fund"))
     named = (named_parameter("all.risk_capacity.factor", market),)
-    np.testing.assert_array_equal(valid_market(market_with(market, named, jnp.array([[0.5, 1.0, -1.0]]))), [1, 1, 0])
+    batch = market_with(market, named, jnp.array([[0.5, 1.0, -1.0]]))
+    assert all(leaf.shape[-2:] == (2, 3) for leaf in jax.tree.leaves(batch))
+    np.testing.assert_array_equal(valid_market(batch), [1, 1, 0])

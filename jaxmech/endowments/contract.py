@@ -224,7 +224,9 @@ class Law:
         def new(name, value, listed):
             if not listed:
                 return entries[name]
-            return jnp.stack([entries[f"{name}_{k}"] for k in range(len(value))]) if len(value) else value
+            if len(value) == 0:
+                return jnp.zeros((0, *jnp.shape(next(iter(entries.values())))), value.dtype)
+            return jnp.stack([entries[f"{name}_{k}"] for k in range(len(value))])
 
         return self.mapped(new)
 
