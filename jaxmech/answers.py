@@ -47,8 +47,8 @@ def answers_and_mechanism(market, alpha):
     # In front of the batch: loops run along the last axis, which must be long.
     axis = -1 - alpha.ndim
     twice = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf], axis=axis), prepared)
-    found = solve_within_budget(twice, jnp.stack([jnp.zeros_like(alpha), alpha]))
-    floor, at_alpha = found[0][0], jax.tree.map(lambda leaf: lax.index_in_dim(leaf, 1, axis, keepdims=False), found)
+    both = solve_within_budget(twice, jnp.stack([jnp.zeros_like(alpha), alpha]))
+    floor, at_alpha = both[0][0], jax.tree.map(lambda leaf: lax.index_in_dim(leaf, 1, axis, keepdims=False), both)
     mechanism = mechanism_of(market, alpha, *at_alpha)
     achieved, interim = outcomes(mechanism), mechanism.interim()
     found = Answers(

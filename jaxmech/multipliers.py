@@ -24,8 +24,8 @@ from jaxmech.virtual_types import expected_virtual_type
 
 MAX_STEPS = 100
 _TRUSTED = 6
-_TOLERANCE = 200  # of rounding; in float32 that is too much for frontiers, whose points must fit each other, so
-_FINEST = 1e-6  # there a step more is taken where it leads nearer
+_TOLERANCE = 200  # of rounding, at most
+_FINEST = 1e-6  # which is less in float32: points of a frontier must fit each other
 _STALL = 1e-11
 
 

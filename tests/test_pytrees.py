@@ -1,6 +1,5 @@
 """Structures tell classes apart: jit's caches look compiled code up by them."""
 
-import re
 from itertools import combinations
 from pathlib import Path
 
@@ -58,4 +57,5 @@ def test_a_pytree_comes_back_whole_and_names_its_leaves():
 def test_no_module_registers_a_pytree_in_another_way():
     for path in (Path(jm.__file__).parent).rglob("*.py"):
         if path.name != "pytrees.py":
-            assert not re.search("register_(pytree|dataclass|static)", path.read_text()), path
+            text = path.read_text().replace("jax.monitoring.register_event_duration_secs_listener", "")
+            assert "register_" not in text, path

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from marks import cases
-
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("script", cases(["multipliers", "frontiers", "irregular", "auctions"], []))
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("script", ["multipliers", "frontiers", "irregular", "auctions"])
 def test_benchmark_runs_and_accepts_the_answers(script, tmp_path):
     out = tmp_path / "figures.json"
     command = [sys.executable, str(ROOT / "benchmarks" / f"{script}.py"), "--quick", "--json", str(out)]
