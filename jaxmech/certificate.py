@@ -136,17 +136,17 @@ def _disagreement(mechanism, sides, seen) -> Disagreement:
     centre, others = jnp.clip(eta, sides.lower[0], sides.upper[0]), 1 - risk_capacity / capacity
     off = (eta - centre) * interim.no_trade
     mean = jnp.abs(interim.mean - (centre + off - seen.short[0] + seen.short[1]))
-    square = seen.square[0] + seen.square[1] + (eta - centre) * off
+    square = jnp.sum(seen.square, axis=0) + (eta - centre) * off
     square = jnp.abs(interim.variance + (interim.mean - centre) ** 2 - square)
     about_centre = interim.cross - others * centre * (eta - interim.mean)
-    cross = jnp.abs(about_centre - others * (seen.cross[0] + seen.cross[1]))
-    rent = jnp.abs(interim.rent - others * (seen.rent[0] + seen.rent[1]))
-    price = total(market.count * interim.mean) / capacity
+    cross = jnp.abs(about_centre - others * jnp.sum(seen.cross, axis=0))
+    rent = jnp.abs(interim.rent - others * jnp.sum(seen.rent, axis=0))
+    price, by_money = total(market.count * interim.mean) / capacity, market.count / risk_capacity
     return Disagreement(
         mean=total(market.count * mean * jnp.abs(interim.mean / risk_capacity - price)),
-        square=total(market.count * 0.5 * square * (1 / risk_capacity - 1 / capacity)),
-        cross=total(market.count * cross / risk_capacity),
-        rent=total(market.count * mechanism.weight * rent / risk_capacity),
+        square=total(0.5 * others * by_money * square),
+        cross=total(by_money * cross),
+        rent=mechanism.weight * total(by_money * rent),
         expected=(1 - others) * (total(market.count * mean) - mean),
     )
 

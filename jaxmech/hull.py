@@ -247,69 +247,71 @@ def reached(curve, nodes, level):
     return jnp.where(found.pinned, pick(curve.law.cuts, found.cut), curve.type_at(found.panel, found.t))
 
 
-def _polished(curve, values, *rough):
+def _polished(curve, values, first, last, level, exists):
     """First and last nodes, existence and crossings of the bunches that are roughly known; no derivatives.
 
     One after the other: most laws have fewer by far than they allow for.
     """
-    exists = rough[-1]
+    final, most, like = curve.size - 1, len(exists), jnp.zeros(exists.shape[1:], values.dtype)[None]
+    nowhere = Crossing(jnp.zeros(like.shape, int), like, like < 0, jnp.zeros(like.shape, int))
+    nowhere = jax.tree.map(lambda part: _both(part, part), nowhere)
+
+    def begun(place):
+        """The bunch of that place before it is polished."""
+        first_, last_, level_, exists_ = (
+            lax.dynamic_slice_in_dim(part, place, 1) for part in (first, last, level, exists)
+        )
+        return first_, last_, level_, nowhere, jnp.where(exists_, jnp.inf, like), exists_
 
     def step(state):
-        place, found = state
-        own = _polished_one(curve, values, *(lax.dynamic_slice_in_dim(part, place, 1) for part in rough))
-        found = jax.tree.map(lambda all, new: lax.dynamic_update_slice_in_dim(all, new, place, 0), found, own)
-        return place + 1, found
+        place, count, own, found = state
+        new = _polished_once(curve, values, final, *own)
+        found = jax.tree.map(lambda all, one: _put(all, one, place, most), found, new[:-1])
+        ended = ~jnp.any(new[-1]) | (count + 1 >= _POLISHES)
+        place = place + ended
+        following = begun(jnp.minimum(place, most - 1))
+        own = jax.tree.map(lambda next, this: jnp.where(ended, next, this), following, new)
+        return place, jnp.where(ended, 0, count + 1), own, found
 
     def unfinished(state):
         return state[0] < number
 
     number = jnp.max(jnp.sum(exists, axis=0, dtype=int), initial=0)  # those that exist come first
-    place, like = jnp.zeros(exists.shape, int), jnp.zeros(exists.shape, values.dtype)
-    nowhere = Crossing(place, like, place < 0, place)
-    first, last, *_ = rough
-    *nodes, exists, start, stop = lax.while_loop(
-        unfinished, step, (0, (first, last, jnp.zeros_like(exists), nowhere, nowhere))
-    )[1]
-    order = jnp.argsort(jnp.where(exists, nodes[0], curve.size), axis=0)
-    first, last, exists, start, stop = jax.tree.map(lambda part: pick(part, order), (*nodes, exists, start, stop))
-    return first, last, exists, _both(start, stop)
-
-
-def _polished_one(curve, values, first, last, level, exists):
-    """First and last node, existence, start and stop of one bunch of each, (1, ...)."""
-    final = curve.size - 1
-
-    def step(state):
-        first, last, level, ends, far, running, count = state
-        before, after = pick(values, jnp.maximum(first - 1, 0)), pick(values, jnp.minimum(last + 1, final))
-        start, stop = pick(values, first), pick(values, last)
-        down = running & (first > 0) & (before >= level)
-        up = running & (last < final) & (after <= level)
-        # An end on the wrong side of the level has gone too far, unless the curve comes back between the nodes.
-        fore = running & (start < level) & (first < last) & (start <= pick(values, jnp.minimum(first + 1, final)))
-        back = running & (stop > level) & (last > first) & (stop >= pick(values, jnp.maximum(last - 1, 0)))
-        first = first + jnp.where(down, -1, jnp.where(fore, 1, 0))
-        last = last + jnp.where(up, 1, jnp.where(back, -1, 0))
-        found = crossing(curve, _both(first, last + 1), _both(level, level), _both(running, running))
-        ends = jax.tree.map(lambda new, old: jnp.where(_both(running, running), new, old), found, ends)
-        new = jnp.where(running, _level_between(curve, ends.panel, curve.type_at(ends.panel, ends.t)), level)
-        move = jnp.where(running, jnp.abs(new - level), far)
-        still = ~(down | up | fore | back)
-        stalled = still & (move > 0.5 * far) & (move < 1e-6 * curve.span)
-        return first, last, new, ends, move, running & (move > curve.tolerance) & ~stalled, count + 1
-
-    def unfinished(state):
-        *_, running, count = state
-        return jnp.any(running) & (count < _POLISHES)
-
-    both = _both(first, last)
-    nowhere = Crossing(jnp.zeros_like(both), jnp.zeros(both.shape, values.dtype), both < 0, jnp.zeros_like(both))
-    start = first, last, level, nowhere, jnp.where(exists, jnp.inf, 0.0), exists, 0
-    first, last, level, ends, move, *_ = lax.while_loop(unfinished, step, start)
+    ends = jax.tree.map(lambda part: jnp.concatenate([part[:1]] * (2 * most)), nowhere)
+    found = first, last, level, ends, jnp.where(exists, jnp.inf, 0.0).astype(values.dtype)
+    first, last, level, ends, move = lax.while_loop(unfinished, step, (0, 0, begun(0), found))[-1]
     # Where rounding is all there is, far out in a tail, a bunch may fade away.
     low, high = jnp.split(curve.type_at(ends.panel, ends.t), 2)
     near = 1e-6 * curve.span
     about = (pick(values, first) >= level - near) & (pick(values, last) <= level + near)
     exists = exists & (move <= near) & (low < high) & about
-    start, stop = (jax.tree.map(lambda part, k=k: part[k : k + 1], ends) for k in (0, 1))
-    return first, last, exists, start, stop
+    order = jnp.argsort(jnp.where(exists, first, curve.size), axis=0)
+    ends = jax.tree.map(lambda part: jnp.concatenate([pick(end, order) for end in jnp.split(part, 2)]), ends)
+    return pick(first, order), pick(last, order), pick(exists, order), ends
+
+
+def _put(all, one, place, most):
+    """`all`, of one or two rows a bunch, with those of one bunch at its place."""
+    for k in range(len(one)):
+        all = lax.dynamic_update_slice_in_dim(all, one[k : k + 1], place + k * most, 0)
+    return all
+
+
+def _polished_once(curve, values, final, first, last, level, ends, far, running):
+    """One step of a bunch of each, (1, ...): its nodes one further, where they must, its ends and its level."""
+    before, after = pick(values, jnp.maximum(first - 1, 0)), pick(values, jnp.minimum(last + 1, final))
+    start, stop = pick(values, first), pick(values, last)
+    down = running & (first > 0) & (before >= level)
+    up = running & (last < final) & (after <= level)
+    # An end on the wrong side of the level has gone too far, unless the curve comes back between the nodes.
+    fore = running & (start < level) & (first < last) & (start <= pick(values, jnp.minimum(first + 1, final)))
+    back = running & (stop > level) & (last > first) & (stop >= pick(values, jnp.maximum(last - 1, 0)))
+    first = first + jnp.where(down, -1, jnp.where(fore, 1, 0))
+    last = last + jnp.where(up, 1, jnp.where(back, -1, 0))
+    found = crossing(curve, _both(first, last + 1), _both(level, level), _both(running, running))
+    ends = jax.tree.map(lambda new, old: jnp.where(_both(running, running), new, old), found, ends)
+    new = jnp.where(running, _level_between(curve, ends.panel, curve.type_at(ends.panel, ends.t)), level)
+    move = jnp.where(running, jnp.abs(new - level), far)
+    still = ~(down | up | fore | back)
+    stalled = still & (move > 0.5 * far) & (move < 1e-6 * curve.span)
+    return first, last, new, ends, move, running & (move > curve.tolerance) & ~stalled

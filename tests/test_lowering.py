@@ -17,8 +17,8 @@ def certified(market, alpha):
 
 
 # How many loops a certified point and its slope have: the searches for w*, η and the ends; in laws by panels also the
-# search for bunches, one after the other.
-LOOPS = {"uniform": 4, "normal": 4, "triangular": 4, "histogram": 16, "mixture": 20}
+# search for bunches.
+LOOPS = {"uniform": 4, "normal": 4, "triangular": 4, "histogram": 14, "mixture": 18}
 
 
 @pytest.mark.parametrize("law", cases(LAWS, ["uniform", "normal", "beta", "histogram", "mixture"]))

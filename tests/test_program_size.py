@@ -17,14 +17,14 @@ from marks import cases
 
 # Of two groups: solve, outcomes, certify, and the gradient of revenue in α; some 3% above what was counted.
 SIZES = {
-    "uniform": (900, 90, 340, 1350),
-    "normal": (1640, 90, 820, 2340),
-    "beta": (1770, 90, 1100, 2430),
-    "histogram": (3320, 90, 960, 4570),
-    "mixture": (4090, 90, 1430, 5440),
-    "triangular": (1510, 90, 620, 2160),
-    "student": (3740, 90, 1130, 5150),
-    "density": (3660, 90, 1030, 5030),
+    "uniform": (900, 90, 310, 1350),
+    "normal": (1640, 90, 790, 2340),
+    "beta": (1770, 90, 1070, 2430),
+    "histogram": (3470, 90, 910, 4730),
+    "mixture": (4170, 90, 1380, 5530),
+    "triangular": (1510, 90, 590, 2160),
+    "student": (3820, 90, 1090, 5230),
+    "density": (3740, 90, 990, 5110),
 }
 
 
