@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxmech.curves import Crossing, crossing, settled
+from jaxmech.curves import Crossing, crossing
 from jaxmech.endowments.contract import LeftTail
 from jaxmech.endowments.isotonic import isotonic
 from jaxmech.endowments.search import count_below, pick, runs
@@ -56,12 +56,8 @@ def _both(one, other):
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), one, other)
 
 
-def _level_between(curve, panels, types):
-    """The level of the bunches between the types, starts before stops, seen from inside the panels."""
-    return _mean_slope(curve.at(panels, types))
-
-
 def _mean_slope(at):
+    """The level of bunches from the curve at their ends, starts before stops."""
     rise, mass = (jnp.diff(part.reshape(2, -1, *part.shape[1:]), axis=0)[0] for part in (at.integral, at.measure))
     return rise / jnp.where(mass > 0, mass, 1.0)
 
@@ -151,17 +147,6 @@ def _merged(curve, first, last, exists, ends):
     return pick(exists, bunch) & (pick(first, bunch) <= number) & (number < until), merged
 
 
-def bunches_at(curve, where) -> Bunches:
-    """The bunches that are located there, with derivatives.
-
-    Levels do not change to first order with the ends, and are right to third order when the ends are to first.
-    """
-    ends = where.ends
-    level = _level_between(curve, ends.panel, _types_at(curve, ends))
-    types = settled(curve, ends, jnp.concatenate([level, level]))
-    return _bunches(where, types, _level_between(curve, ends.panel, types))
-
-
 def standing(curve, where, types) -> Standing:
     """The bunches that have their ends at these types, (2 most, ...), seen from inside the panels that they lie in.
 
@@ -184,6 +169,13 @@ def located_standing(curve) -> Standing:
     return standing(curve, where, curve.type_at(where.ends.panel, where.ends.t))
 
 
+def bunches_at(curve, where) -> Bunches:
+    """The bunches that are located there, with derivatives: those of the ends are known after one look, and make the
+    level right to third order."""
+    still = lax.stop_gradient(curve.type_at(where.ends.panel, where.ends.t))
+    return standing_again(curve, standing(curve, where, still).bunches).bunches
+
+
 def standing_again(curve, bunches) -> Standing:
     """The same of bunches that are known, held where they are."""
     return standing(curve, bunches.where, _ends_of(curve, bunches))
@@ -200,11 +192,6 @@ def _ends_of(curve, bunches):
     _, _, exists, ends, _ = bunches.where
     nowhere = lax.stop_gradient(curve.type_at(ends.panel, ends.t))
     return jnp.where(_both(exists, exists), _both(bunches.start, bunches.stop), nowhere)
-
-
-def _types_at(curve, ends):
-    still = lax.stop_gradient(curve.type_at(ends.panel, ends.t))
-    return jnp.where(ends.pinned, pick(curve.law.cuts, ends.cut), still)
 
 
 def _bunches(where, types, level):
@@ -310,7 +297,7 @@ def _polished_once(curve, values, final, first, last, level, ends, far, running)
     last = last + jnp.where(up, 1, jnp.where(back, -1, 0))
     found = crossing(curve, _both(first, last + 1), _both(level, level), _both(running, running))
     ends = jax.tree.map(lambda new, old: jnp.where(_both(running, running), new, old), found, ends)
-    new = jnp.where(running, _level_between(curve, ends.panel, curve.type_at(ends.panel, ends.t)), level)
+    new = jnp.where(running, _mean_slope(curve.at_place(ends.panel, ends.t)), level)
     move = jnp.where(running, jnp.abs(new - level), far)
     still = ~(down | up | fore | back)
     stalled = still & (move > 0.5 * far) & (move < 1e-6 * curve.span)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxmech.bunching import VirtualTypes, side_by_side
+from jaxmech.curves import settled
 from jaxmech.endowments.ratio_integrals import RatioIntegral
 from jaxmech.endowments.search import count_below, pick
 from jaxmech.hull import (
@@ -27,7 +28,6 @@ from jaxmech.hull import (
     pooled,
     reached,
     seen_again,
-    settled,
     standing_again,
 )
 
