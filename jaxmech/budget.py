@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxmech.batching import batch_behind
 from jaxmech.binding_ends import end_range
 from jaxmech.bracket import narrowed, secant
 from jaxmech.first_best import first_best_revenue, first_best_surplus
@@ -22,6 +23,7 @@ MAX_STEPS = 120
 
 
 @jax.custom_jvp
+@batch_behind
 def solve_within_budget(market, floor):
     """The smallest w ≥ floor with R(w) ≥ 0, Eq. (7), and the solution of (*) there.
 
@@ -108,6 +110,7 @@ def _solve_within_budget_jvp(primals, tangents):
 
 
 @jax.custom_jvp
+@batch_behind
 def solve_at_known_weight(market, floor, weight):
     """What `solve_within_budget` finds where its weight, max(floor, w*), is known already; its derivatives, too."""
     solution = iterated(market, end_range(market), weight)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmech.batching import batch_behind
 from jaxmech.first_best import first_best_surplus
 from jaxmech.groups import mirrored, total
 from jaxmech.ironing import faults
@@ -67,6 +68,7 @@ def certify(mechanism) -> Certificate:
 
 
 @compiled
+@batch_behind
 def _certify(mechanism):
     market, weight, interim = mechanism.market, mechanism.weight, mechanism.interim()
     sides, risk_capacity, count = market.endowment.sides(), market.risk_capacity, market.count
@@ -94,10 +96,9 @@ def _certify(mechanism):
     disagreement = doubt.money / surplus
     gap = gap / surplus + disagreement
     residual = jnp.max((jnp.abs(offset) + doubt.expected) / (width + jnp.abs(mechanism.eta)), axis=0)
-    breach, gain = _along_the_support(mechanism, width, seen)
-    breach = jnp.maximum(breach, falls)
+    breach = jnp.maximum(jnp.max(seen.fall / width, axis=(0, 1)), falls)
     charge = jnp.max(jnp.abs(offset) * width / risk_capacity, axis=0)
-    slack = (gain - charge) / surplus
+    slack = -charge / surplus
     shortfall = jnp.maximum(0.0, -earned / surplus)
     allowed = tolerance_of(surplus.dtype)
     balanced = (shortfall <= allowed) | (weight == 0)
@@ -136,11 +137,11 @@ def _disagreement(mechanism, sides, seen) -> Disagreement:
     centre, others = jnp.clip(eta, sides.lower[0], sides.upper[0]), 1 - risk_capacity / capacity
     off = (eta - centre) * interim.no_trade
     mean = jnp.abs(interim.mean - (centre + off - seen.short[0] + seen.short[1]))
-    square = jnp.sum(seen.square, axis=0) + (eta - centre) * off
+    square = (seen.square[0] + seen.square[1]) + (eta - centre) * off
     square = jnp.abs(interim.variance + (interim.mean - centre) ** 2 - square)
     about_centre = interim.cross - others * centre * (eta - interim.mean)
-    cross = jnp.abs(about_centre - others * jnp.sum(seen.cross, axis=0))
-    rent = jnp.abs(interim.rent - others * jnp.sum(seen.rent, axis=0))
+    cross = jnp.abs(about_centre - others * (seen.cross[0] + seen.cross[1]))
+    rent = jnp.abs(interim.rent - others * (seen.rent[0] + seen.rent[1]))
     price, by_money = total(market.count * interim.mean) / capacity, market.count / risk_capacity
     return Disagreement(
         mean=total(market.count * mean * jnp.abs(interim.mean / risk_capacity - price)),
@@ -149,19 +150,6 @@ def _disagreement(mechanism, sides, seen) -> Disagreement:
         rent=mechanism.weight * total(by_money * rent),
         expected=(1 - others) * (total(market.count * mean) - mean),
     )
-
-
-def _along_the_support(mechanism, width, seen):
-    """Largest fall of V between neighbouring types, over the width, and a lower bound on everybody's utility gain: its
-    integrand η − V between two types is at least the smaller of its values there, and what is negative is summed."""
-    market = mechanism.market
-    falls = -jnp.diff(seen.virtual, axis=0) / width
-    expected = mirrored(mechanism.eta, mechanism.eta) - seen.virtual
-    pieces = jnp.minimum(expected[1:], expected[:-1]) * jnp.diff(seen.types, axis=0)
-    losses = jnp.sum(jnp.minimum(pieces, 0.0), axis=0)
-    others = 1 - market.risk_capacity / market.total_risk_capacity
-    least = jnp.min(losses * others / market.risk_capacity, axis=(0, 1))
-    return jnp.maximum(0.0, jnp.max(falls, axis=(0, 1, 2))), least
 
 
 def _ironing_faults(mechanism, sides):

@@ -36,9 +36,7 @@ def unfolded(mechanism) -> Mechanism:
     )
     by_group = mechanism.eta, mechanism.ends, mechanism.at_ends, mechanism.moments
     eta, ends, at_ends, moments = picked(by_group, group)
-    return replace(
-        mechanism, market=market, eta=eta, ends=ends, at_ends=at_ends, moments=moments, bunching=bunching
-    )
+    return replace(mechanism, market=market, eta=eta, ends=ends, at_ends=at_ends, moments=moments, bunching=bunching)
 
 
 def _places(market, group):

@@ -6,13 +6,14 @@ itself checks nothing, because JAX rebuilds it with tracers; solvers report trou
 
 import warnings
 from collections import Counter
-from dataclasses import field, fields
+from dataclasses import field, fields, replace
 from itertools import chain, groupby
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmech.batching import batch_behind
 from jaxmech.checks import check_numbers, check_resolution, one_entry_a_group, possible
 from jaxmech.endowments import FAMILIES, Law, SideBySide
 from jaxmech.groups import total
@@ -112,14 +113,19 @@ class Market:
 
     def prepared(self) -> Prepared:
         """The market in the form to compute with: all that does not depend on types evaluated once."""
-        good = possible([law for law, *_ in self.laws()], self.risk_capacity, self.count)
-        return Prepared.of(self.endowment, self.risk_capacity, self.count, good)
+        return _prepared(replace(self, names=()))
 
     def laws(self):
         """(law, first group, groups) for each family in order."""
         parts = self.endowment.laws if isinstance(self.endowment, SideBySide) else (self.endowment,)
         starts = np.cumsum([0] + [part.lower.shape[0] for part in parts])
         return [(part, int(a), int(b - a)) for part, a, b in zip(parts, starts, starts[1:], strict=False)]
+
+
+@batch_behind
+def _prepared(market):
+    good = possible([law for law, *_ in market.laws()], market.risk_capacity, market.count)
+    return Prepared.of(market.endowment, market.risk_capacity, market.count, good)
 
 
 def checked_market(market) -> Market:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmech.batching import batch_behind
 from jaxmech.bunching import ironed_multiplier, multiplier_bunching, virtual_curves
 from jaxmech.endowments import Sides
 from jaxmech.groups import mirrored, mirrored_types
@@ -162,6 +163,7 @@ class Mechanism:
         return self.moments
 
 
+@batch_behind
 def mechanism_of(market, alpha, weight, solution, moments) -> Mechanism:
     """The mechanism with these Multipliers and interim moments; NaN where there is none."""
     known = one_if_solved(solution)

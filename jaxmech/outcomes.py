@@ -19,6 +19,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmech.batching import batch_behind
 from jaxmech.first_best import first_best_efficiency, first_best_surplus
 from jaxmech.groups import mirrored, total
 from jaxmech.pytrees import compiled
@@ -154,7 +155,11 @@ def outcomes(design) -> Outcomes:
 
 @compiled
 def _outcomes(design):
-    market, interim = design.market, design.interim()
+    return _of_moments(design.market, design.interim())
+
+
+@batch_behind
+def _of_moments(market, interim):
     risk_capacity, count, endowments = market.risk_capacity, market.count, endowments_of(market, interim)
     by_group = revenue_by_group(interim, risk_capacity, count)
     held = efficiency_by_group(interim, risk_capacity, count)

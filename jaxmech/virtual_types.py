@@ -69,9 +69,7 @@ def inverse_virtual_type(virtual, sides, eta, ends, weight, bunching=None):
 
     Exact also where the binding interval sits at an end of the support (no Condition 1). Derivatives of first order.
     """
-    targets = mirrored_types(
-        jnp.where(virtual < eta, virtual, eta), jnp.where(virtual > eta, virtual, eta), eta.ndim
-    )
+    targets = mirrored_types(jnp.where(virtual < eta, virtual, eta), jnp.where(virtual > eta, virtual, eta), eta.ndim)
     found = ironed_end(sides, targets, _regular_inverse(sides, targets, ends, weight), weight, bunching)
     found = jnp.where(found < sides.lower, sides.lower, jnp.where(found > ends, ends, found))
     below, above = (jnp.squeeze(part, -eta.ndim - 1) for part in jnp.split(found, 2, axis=-eta.ndim - 1))

@@ -6,10 +6,14 @@ whatever it is: an error in it is seen only by integrating V itself, type by typ
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
+from jax import lax
 
-from jaxmech.groups import mirrored
+from jaxmech.groups import mirrored, total
 from jaxmech.ironing import bunch_ends, ironed
+
+_AT_ONCE = 16_384  # numbers: more do not stay near the processor
 
 
 class Witness(NamedTuple):
@@ -19,32 +23,50 @@ class Witness(NamedTuple):
     square: object  # E[(c − V)²]
     cross: object  # E[(Z − c) (η − V)]
     rent: object  # ∫ F (η − V)
-    types: object  # nodes from the lower end to the binding interval, both included, (n, 2, G, ...)
-    virtual: object  # V there
+    fall: object  # the largest of V from node to node
 
 
 def witness(mechanism, sides) -> Witness:
     """V on nodes between the lower end of each support and the binding interval, and its integrals."""
     weight, ends, at_ends = mechanism.weight, mechanism.ends, mechanism.at_ends
     target = mirrored(mechanism.eta, mechanism.eta)
-    nodes, weights = sides.law.nodes_to(ends, _kinks(sides, mechanism))
-    types = jnp.concatenate([sides.lower[None], nodes, ends[None]])
-    tail = sides.ratios(types)
-    virtual = jnp.minimum(ironed(sides, types, types + weight * tail.ratio, mechanism.bunching), target)
-    inside = slice(1, -1)
     centre = jnp.clip(target, sides.lower, sides.upper)
-    mass, short = weights * tail.density[inside], centre - virtual[inside]
-    return Witness(
-        short=jnp.sum(mass * short, axis=0),
-        square=jnp.sum(mass * short**2, axis=0),
-        cross=jnp.sum(mass * (nodes - centre) * (short + (target - centre)), axis=0),
-        # Of a support's end where next to nobody is, ∫F (η − z) is much: that has a closed form.
-        rent=(target - ends) * at_ends.integral
-        + at_ends.second_integral
-        - jnp.sum(weights * tail.cdf[inside] * (virtual[inside] - nodes), axis=0),
-        types=types,
-        virtual=virtual,
-    )
+    nodes, weights = sides.law.nodes_to(ends, _kinks(sides, mechanism))
+
+    def seen(before, block):
+        last, found = before
+        types, weights = block
+        tail = sides.ratios(types)
+        virtual = jnp.minimum(ironed(sides, types, types + weight * tail.ratio, mechanism.bunching), target)
+        mass, short = weights * tail.density, centre - virtual
+        path = jnp.concatenate([last[None], virtual])
+        found = Witness(
+            short=found.short + total(mass * short),
+            square=found.square + total(mass * short**2),
+            cross=found.cross + total(mass * (types - centre) * (short + (target - centre))),
+            rent=found.rent - total(weights * tail.cdf * (virtual - types)),
+            fall=jnp.maximum(found.fall, jnp.max(path[:-1] - path[1:], axis=0)),
+        )
+        return (virtual[-1], found), None
+
+    nothing = jnp.zeros_like(ends)
+    # Of a support's end where next to nobody is, ∫F (η − z) is much: that has a closed form.
+    found = Witness(*(nothing,) * 5)._replace(rent=(target - ends) * at_ends.integral + at_ends.second_integral)
+    types = jnp.concatenate([sides.lower[None], nodes, ends[None]])
+    weights = jnp.concatenate([nothing[None], weights, nothing[None]])
+    return _in_blocks(seen, (jnp.full_like(ends, -jnp.inf), found), types, weights)[1]
+
+
+def _in_blocks(step, start, types, weights):
+    """step over all nodes, so few at a time that what it computes stays near the processor."""
+    block = min(len(types), max(1, _AT_ONCE // types[0].size))
+    missing = -len(types) % block
+    types = jnp.concatenate([types, *[types[-1:]] * missing])
+    weights = jnp.concatenate([weights, *[jnp.zeros_like(weights[:1])] * missing])
+    if len(types) == block:
+        return step(start, (types, weights))[0]
+    blocks = jax.tree.map(lambda part: part.reshape(-1, block, *part.shape[1:]), (types, weights))
+    return lax.scan(step, start, blocks)[0]
 
 
 def _kinks(sides, mechanism):

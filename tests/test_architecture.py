@@ -18,6 +18,7 @@ ORDER = (
     "pytrees",
     "groups",
     "tangents",
+    "batching",
     "bracket",
     "tables",
     "compile_cache",

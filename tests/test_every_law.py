@@ -57,9 +57,7 @@ FUNCTIONS = {
     "simulate": lambda market: jm.simulate(rule_of(market), jax.random.key(0), auctions=2000).revenue,
     "audit": lambda market: jm.audit(rule_of(market)),
     "gradient": lambda market: jax.grad(lambda alpha: revenue(market, alpha))(0.5),
-    "sweep": lambda market: (
-        jm.sweep(market, alpha=[0.0, 0.5], over=HALVED, derivatives=True).revenue.values
-    ),
+    "sweep": lambda market: jm.sweep(market, alpha=[0.0, 0.5], over=HALVED, derivatives=True).revenue.values,
     "sensitivity": lambda market: jm.sensitivity(market, 0.5),
     "simple_schedule": lambda market: jm.simple_schedule(market, 0.5),
     "vmap": lambda market: together(market, lambda one, alphas: jax.vmap(lambda alpha: revenue(one, alpha))(alphas)),

@@ -13,20 +13,19 @@ import numpy as np
 from jax import lax
 from jax.scipy.special import gammaln
 
-from jaxmech.endowments.contract import Law, LeftTail, Ratios
-from jaxmech.endowments.landmarks import FALLS, around, beside, unit_rule
+from jaxmech.endowments.contract import Law, LeftTail, Ratios, nodes_from
+from jaxmech.endowments.landmarks import FALLS, around, beside, gathered_rule, unit_rule
 from jaxmech.pytrees import pytree, standard
 
 _TERMS = 32
 LARGEST_SHAPE = 300.0
-_NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(24))
+_NODES, _WEIGHTS = unit_rule(24)
 # Below the mean nodes gather at the upper end, where F²/f lives: fractions sinh(1.5 x)/sinh(1.5) of the way down.
-_DEPTH = np.sinh(1.5 * _NODES) / np.sinh(1.5)
-_DEPTH_WEIGHTS = _WEIGHTS * 1.5 * np.cosh(1.5 * _NODES) / np.sinh(1.5)
+_DEPTH, _DEPTH_WEIGHTS = gathered_rule(24, 1.5)
 # Far above it, where F²/f fades, they gather at the lower end.
 _FADE = 1 - np.sinh(4 * _NODES) / np.sinh(4)
 _FADE_WEIGHTS = _WEIGHTS * 4 * np.cosh(4 * _NODES) / np.sinh(4)
-_WITNESSES = (lambda x, w: (np.sinh(2 * x) / np.sinh(2), w * 2 * np.cosh(2 * x) / np.sinh(2)))(*unit_rule(36))
+_WITNESSES = gathered_rule(36, 2.0)
 _LONG = 12.0  # panel in u from which on that takes more than evenly spread nodes can do
 
 
@@ -101,9 +100,7 @@ class Beta(Law):
         top = jnp.minimum(jnp.log(_off_zero(x)) - jnp.log(_off_zero(y)), mean + _fall(-mean, self.b, self.a, 32.0))
         bottom = jnp.minimum(top, mean) - _fall(jnp.minimum(top, mean), self.a, self.b, 32.0)
         middle = jnp.where(top > mean, mean, 0.5 * (bottom + top))
-        nodes, slopes = (beside(part, middle) for part in _WITNESSES)
-        logits = jnp.concatenate([middle + (bottom - middle) * nodes[::-1], middle + (top - middle) * nodes])
-        weights = jnp.concatenate([(middle - bottom) * slopes[::-1], (top - middle) * slopes])
+        logits, weights = nodes_from(middle, bottom, top, _WITNESSES)
         at, rest = jax.nn.sigmoid(logits), jax.nn.sigmoid(-logits)
         return self.lower + self.width * at, self.width * weights * at * rest
 

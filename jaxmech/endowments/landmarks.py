@@ -16,7 +16,13 @@ def unit_rule(nodes):
     return 0.5 * (1 + places), 0.5 * weights
 
 
-EIGHT, SIXTEEN = unit_rule(8), unit_rule(16)
+EIGHT = unit_rule(8)
+
+
+def gathered_rule(nodes, strength):
+    """The same for nodes that gather at 0: places sinh(strength·x)/sinh(strength)."""
+    x, weights = unit_rule(nodes)
+    return np.sinh(strength * x) / np.sinh(strength), weights * strength * np.cosh(strength * x) / np.sinh(strength)
 
 
 def around(peak, distances, lower, upper):

@@ -9,39 +9,57 @@ import math
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from jaxmech.endowments.landmarks import beside, gathered_rule
+from jaxmech.groups import total
 from jaxmech.pytrees import standard
 
 AT_MODE = math.sqrt(math.pi / 2)  # M(0)
 # Up to which |ζ|h the recurrence is taken, and the steps it needs there to be right to rounding. Beyond, differences
 # lose digits: R_0 some ζ²/(|ζ|h) units in the last place, R_2 some ζ⁴/(|ζ|h)³.
 _CLOSE, _STEPS = 1.0, 18
-_CLOSE_FOR_MASS, _STEPS_FOR_MASS = 0.1, 9
-_NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(20))
+_CLOSE_FOR_RATIO, _STEPS_FOR_RATIO = 0.1, 9
 # Nodes gather at ζ, where the integrands live: fractions sinh(1.5 x)/sinh(1.5) of the way down.
-_DEPTH = np.sinh(1.5 * _NODES) / np.sinh(1.5)
-_DEPTH_WEIGHTS = _WEIGHTS * 1.5 * np.cosh(1.5 * _NODES) / np.sinh(1.5)
+_DEPTH, _DEPTH_WEIGHTS = gathered_rule(20, 1.5)
 # (1 + 2x) erfcx(x) as a polynomial in (x − 3.75)/(x + 3.75), interpolated at 23 Chebyshev points with 40 digits: 4e-16
 # from it for all x ≥ 0, in less than half the time of erfcx.
 _ERFCX_POLE = 3.75
 _ERFCX = (
-    1.2375126308378275, -0.14024059858554522, 0.003585415485466307, 0.08227673848999159, -0.10880393014193915,
-    0.09230432116435618, -0.05869339858449183, 0.02836227737136989, -0.009746579620815248, 0.0017556261692286336,
-    0.00029371408777325886, -0.0002901553656430397, 5.16473712350737e-05, 2.238759273358122e-05,
-    -1.1439615251666529e-05, -9.792975410068633e-07, 1.7438577289745109e-06, -5.0816901325490194e-08,
-    -2.4996536966383035e-07, 1.8778496020110783e-08, 3.256498559190047e-08, -1.9527890909783285e-09,
+    1.2375126308378275,
+    -0.14024059858554522,
+    0.003585415485466307,
+    0.08227673848999159,
+    -0.10880393014193915,
+    0.09230432116435618,
+    -0.05869339858449183,
+    0.02836227737136989,
+    -0.009746579620815248,
+    0.0017556261692286336,
+    0.00029371408777325886,
+    -0.0002901553656430397,
+    5.16473712350737e-05,
+    2.238759273358122e-05,
+    -1.1439615251666529e-05,
+    -9.792975410068633e-07,
+    1.7438577289745109e-06,
+    -5.0816901325490194e-08,
+    -2.4996536966383035e-07,
+    1.8778496020110783e-08,
+    3.256498559190047e-08,
+    -1.9527890909783285e-09,
     -2.7293930383561015e-09,
 )
 
 
 def erfcx(x):
     """exp(x²) erfc(x) for finite x ≥ 0."""
-    place = (x - _ERFCX_POLE) / (x + _ERFCX_POLE)
+    shifted, doubled = x + _ERFCX_POLE, 1 + 2 * x
+    inverse = 1 / (shifted * doubled)  # divisions are dear
+    place = (x - _ERFCX_POLE) * doubled * inverse
     value = jnp.full_like(place, _ERFCX[-1])
     for coefficient in _ERFCX[-2::-1]:
         value = value * place + coefficient
-    return value / (1 + 2 * x)
+    return value * shifted * inverse
 
 
 def _mills(x):
@@ -71,9 +89,10 @@ def bounded_moments(at, reach, near, mills, own_mills):
     From Mills ratios on each side of the mode, `signed_mills` of λ and of ζ; where ζ is close to λ those cancel, and
     the moments come from a recurrence instead.
     """
-    at_height, lower_height, close = _heights(at, reach, near, _CLOSE)
+    at_height, lower_height, close = _heights(at, reach, near)
     near_moments = _close_moments(at, jnp.where(close, reach, 0.0), lower_height, _STEPS)
-    difference = _mills_difference(at, at_height, at - reach, lower_height, mills, own_mills)
+    whole = jnp.where((at - reach <= 0) & (at > 0), math.sqrt(2 * math.pi), 0.0)
+    difference = mills * lower_height - own_mills * at_height + whole
     height = positive(at_height)
     # XLA computes what ends in a division once, and anything cheaper anew for every use.
     zeroth = jnp.where(close, reach * near_moments[0], difference) / height * height
@@ -85,15 +104,9 @@ def bounded_moments(at, reach, near, mills, own_mills):
     return zeroth, first, second
 
 
-def _mills_difference(at, at_height, lower, lower_height, mills, own_mills):
-    """R_0 from the signed Mills ratios at λ and ζ."""
-    whole = jnp.where((lower <= 0) & (at > 0), math.sqrt(2 * math.pi), 0.0)
-    return mills * lower_height - own_mills * at_height + whole
-
-
-def _heights(at, reach, near, limit):
+def _heights(at, reach, near):
     """exp((p² − t²)/2) at ζ and λ, and whether these are close: then in a ratio exact to rounding, whatever ζ."""
-    close = (reach < 0.3 * limit) & (jnp.abs(at) * reach < limit)
+    close = (reach < 0.3 * _CLOSE) & (jnp.abs(at) * reach < _CLOSE)
     decay = log_decay(near, at)
     lower_decay = jnp.where(close, decay + reach * (at - 0.5 * reach), log_decay(near, at - reach))
     return jnp.exp(decay), jnp.exp(lower_decay), close
@@ -112,19 +125,32 @@ def _close_moments(at, reach, lower_height, steps):
 
 
 @jax.custom_jvp
-def bounded_mass(at, reach, near, mills, own_mills):
-    """R_0 alone, for which differences of Mills ratios serve longer, so that the recurrence takes fewer steps."""
-    at_height, lower_height, close = _heights(at, reach, near, _CLOSE_FOR_MASS)
-    near_mass = reach * _close_moments(at, jnp.where(close, reach, 0.0), lower_height, _STEPS_FOR_MASS)[0]
-    return jnp.where(close, near_mass, _mills_difference(at, at_height, at - reach, lower_height, mills, own_mills))
+def cdf_ratio(at, reach, mills, own_mills, height):
+    """r = F/f = ∫_λ^ζ exp((ζ² − t²)/2) dt at ζ = `at`, λ = ζ − `reach`, for places where nothing else is asked for.
+
+    Args:
+      mills, own_mills: `signed_mills` of λ and of ζ.
+      height: exp(−ζ²/2) where the mode lies in between, λ ≤ 0 < ζ, where somebody has it already; else anything > 0.
+    """
+    lower_height = _lower_height(at, reach)
+    close = (reach < 0.3 * _CLOSE_FOR_RATIO) & (jnp.abs(at) * reach < _CLOSE_FOR_RATIO)
+    near = reach * _close_moments(at, jnp.where(close, reach, 0.0), lower_height, _STEPS_FOR_RATIO)[0]
+    whole = jnp.where((at - reach <= 0) & (at > 0), math.sqrt(2 * math.pi), 0.0)
+    return jnp.where(close, near, mills * lower_height - own_mills + whole / positive(height))
 
 
-@bounded_mass.defjvp
+@cdf_ratio.defjvp
 @standard
-def _bounded_mass_jvp(primals, tangents):
-    (at, reach, near, *_), (at_dot, reach_dot, *_) = primals, tangents
-    low = jnp.exp(log_decay(near, at - reach)) * (at_dot - reach_dot)
-    return bounded_mass(*primals), jnp.exp(log_decay(near, at)) * at_dot - low
+def _cdf_ratio_jvp(primals, tangents):
+    (at, reach, *_), (at_dot, reach_dot, *_) = primals, tangents
+    ratio = cdf_ratio(*primals)
+    return ratio, (1 + at * ratio) * at_dot - _lower_height(at, reach) * (at_dot - reach_dot)
+
+
+def _lower_height(at, reach):
+    """exp((ζ² − λ²)/2), kept off ∞."""
+    highest = -0.9 * math.log(jnp.finfo(jnp.result_type(at)).tiny)
+    return jnp.exp(jnp.minimum(reach * (at - 0.5 * reach), highest))
 
 
 @bounded_moments.defjvp
@@ -145,17 +171,13 @@ def _points(at, lower):
     """Nodes and weights for ∫_λ^ζ of a function that falls away from ζ at least as fast as exp(−t²/2) does."""
     negative = jnp.minimum(at, 0.0)
     reach = jnp.minimum(at - lower, jnp.maximum(at, 0.0) + 78 / (jnp.sqrt(negative**2 + 78) - negative))
-    return at - reach * _column(_DEPTH, at), reach * _column(_DEPTH_WEIGHTS, at)
+    return at - reach * beside(_DEPTH, at), reach * beside(_DEPTH_WEIGHTS, at)
 
 
-def _column(values, like):
-    return jnp.asarray(values, jnp.result_type(like)).reshape((-1,) + (1,) * jnp.ndim(like))
-
-
-def _mass_and_height(points, lower, near, mills):
-    """∫_λ^t exp((p² − s²)/2) ds and exp((p² − t²)/2) at points t."""
-    mass = bounded_mass(points, points - lower, near, mills, signed_mills(points))
-    return mass, positive(jnp.exp(log_decay(near, points)))
+def _ratio_and_height(points, lower, near, mills):
+    """r and exp((p² − t²)/2) at points t."""
+    height = jnp.exp(log_decay(near, points))
+    return cdf_ratio(points, points - lower, mills, signed_mills(points), height), positive(height)
 
 
 @jax.custom_jvp
@@ -166,8 +188,8 @@ def squared_mills_integral(at, lower, near, mills):
     """
     at, lower, near, mills = jnp.broadcast_arrays(at, lower, near, mills)
     points, weights = _points(at, lower)
-    mass, height = _mass_and_height(points, lower, near, mills)
-    return jnp.sum(weights * mass**2 / height, axis=0)
+    ratio, height = _ratio_and_height(points, lower, near, mills)
+    return total(weights * ratio * (ratio * height))
 
 
 @squared_mills_integral.defjvp
@@ -175,9 +197,9 @@ def squared_mills_integral(at, lower, near, mills):
 def _squared_mills_integral_jvp(primals, tangents):
     at, lower, near, mills = primals
     at_dot, lower_dot, *_ = tangents
-    mass, height = _mass_and_height(at, lower, near, mills)
+    ratio, height = _ratio_and_height(at, lower, near, mills)
     lower_slope = -2 * jnp.exp(log_decay(near, lower)) * _mills_integral(at, lower, near, mills)
-    return squared_mills_integral(*primals), mass**2 / height * at_dot + lower_slope * lower_dot
+    return squared_mills_integral(*primals), ratio * (ratio * height) * at_dot + lower_slope * lower_dot
 
 
 @jax.custom_jvp
@@ -185,8 +207,7 @@ def _mills_integral(at, lower, near, mills):
     """∫_λ^ζ r(t) dt."""
     at, lower, near, mills = jnp.broadcast_arrays(at, lower, near, mills)
     points, weights = _points(at, lower)
-    mass, height = _mass_and_height(points, lower, near, mills)
-    return jnp.sum(weights * mass / height, axis=0)
+    return total(weights * _ratio_and_height(points, lower, near, mills)[0])
 
 
 @_mills_integral.defjvp
@@ -194,8 +215,8 @@ def _mills_integral(at, lower, near, mills):
 def _mills_integral_jvp(primals, tangents):
     at, lower, near, mills = primals
     at_dot, lower_dot, *_ = tangents
-    mass, height = _mass_and_height(at, lower, near, mills)
-    return _mills_integral(*primals), mass / height * at_dot - _growth_integral(at, lower) * lower_dot
+    ratio, _ = _ratio_and_height(at, lower, near, mills)
+    return _mills_integral(*primals), ratio * at_dot - _growth_integral(at, lower) * lower_dot
 
 
 @jax.custom_jvp
@@ -203,7 +224,7 @@ def _growth_integral(at, lower):
     """∫_λ^ζ exp((t² − λ²)/2) dt."""
     at, lower = jnp.broadcast_arrays(at, lower)
     points, weights = _points(at, lower)
-    return jnp.sum(weights * jnp.exp(log_decay(points, lower)), axis=0)
+    return total(weights * jnp.exp(log_decay(points, lower)))
 
 
 @_growth_integral.defjvp

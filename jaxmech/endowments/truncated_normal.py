@@ -13,19 +13,21 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmech.endowments.contract import Law, LeftTail, Ratios, panel_nodes
+from jaxmech.endowments.contract import Law, LeftTail, Ratios, nodes_from
 from jaxmech.endowments.draws import truncated_normal_sample
-from jaxmech.endowments.landmarks import FALLS, SIXTEEN, around, beside
+from jaxmech.endowments.landmarks import FALLS, around, beside, gathered_rule
 from jaxmech.endowments.mills import (
     AT_MODE,
-    bounded_mass,
     bounded_moments,
+    cdf_ratio,
     log_decay,
     positive,
     signed_mills,
     squared_mills_integral,
 )
 from jaxmech.pytrees import pytree
+
+_WITNESSES = gathered_rule(14, 1.0)
 
 
 class Known(NamedTuple):
@@ -80,9 +82,7 @@ class TruncatedNormal(Law):
     def tail(self, z, known):
         at, lower = self._standard(z), self._standard(self.lower)
         near = jax.lax.stop_gradient(jnp.clip(0.0, lower, at))
-        zeroth, first, second = bounded_moments(
-            at, (z - self.lower) / self.scale, near, known.mills, signed_mills(at)
-        )
+        zeroth, first, second = bounded_moments(at, (z - self.lower) / self.scale, near, known.mills, signed_mills(at))
         height, fallen = jnp.exp(log_decay(known.peak, near)) / known.mass, positive(jnp.exp(log_decay(near, at)))
         ratio = zeroth / fallen
         return LeftTail(
@@ -95,11 +95,12 @@ class TruncatedNormal(Law):
         )
 
     def ratios(self, z, known):
-        at, lower = self._standard(z), self._standard(self.lower)
-        near = jax.lax.stop_gradient(jnp.clip(0.0, lower, at))
-        mass = bounded_mass(at, (z - self.lower) / self.scale, near, known.mills, signed_mills(at))
-        height, fallen = jnp.exp(log_decay(known.peak, near)) / known.mass, positive(jnp.exp(log_decay(near, at)))
-        return Ratios(height * mass, self.scale * (mass / fallen), height * fallen / self.scale)
+        at = self._standard(z)
+        height, far = jnp.exp(log_decay(known.peak, at)), 1 + jnp.abs(at)
+        ratio = cdf_ratio(at, (z - self.lower) / self.scale, known.mills, signed_mills(at), height)
+        # XLA computes what ends in a division once, and anything cheaper anew for every use.
+        ratio, density = ratio / far * (far * self.scale), height / (known.mass * self.scale)
+        return Ratios(ratio * density, ratio, density)
 
     def density(self, z, known):
         return jnp.exp(log_decay(known.peak, self._standard(z))) / (known.mass * self.scale)
@@ -111,15 +112,15 @@ class TruncatedNormal(Law):
         return self.scale**2 * height * squared_mills_integral(at, lower, near, known.mills)
 
     def nodes_to(self, z, kinks):
-        # On either side of the mode, or of a place not too near the ends, to where the density is e⁻³⁹ of what it is at
+        # On either side of the mode, or of a place not too near the ends, to where the density is e⁻³³ of what it is at
         # the mode or, where the mode lies outside, at the nearest type.
         at, lower = self._standard(z), self._standard(self.lower)
         near = jnp.clip(0.0, lower, at)
-        reach = 78 / (jnp.sqrt(near**2 + 78) + jnp.abs(near))
+        reach = 66 / (jnp.sqrt(near**2 + 66) + jnp.abs(near))
         bottom = jnp.maximum(lower, jnp.minimum(near, 0.0) - reach)
         top = jnp.minimum(at, jnp.maximum(near, 0.0) + reach)
-        middle = jnp.clip(0.0, bottom + 0.3 * (top - bottom), top - 0.3 * (top - bottom))
-        places, weights = panel_nodes(jnp.stack([bottom, middle]), top, SIXTEEN)
+        middle = jnp.clip(0.0, bottom + 0.4 * (top - bottom), top - 0.4 * (top - bottom))
+        places, weights = nodes_from(middle, bottom, top, _WITNESSES)
         return z - self.scale * (at - places), self.scale * weights
 
     sample = truncated_normal_sample

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxmech.endowments.contract import Law, LeftTail, Ratios, panel_nodes
+from jaxmech.endowments.contract import Law, LeftTail, Ratios, nodes_between
 from jaxmech.endowments.draws import uniform_draws
 from jaxmech.pytrees import pytree
 
@@ -53,7 +53,7 @@ class Uniform(Law):
         return self.lower + self.width * uniform_draws(self, key, shape)
 
     def nodes_to(self, z, kinks):
-        return panel_nodes(self.lower[None], z)
+        return nodes_between(jnp.stack(jnp.broadcast_arrays(self.lower, z)))
 
     def landmarks(self):
         return jnp.stack(jnp.broadcast_arrays(self.lower, self.upper))
