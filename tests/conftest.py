@@ -1,5 +1,6 @@
 import gc
 import os
+from collections import Counter
 from pathlib import Path
 
 # Compiled code is kept between files, workers and runs, and for the processes that tests start.
@@ -18,3 +19,9 @@ def compiled_code_is_given_back():
     yield
     jax.clear_caches()
     gc.collect()
+
+
+def pytest_collection_modifyitems(items):
+    """Files with many slow tests first: workers take whole files, and none should be left with a long one."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])

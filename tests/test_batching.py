@@ -13,8 +13,8 @@ BATCH = 6
 
 
 def revenue(weight, capacity, loc):
-    """R of three groups of normals; count, scale and support are the same in every lane."""
-    market = jm.Market.of(jm.Traders(jm.TruncatedNormal(loc, 0.5, -1.0, 1.0), capacity, 4))
+    """R of three groups; count and one end of the supports are the same in every lane."""
+    market = jm.Market.of(jm.Traders(jm.Uniform(loc - 1.0, 1.0), capacity, 4))
     return jm.outcomes(jm.solve(market, weight)).revenue
 
 
@@ -56,13 +56,14 @@ def test_derivatives_pass_through_vmap_in_either_order(lanes):
     gradient = jax.grad(revenue, argnums=2)
     alone = one_by_one(gradient, lanes)
     of_sum = jax.grad(lambda *at: jax.vmap(revenue)(*at).sum(), argnums=2)
-    forwards = jax.jit(jax.vmap(jax.jacfwd(revenue, argnums=2)))
-    for found in (jax.vmap(gradient)(*lanes), of_sum(*lanes), forwards(*lanes)):
+    for found in (jax.vmap(gradient)(*lanes), of_sum(*lanes)):
         np.testing.assert_allclose(found, alone, rtol=1e-11, atol=1e-14)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_second_derivatives_pass_through_vmap_in_either_order(lanes):
+    forwards = jax.jit(jax.vmap(jax.jacfwd(revenue, argnums=2)))
+    np.testing.assert_allclose(forwards(*lanes), jax.vmap(jax.grad(revenue, argnums=2))(*lanes), rtol=1e-11, atol=1e-14)
     alone = jax.jacfwd(jax.jacrev(revenue, argnums=2), argnums=2)(*(part[0] for part in lanes))
     of_sum = jax.hessian(lambda *at: jax.vmap(revenue)(*at).sum(), argnums=2)(*lanes)
     np.testing.assert_allclose(jax.vmap(jax.hessian(revenue, argnums=2))(*lanes)[0], alone, rtol=1e-10, atol=1e-13)

@@ -17,6 +17,7 @@ from jaxmech.fit_diagnostics import values_of
 from jaxmech.fit_search import triangular_mode
 from jaxmech.fitting import FITTED, fit
 from jaxmech.market import _law_from
+from marks import cases
 
 ENDS = {"lower": -1.0, "upper": 2.0}
 TRUTHS = {
@@ -38,10 +39,15 @@ def draws(law, number, seed=0):
     return np.asarray(jax.tree.map(jnp.asarray, law).sample(jax.random.key(seed), (number,)))
 
 
+class _Recovered(dict):
+    def __missing__(self, name):
+        return self.setdefault(name, fit(draws(TRUTHS[name], 1000), name, **ENDS))
+
+
 @pytest.fixture(scope="module")
 def recovered():
-    """Each family fitted to 1000 draws from one of its laws, once."""
-    return {name: fit(draws(law, 1000), name, **ENDS) for name, law in TRUTHS.items()}
+    """Each family fitted to 1000 draws from one of its laws, once and when it is asked for."""
+    return _Recovered()
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +56,11 @@ def two_humps():
     return np.concatenate([generator.normal(size=300), generator.normal(3, 0.5, 200)])
 
 
+USUAL = ["truncated_normal", "beta", "triangular", "truncated_laplace", "mixture"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("family", TRUTHS)
+@pytest.mark.parametrize("family", cases(TRUTHS, USUAL))
 def test_parameters_are_recovered_within_four_standard_errors(recovered, family):
     truth, found = TRUTHS[family].entries(), recovered[family]
     for name, value in found.parameters.items():
@@ -61,10 +70,10 @@ def test_parameters_are_recovered_within_four_standard_errors(recovered, family)
 
 
 @pytest.mark.slow
-def test_the_fit_is_at_least_as_likely_as_the_truth(recovered):
-    for family, found in recovered.items():
-        truth = jax.tree.map(jnp.asarray, TRUTHS[family])
-        assert found.log_likelihood >= np.sum(values_of("log_pdf", truth, found.sample.values)), family
+@pytest.mark.parametrize("family", cases(TRUTHS, USUAL))
+def test_the_fit_is_at_least_as_likely_as_the_truth(recovered, family):
+    found, truth = recovered[family], jax.tree.map(jnp.asarray, TRUTHS[family])
+    assert found.log_likelihood >= np.sum(values_of("log_pdf", truth, found.sample.values))
 
 
 SCIPY = {
@@ -78,7 +87,7 @@ SCIPY = {
 }
 
 
-@pytest.mark.parametrize("family", SCIPY)
+@pytest.mark.parametrize("family", cases(SCIPY, [family for family in USUAL if family in SCIPY]))
 def test_log_likelihood_is_that_of_scipy(recovered, family):
     found = recovered[family]
     z, law, ends = found.sample.values, SCIPY[family](found.parameters), (-1.0, 2.0)
@@ -88,7 +97,7 @@ def test_log_likelihood_is_that_of_scipy(recovered, family):
     assert found.log_likelihood == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("family", ["truncated_normal", "truncated_logistic", "beta"])
+@pytest.mark.parametrize("family", ["truncated_normal", "beta"])
 def test_no_other_parameters_are_likelier(recovered, family):
     found = recovered[family]
     z, ends = found.sample.values, (-1.0, 2.0)
@@ -102,7 +111,7 @@ def test_no_other_parameters_are_likelier(recovered, family):
     np.testing.assert_allclose(start, best.x, atol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["truncated_normal", "truncated_logistic", "beta"])
+@pytest.mark.parametrize("family", ["truncated_normal", "beta"])
 def test_standard_errors_are_those_of_a_hessian_by_differences(recovered, family):
     found = recovered[family]
     at, z = np.array(list(found.parameters.values())), found.sample.values
@@ -240,9 +249,9 @@ def test_empty_bins_are_joined_to_a_neighbour():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FITTED)
+@pytest.mark.parametrize("family", cases(FITTED, [family for family in FITTED if family not in TRUTHS] + USUAL))
 def test_every_fit_can_go_into_a_market_and_its_file(family, recovered, two_humps):
-    found = recovered[family] if family in recovered else fit(two_humps, family)
+    found = recovered[family] if family in TRUTHS else fit(two_humps, family)
     jm.Market.of(jm.Traders(found.law, risk_capacity=0.5, count=4))
     again = _law_from(found.endowment_table(), "here")
     for name, value in found.law.entries().items():

@@ -10,6 +10,7 @@ from jaxmech.answers import answers
 from jaxmech.fixed_rule import fixed_rule_outcomes
 from jaxmech.parameters import is_location
 from markets import random_alphas, random_markets
+from marks import cases
 
 MARKETS, CHUNK = 10_000, 2500
 
@@ -22,7 +23,7 @@ def entries(market):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("structure", [(2, 0, 0), (0, 2, 0), (0, 0, 2)], ids=str)
+@pytest.mark.parametrize("structure", cases([(2, 0, 0), (0, 2, 0), (0, 0, 2)], [(0, 2, 0)]), ids=str)
 def test_in_its_own_market_a_rule_earns_what_the_mechanism_earns(structure):
     """Left out are tails of normal laws at w below 1e-15, where the outcomes' own ∫F²/f is off by 5e-10, not the rule's
     integrals (checked with mpmath, 25 digits), and beta laws there, whose density vanishes where the rule's nodes lie.

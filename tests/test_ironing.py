@@ -294,7 +294,7 @@ def test_a_lane_of_a_batch_is_the_market_alone():
     np.testing.assert_allclose(batch.efficiency[3], alone.efficiency, rtol=1e-12)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_vmap_over_markets_solves_the_same():
     market, _ = irregular_markets("two histograms", 3, seed=9)
     front = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), market)

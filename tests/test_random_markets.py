@@ -11,7 +11,7 @@ import jaxmech as jm
 from markets import STRUCTURES, random_alphas, random_markets
 from marks import cases
 
-USUAL = (2, 0, 0), (1, 1, 0), (0, 1, 1), (0, 5, 0), (3, 3, 2)
+USUAL = (2, 0, 0), (0, 5, 0), (3, 3, 2)
 BATCHES = {structure: 1000 if sum(structure) >= 30 else 3500 for structure in STRUCTURES}
 
 

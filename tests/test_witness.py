@@ -12,6 +12,7 @@ from jaxmech import certificate
 from jaxmech.ironing import _Ironing
 from jaxmech.witness import witness
 from markets import panel_markets, random_alphas, random_markets
+from marks import cases
 
 SUPPORT = {"lower": -1.0, "upper": 1.3}
 LAWS = {
@@ -64,7 +65,7 @@ def test_a_moment_that_is_not_that_of_the_virtual_types_is_not_certified(field):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("regime", ["ordinary", "edge"])
-@pytest.mark.parametrize("structure", [(2, 0, 0), (0, 2, 0), (0, 0, 2), (1, 1, 1)], ids=str)
+@pytest.mark.parametrize("structure", cases([(2, 0, 0), (0, 2, 0), (0, 0, 2), (1, 1, 1)], [(1, 1, 1)]), ids=str)
 def test_the_witness_agrees_with_the_closed_forms(structure, regime):
     mechanism = jm.solve(random_markets(structure, 500, 7, regime), random_alphas(500, 8))
     off = _disagreement(mechanism)

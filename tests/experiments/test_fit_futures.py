@@ -78,7 +78,7 @@ def test_the_treasury_mixture_bunches_leveraged_funds_that_sell():
     assert np.ptp(inside) < 1e-9
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_script_writes_tables_pictures_and_markets(script, tmp_path, monkeypatch):
     monkeypatch.setattr(script, "CONTRACTS", {"x": "First", "y": "Second"})
     monkeypatch.setattr(script, "FAMILIES", {name: script.FAMILIES[name] for name in ("truncated_normal", "mixture")})

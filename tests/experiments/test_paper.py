@@ -34,7 +34,7 @@ def test_the_committed_page_shows_these_numbers(claims):
     assert shown == pytest.approx([pytest.approx((c.paper, c.ours), rel=1e-9, abs=1e-12) for c in claims])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_page_tables_and_figures_are_written(script, claims, tmp_path, monkeypatch):
     first = script.markets()[0]
     monkeypatch.setattr(script, "markets", lambda: [(*first[:4], first[4][:3])])
