@@ -73,10 +73,17 @@ def ironed(sides, z, raw, bunching):
     """The ironed ψ⁻ at z, (..., 2, G, ...), from ψ⁻ itself there: virtual types where Condition 2 fails."""
 
     def one(law, table, bunches, z, raw):
-        rows, shape = law.rows(z)
-        return pooled(bunches, rows, law.rows(raw)[0]).reshape(shape)
+        return ironed_by(law, bunches, z, raw)
 
     return raw if bunching is None else _each(one, lambda law, z, raw: raw, sides, bunching, z, raw)
+
+
+def ironed_by(law, bunches, z, raw):
+    """The same of one family of laws."""
+    if bunches is None:
+        return raw
+    rows, shape = law.rows(z)
+    return pooled(bunches, rows, law.rows(raw)[0]).reshape(shape)
 
 
 def ironed_end(sides, target, found, weight, bunching):

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxmech.groups import mirrored, total
-from jaxmech.ironing import bunch_ends, ironed
+from jaxmech.ironing import ironed_by
 
-_AT_ONCE = 16_384  # numbers: more do not stay near the processor
+_AT_ONCE = 1_000_000  # numbers: more would fill the memory with what is needed only for sums
 
 
 class Witness(NamedTuple):
@@ -28,49 +28,44 @@ class Witness(NamedTuple):
 
 def witness(mechanism, sides) -> Witness:
     """V on nodes between the lower end of each support and the binding interval, and its integrals."""
-    weight, ends, at_ends = mechanism.weight, mechanism.ends, mechanism.at_ends
-    target = mirrored(mechanism.eta, mechanism.eta)
+    ends, at_ends, target = mechanism.ends, mechanism.at_ends, mirrored(mechanism.eta, mechanism.eta)
     centre = jnp.clip(target, sides.lower, sides.upper)
-    nodes, weights = sides.law.nodes_to(ends, _kinks(sides, mechanism))
+    families = sides.families()
+    bunching = mechanism.bunching or (None,) * len(families)
+    columns = zip(families, bunching, *map(sides.columns, (ends, target, centre)), strict=True)
+    found = [_of_family(*family, bunches, mechanism.weight, *own) for family, bunches, *own in columns]
+    found = jax.tree.map(lambda *parts: sides.joined(parts), *found)
+    # Of a support's end where next to nobody is, ∫F (η − z) is much: that has a closed form.
+    return found._replace(rent=(target - ends) * at_ends.integral + at_ends.second_integral - found.rent)
 
-    def seen(before, block):
-        last, found = before
-        types, weights = block
-        tail = sides.ratios(types)
-        virtual = jnp.minimum(ironed(sides, types, types + weight * tail.ratio, mechanism.bunching), target)
-        mass, short = weights * tail.density, centre - virtual
-        path = jnp.concatenate([last[None], virtual])
+
+def _of_family(law, known, bunches, weight, ends, target, centre) -> Witness:
+    """The witness of one family of laws; in place of the rent what it falls short of ∫ F (η − z)."""
+    # V has kinks at the ends of the bunches.
+    kinks = ends[None][:0] if bunches is None else jnp.concatenate([bunches.start, bunches.stop])
+    types, weights, ratios, ordered = law.witnesses(ends, jnp.minimum(kinks, ends), known)
+
+    def seen(before, block, ratios=None, ordered=None):
+        (last, found), (types, weights) = before, block
+        at = law.ratios(types, known) if ratios is None else ratios
+        virtual = jnp.minimum(ironed_by(law, bunches, types, types + weight * at.ratio), target)
+        mass, short = weights * at.density, centre - virtual
+        path = jnp.concatenate([last[None], virtual[:ordered]])
         found = Witness(
             short=found.short + total(mass * short),
             square=found.square + total(mass * short**2),
             cross=found.cross + total(mass * (types - centre) * (short + (target - centre))),
-            rent=found.rent - total(weights * tail.cdf * (virtual - types)),
+            rent=found.rent + total(weights * at.cdf * (virtual - types)),
             fall=jnp.maximum(found.fall, jnp.max(path[:-1] - path[1:], axis=0)),
         )
         return (virtual[-1], found), None
 
-    nothing = jnp.zeros_like(ends)
-    # Of a support's end where next to nobody is, ∫F (η − z) is much: that has a closed form.
-    found = Witness(*(nothing,) * 5)._replace(rent=(target - ends) * at_ends.integral + at_ends.second_integral)
-    types = jnp.concatenate([sides.lower[None], nodes, ends[None]])
-    weights = jnp.concatenate([nothing[None], weights, nothing[None]])
-    return _in_blocks(seen, (jnp.full_like(ends, -jnp.inf), found), types, weights)[1]
-
-
-def _in_blocks(step, start, types, weights):
-    """step over all nodes, so few at a time that what it computes stays near the processor."""
-    block = min(len(types), max(1, _AT_ONCE // types[0].size))
+    start = jnp.full_like(ends, -jnp.inf), Witness(*(jnp.zeros_like(ends),) * 5)
+    block = max(1, _AT_ONCE // ends.size)
+    if ratios is not None or len(types) <= block:
+        return seen(start, (types, weights), ratios, ordered)[0][1]
     missing = -len(types) % block
     types = jnp.concatenate([types, *[types[-1:]] * missing])
     weights = jnp.concatenate([weights, *[jnp.zeros_like(weights[:1])] * missing])
-    if len(types) == block:
-        return step(start, (types, weights))[0]
     blocks = jax.tree.map(lambda part: part.reshape(-1, block, *part.shape[1:]), (types, weights))
-    return lax.scan(step, start, blocks)[0]
-
-
-def _kinks(sides, mechanism):
-    """Ends of the bunches, where V has kinks, in (l, a); a itself where there is none."""
-    if mechanism.bunching is None:
-        return mechanism.ends[None][:0]
-    return jnp.minimum(jnp.concatenate(bunch_ends(sides, mechanism.bunching)), mechanism.ends)
+    return lax.scan(seen, start, blocks)[0][1]

@@ -92,7 +92,7 @@ class Beta(Law):
     def squared_ratio_integral_from(self, z, known):
         return self.width**2 * _squared_ratio_integral(*self._unit(z), self.a, self.b)
 
-    def nodes_to(self, z, kinks):
+    def nodes_to(self, z):
         # In logits, where power laws are exponentials: from the mean, or from half the way where z lies below it, down
         # and, at most up to z, up to where the density has fallen by exp(-32). Nodes gather where they start.
         x, y = self._unit(z)

@@ -41,6 +41,15 @@ class Ratios(NamedTuple):
     density: jax.Array  # f(z)
 
 
+class Witnesses(NamedTuple):
+    """Nodes of ∫_l^z of what the density does, which no formula of the law knows: for certificates."""
+
+    types: jax.Array  # (n, ...)
+    weights: jax.Array
+    ratios: object  # Ratios there; None: not yet asked for
+    ordered: int  # how many of them, from the first on, are in order
+
+
 @pytree
 class Sides:
     """A law prepared: the law and its mirror image, with all that does not depend on z computed once. Made by `sides`.
@@ -171,11 +180,17 @@ class Law:
         share = beside(EVEN, self.width)
         return self.lower * (1 - share) + self.upper * share
 
-    def nodes_to(self, z, kinks):
-        """Nodes and weights of ∫_l^z of what the density does, shape (n, ...): between landmarks unless the law knows
-        better. What is integrated may have kinks at `kinks`, (k, ...). A witness, so it shares no nodes with
-        `squared_ratio_integral`."""
-        return panel_nodes(jnp.concatenate([self.landmarks(), kinks]), z)
+    def nodes_to(self, z):
+        """Nodes and weights of ∫_l^z of what the density does, shape (n, ...), in order; others than those of
+        `squared_ratio_integral_from`, because they are witnesses."""
+        raise NotImplementedError
+
+    def witnesses(self, z, kinks, known) -> Witnesses:
+        """The nodes of `nodes_to`, and both ends of what is integrated. V may have kinks at `kinks`, (k, ...)."""
+        nodes, weights = self.nodes_to(z)
+        nothing = jnp.zeros_like(z)[None]
+        types = jnp.concatenate([self.lower[None], nodes, z[None]])
+        return Witnesses(types, jnp.concatenate([nothing, weights, nothing]), None, len(types))
 
     def unstacked(self):
         """What one row of a stacked law is called: laws know nothing of it, but for those of several families."""
@@ -361,11 +376,6 @@ class Law:
 def _tuple(given):
     """A list, or an array of one axis, as a tuple; anything else as it is."""
     return tuple(given) if isinstance(given, list) or (isinstance(given, np.ndarray) and given.ndim == 1) else given
-
-
-def panel_nodes(cuts, z, rule=EIGHT):
-    """Gauss–Legendre nodes and weights on the panels between the cuts, (n, ...), sorted here, that lie below z."""
-    return nodes_between(jnp.sort(jnp.concatenate([jnp.minimum(cuts, z), z[None]]), axis=0), rule)
 
 
 def nodes_between(cuts, rule=EIGHT):

@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.endowments.contract import Law, LeftTail, Ratios, panel_nodes
-from jaxmech.endowments.landmarks import unit_rule
+from jaxmech.endowments.contract import Law, LeftTail, Ratios, Witnesses
+from jaxmech.endowments.landmarks import beside
 from jaxmech.endowments.polynomials import Rule, chebyshev, rule_of, weighed
 from jaxmech.endowments.quantiles import quantile
-from jaxmech.endowments.ratio_integrals import LEAST, RANGE, RatioIntegral, summed
+from jaxmech.endowments.ratio_integrals import LEAST, RANGE, Inside, RatioIntegral, summed
 from jaxmech.endowments.search import count_below, pick
 from jaxmech.pytrees import pytree
 
@@ -198,8 +198,37 @@ class Panels(Law):
     def landmarks(self):
         return self.cuts
 
-    def nodes_to(self, z, kinks):
-        return panel_nodes(jnp.concatenate([self.cuts, kinks]), z, unit_rule(self.values.shape[1]))
+    def witnesses(self, z, kinks, known) -> Witnesses:
+        """Nodes of their own on every panel, where all is known by one product of matrices; on panels that z or a kink
+        cuts in two their weight is 0, and other nodes lie on the pieces."""
+        count = self.values.shape[1]
+        places, weights = np.polynomial.legendre.leggauss(12 if count > 12 else count + 1)
+        basis = np.polynomial.chebyshev.chebvander(places, count + 2).T
+        rows = jnp.asarray(np.stack([self.rule.value @ basis, self.rule.once @ basis]), self.values.dtype)
+        density, mass = jnp.einsum("rnm,pn...->rpm...", rows, self.values, precision="highest")
+        density = jnp.maximum(density, RANGE * jnp.max(self.values, axis=1)[:, None]) + known.floor
+        start, half = self.cuts[:-1], known.half
+        cdf = known.cdf[:-1, None] + jnp.where(mass > 0, half[:, None] * mass, 0.0)
+
+        # Pieces from the end or the cut before to each end, and from there to the next cut where no other end is.
+        panel, t = self.place(jnp.sort(jnp.concatenate([kinks, z[None]]), axis=0))
+        one, same = jnp.ones_like(t), panel[1:] == panel[:-1]
+        low = jnp.concatenate([-one[:1], jnp.where(same, t[:-1], -1.0), t[:-1]])
+        high = jnp.concatenate([t, jnp.where(same | (t[:-1] <= -1), t[:-1], 1.0)])
+        pieces, reach, whole = jnp.concatenate([panel, panel[:-1]]), 0.5 * (high - low), jnp.arange(len(start))
+        cut = jnp.any((panel == beside(whole, z)[:, None]) & (t > -1), axis=1)
+        whole = jnp.where(cut | (self.cuts[1:] > z), 0.0, half)[:, None] * self.column(weights)
+        at = low + reach * (1 + beside(places, low))
+        piece_half = pick(half, pieces)
+        found = [
+            (start[:, None] + half[:, None] * (1 + self.column(places)), pick(start, pieces) + piece_half * (1 + at)),
+            (whole, piece_half * reach * beside(weights, low)),
+            *zip((cdf, density), Inside(self, known)(pieces, at), strict=True),
+        ]
+        types, weights, cdf, density = (
+            jnp.concatenate([part.reshape(-1, *z.shape) for part in both]) for both in found
+        )
+        return Witnesses(types, weights, Ratios(cdf, cdf / density, density), len(start) * len(places))
 
     def reflected(self):
         return Panels(-self.cuts[::-1], self.values[::-1, ::-1], self.bunches)

@@ -5,6 +5,7 @@ see nothing of what comes after.
 """
 
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmech.endowments.search import pick
 
@@ -16,6 +17,29 @@ LEAST = 1e-18  # part of its largest below which nothing is to be known about a 
 def summed(pieces):
     """What comes before each cut, (panels + 1, ...), of what the panels hold."""
     return jnp.concatenate([jnp.zeros_like(pieces[:1]), jnp.cumsum(pieces, axis=0)])
+
+
+class Inside:
+    """F and f at many places of few panels.
+
+    Args:
+      law: Panels.
+      table: what `tabulated` knows of them.
+    """
+
+    def __init__(self, law, table):
+        rule, values = law.rule, law.values
+        self.half, self._cdf, self._floor = table.half, table.cdf, table.floor
+        self._least = RANGE * jnp.max(values, axis=1)
+        rows = jnp.asarray(np.stack([rule.value, rule.once], axis=1), values.dtype)
+        self._series = jnp.einsum("nrk,pn...->prk...", rows, values, precision="highest")
+
+    def __call__(self, panel, t):
+        """At places t, (nodes, m, ...), of the panels, (m, ...)."""
+        series = jnp.take_along_axis(self._series, panel[:, None, None], axis=0, mode="promise_in_bounds")
+        density, mass = jnp.moveaxis(_series(jnp.moveaxis(series, 2, 0), t[:, :, None]), 2, 0)
+        density = jnp.maximum(density, pick(self._least, panel)) + self._floor
+        return pick(self._cdf, panel) + jnp.where(mass > 0, pick(self.half, panel) * mass, 0.0), density
 
 
 class RatioIntegral:
@@ -33,12 +57,7 @@ class RatioIntegral:
         of = table.ratio if power == 1 else table.square
         of = of if without is None else jnp.where(without[:, None], 0.0, of)
         self._passed = summed(table.half * jnp.sum(law.column(rule.weights) * of, axis=1))
-        self._half, self._cdf, self._floor = table.half, table.cdf, table.floor
-        self._least = RANGE * jnp.max(law.values, axis=1)
-        self._density, self._mass = (
-            jnp.einsum("nk,pn...->pk...", jnp.asarray(rows, law.values.dtype), law.values, precision="highest")
-            for rows in (rule.value, rule.once)
-        )
+        self._seen = Inside(law, table)
 
     def to(self, z):
         """From the lower end to z, (m, ...)."""
@@ -61,19 +80,10 @@ class RatioIntegral:
 
     def _inside(self, panel, low, high):
         """From place low to place high of a panel."""
-        rule = self._law.rule
-        nodes, weights = (jnp.asarray(part, low.dtype).reshape((-1,) + (1,) * low.ndim) for part in rule[:2])
-        t = low + 0.5 * (high - low) * (1 + nodes)
-        both = jnp.concatenate([_own(part, panel) for part in (self._density, self._mass)])
-        density, mass = jnp.split(_series(jnp.moveaxis(both, 1, 0), jnp.concatenate([t, t], axis=1)), 2, axis=1)
-        half, density = pick(self._half, panel), jnp.maximum(density, pick(self._least, panel)) + self._floor
-        cdf = pick(self._cdf, panel) + jnp.where(mass > 0, half * mass, 0.0)
-        return half * 0.5 * (high - low) * jnp.sum(weights * cdf**self._power / density, axis=0)
-
-
-def _own(table, panel):
-    """The row of each one's panel, (m, columns, ...)."""
-    return jnp.take_along_axis(table, panel[:, None], axis=0, mode="promise_in_bounds")
+        nodes, weights = (jnp.asarray(part, low.dtype).reshape((-1,) + (1,) * low.ndim) for part in self._law.rule[:2])
+        cdf, density = self._seen(panel, low + 0.5 * (high - low) * (1 + nodes))
+        reach = pick(self._seen.half, panel) * 0.5 * (high - low)
+        return reach * jnp.sum(weights * cdf**self._power / density, axis=0)
 
 
 def _series(coefficients, t):

@@ -104,16 +104,6 @@ class SideBySide(Law):
         most = max(len(own) for own in each)
         return self.joined([jnp.concatenate([own, jnp.repeat(own[-1:], most - len(own), axis=0)]) for own in each])
 
-    def nodes_to(self, z, kinks):
-        """Those of each law; where a law has fewer than another, the lower end without weight in front of them."""
-        columns = zip(self.laws, self.columns(z), self.columns(kinks), strict=True)
-        each = [law.nodes_to(part, own) for law, part, own in columns]
-        most = max(len(nodes) for nodes, _ in each)
-        ends = zip(each, self.columns(self.lower), strict=True)
-        nodes = [jnp.concatenate([jnp.broadcast_to(end, (most - len(own), *end.shape)), own]) for (own, _), end in ends]
-        weights = [jnp.concatenate([jnp.zeros((most - len(own), *own.shape[1:]), own.dtype), own]) for _, own in each]
-        return self.joined(nodes), self.joined(weights)
-
     def resolved(self):
         return SideBySide(tuple(law.resolved() for law in self.laws), self.stacked)
 

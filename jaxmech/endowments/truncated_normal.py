@@ -111,7 +111,7 @@ class TruncatedNormal(Law):
         height = jnp.exp(log_decay(known.peak, near)) / known.mass
         return self.scale**2 * height * squared_mills_integral(at, lower, near, known.mills)
 
-    def nodes_to(self, z, kinks):
+    def nodes_to(self, z):
         # On either side of the mode, or of a place not too near the ends, to where the density is e⁻³³ of what it is at
         # the mode or, where the mode lies outside, at the nearest type.
         at, lower = self._standard(z), self._standard(self.lower)

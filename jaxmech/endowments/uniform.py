@@ -52,7 +52,7 @@ class Uniform(Law):
     def sample(self, key, shape=()):
         return self.lower + self.width * uniform_draws(self, key, shape)
 
-    def nodes_to(self, z, kinks):
+    def nodes_to(self, z):
         return nodes_between(jnp.stack(jnp.broadcast_arrays(self.lower, z)))
 
     def landmarks(self):
