@@ -88,6 +88,24 @@ def test_nodes_integrate_the_density_to_its_distribution_function():
         np.testing.assert_allclose(jnp.sum(weights * law.pdf(nodes), axis=0), probability, rtol=1e-10)
 
 
+@pytest.mark.parametrize("z", [-0.2, 0.05, 1.3])
+@pytest.mark.parametrize("kinks", [[], [-0.5, 0.1, 0.15], [-0.2, -0.2, np.inf], [-1.0, 0.4, 0.41]], ids=str)
+def test_witnesses_of_panels_count_everybody_once_whatever_cuts_the_panels(z, kinks):
+    """Up to z, also where kinks share a panel with each other or with z, lie on cuts or are none."""
+    left = jm.Histogram([-1.0, -0.2, 0.4, 1.3], [0.3, 0.1, 0.6]).sides().one(0)
+    z = jnp.asarray(z)
+    cuts = jnp.minimum(jnp.asarray(kinks, float), z)
+    types, weights, ratios, ordered = left.law.witnesses(z, cuts, left.known)
+    assert np.all(np.diff(types[:ordered]) > 0)
+    np.testing.assert_allclose(ratios.cdf, left.tail(types).cdf, rtol=1e-13, atol=1e-15)
+    mass = weights * ratios.density
+    np.testing.assert_allclose(jnp.sum(mass), left.tail(z).cdf, rtol=1e-13)
+    for kink in cuts:  # E|Z − k|; Z ≤ z
+        below, above = left.tail(kink), left.tail(z)
+        exact = 2 * below.integral - above.integral + (z - kink) * above.cdf
+        np.testing.assert_allclose(jnp.sum(mass * jnp.abs(types - kink)), exact, rtol=1e-13)
+
+
 @jax.jit
 def _disagreement(mechanism):
     market = mechanism.market

@@ -13,8 +13,8 @@ import numpy as np
 from jax import lax
 from jax.scipy.special import gammaln
 
-from jaxmech.endowments.contract import Law, LeftTail, Ratios, nodes_from
-from jaxmech.endowments.landmarks import FALLS, around, beside, gathered_rule, unit_rule
+from jaxmech.endowments.contract import Law, LeftTail, Ratios
+from jaxmech.endowments.landmarks import FALLS, around, beside, gathered_rule, nodes_from, unit_rule
 from jaxmech.pytrees import pytree, standard
 
 _TERMS = 32

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.endowments.landmarks import EIGHT, EVEN, beside
+from jaxmech.endowments.landmarks import EVEN, beside
 from jaxmech.endowments.quantiles import quantile
 from jaxmech.pytrees import as_array, compiled, pytree, takes_arrays
 
@@ -376,22 +376,6 @@ class Law:
 def _tuple(given):
     """A list, or an array of one axis, as a tuple; anything else as it is."""
     return tuple(given) if isinstance(given, list) or (isinstance(given, np.ndarray) and given.ndim == 1) else given
-
-
-def nodes_between(cuts, rule=EIGHT):
-    """Gauss–Legendre nodes and weights on the panels between the cuts, (n, ...)."""
-    nodes, weights = (beside(part, cuts[0]) for part in rule)
-    start, width = cuts[:-1, None], jnp.diff(cuts, axis=0)[:, None]
-    shape = (-1, *cuts.shape[1:])
-    return (start + width * nodes).reshape(shape), (width * weights).reshape(shape)
-
-
-def nodes_from(middle, bottom, top, rule):
-    """Nodes and weights of a rule on [0, 1] from the middle to the bottom and to the top, (n, ...), in order."""
-    nodes, weights = (beside(part, middle) for part in rule)
-    below, above = middle - bottom, top - middle
-    places = jnp.concatenate([middle - below * nodes[::-1], middle + above * nodes])
-    return places, jnp.concatenate([below * weights[::-1], above * weights])
 
 
 def _mapped(value, name, listed, function):

@@ -35,3 +35,19 @@ def around(peak, distances, lower, upper):
 def beside(numbers, like):
     """Numbers along a new first axis, to broadcast against an array."""
     return jnp.asarray(numbers, jnp.result_type(like)).reshape((-1,) + (1,) * jnp.ndim(like))
+
+
+def nodes_between(cuts, rule=EIGHT):
+    """Gauss–Legendre nodes and weights on the panels between the cuts, (n, ...)."""
+    nodes, weights = (beside(part, cuts[0]) for part in rule)
+    start, width = cuts[:-1, None], jnp.diff(cuts, axis=0)[:, None]
+    shape = (-1, *cuts.shape[1:])
+    return (start + width * nodes).reshape(shape), (width * weights).reshape(shape)
+
+
+def nodes_from(middle, bottom, top, rule):
+    """Nodes and weights of a rule on [0, 1] from the middle to the bottom and to the top, (n, ...), in order."""
+    nodes, weights = (beside(part, middle) for part in rule)
+    below, above = middle - bottom, top - middle
+    places = jnp.concatenate([middle - below * nodes[::-1], middle + above * nodes])
+    return places, jnp.concatenate([below * weights[::-1], above * weights])

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmech.endowments.contract import Law, LeftTail, Ratios, nodes_from
+from jaxmech.endowments.contract import Law, LeftTail, Ratios
 from jaxmech.endowments.draws import truncated_normal_sample
-from jaxmech.endowments.landmarks import FALLS, around, beside, gathered_rule
+from jaxmech.endowments.landmarks import FALLS, around, beside, gathered_rule, nodes_from
 from jaxmech.endowments.mills import (
     AT_MODE,
     bounded_moments,

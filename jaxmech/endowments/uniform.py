@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from jaxmech.endowments.contract import Law, LeftTail, Ratios, nodes_between
+from jaxmech.endowments.contract import Law, LeftTail, Ratios
 from jaxmech.endowments.draws import uniform_draws
+from jaxmech.endowments.landmarks import nodes_between
 from jaxmech.pytrees import pytree
 
 
