@@ -70,6 +70,7 @@ def test_second_derivatives_pass_through_vmap_in_either_order(lanes):
     np.testing.assert_allclose(of_sum[0, :, 0], alone, rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_nested_batches_are_one(lanes):
     nested = tuple(part.reshape(2, 3, *part.shape[1:]) for part in lanes)
     found = jax.jit(jax.vmap(jax.vmap(revenue)))(*nested)

@@ -361,6 +361,7 @@ def test_a_spec_that_cannot_be_is_refused(tmp_path, old, new, message):
         read_calibration(spec_file(tmp_path, SPEC.replace(old, new, 1)))
 
 
+@pytest.mark.slow
 def test_a_target_that_no_parameter_moves_identifies_none():
     """The share of the gains from trade that is earned does not depend on the number of traders in Example 1."""
     market = jm.Market.of(jm.Traders(jm.Uniform(-1, 1), 0.5, count=2, name="trader"))

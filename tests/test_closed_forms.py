@@ -88,6 +88,7 @@ def far_apart():
     return jm.Market.of(jm.Traders(jm.Uniform([0.0, 3.0], [1.0, 4.0]), [1.0, 1.2]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("market", [*MARKETS.values(), far_apart], ids=[*MARKETS, "far_apart"])
 def test_revenue_at_weight_zero_is_first_best_revenue(market):
     outcome = jm.outcomes(jm.solve_at_weight(market(), 0.0))

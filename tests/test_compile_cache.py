@@ -44,6 +44,7 @@ def damaged(content, number, chance):
     return [content[: len(content) // 2], b"", b"no code", flipped(content, chance)][number % 4]
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_folder_and_a_third_survives_its_damage(tmp_path):
     both = [started(tmp_path), started(tmp_path)]
     (first, _), (second, _) = map(ended, both)
@@ -150,6 +151,7 @@ def finished(told, *command):
     return done.stdout, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[: len(content) // 2]])
 def test_a_command_replaces_a_damaged_entry_in_silence(tmp_path, damage):
     printed, complaints = finished(tmp_path, "-c", ADD_ONE)

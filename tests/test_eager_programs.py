@@ -126,6 +126,7 @@ def calibrated(market):
     return jm.calibrate(market, {"dealer.risk_capacity": (0.5, 2.0)}, {"revenue": 0.2}, progress=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS)
 def test_a_call_compiles_its_own_programs_and_no_others(call, compilations, straight):
     most, function = CALLS[call]
@@ -146,6 +147,7 @@ def test_a_batch_is_traced_by_one_program(compilations):
     assert compilations(jm.frontier, markets, tolerance=1e-3)[0] == 1
 
 
+@pytest.mark.slow
 def test_what_is_asked_of_numpy_is_the_same_inside_jit():
     market = two_groups(uniform)
 

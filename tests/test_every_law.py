@@ -78,6 +78,7 @@ def test_every_public_function_takes_every_law(law, shape):
         assert not any(np.isnan(leaf).any() for leaf in floats), name
 
 
+@pytest.mark.slow
 def test_a_session_gives_its_memory_maps_back_before_they_run_out(monkeypatch):
     """Linux allows a process 65,530; each compiled loop holds some, and at the last one the process is aborted."""
     if not memory_maps.used():

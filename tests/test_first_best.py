@@ -86,6 +86,7 @@ def test_derivatives_in_every_parameter_match_central_differences():
         near((45 * moved[0] - 9 * moved[1] + moved[2]) / (60 * step), exact, 1e-9)
 
 
+@pytest.mark.slow
 def test_forward_and_backward_derivatives_agree():
     _, pull = jax.vjp(costs, POINTS)
     backward = jnp.stack([pull(jnp.zeros((2, 3)).at[:, k].set(1.0))[0] for k in range(3)], axis=1)

@@ -55,6 +55,7 @@ def test_with_the_rule_fixed_money_is_inversely_proportional_to_risk_capacity():
     np.testing.assert_allclose(3 * np.stack(away), np.stack(home), rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_with_the_rule_fixed_a_change_of_risk_capacity_changes_the_optimum_too():
     """The same change with the rule free: also 1/κ for all, but not for one group alone."""
 
@@ -69,6 +70,7 @@ def test_with_the_rule_fixed_a_change_of_risk_capacity_changes_the_optimum_too()
     assert abs(free - fixed) > 0.01 * abs(free)
 
 
+@pytest.mark.slow
 def test_no_derivative_passes_through_the_rule():
     market = jm.Market.of(jm.Traders(jm.Uniform(-1, 1), 0.5, count=5))
     slopes = jax.jacfwd(lambda alpha: jnp.stack(fixed_rule_outcomes(jm.solve(market, alpha), market)))(0.4)

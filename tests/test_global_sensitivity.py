@@ -100,6 +100,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_one_others_within_the_
     assert np.isnan(other.indices.second_order).all()
 
 
+@pytest.mark.slow
 def test_morris_gives_the_local_elasticities_in_small_ranges():
     weight, ratio = 0.5, 1.02
     base = {"alpha": weight, "dealer.risk_capacity": CAPACITY, "dealer.endowment.factor": 1.0}
@@ -126,6 +127,7 @@ def test_a_linear_effect_has_one_size_everywhere():
     assert np.all(result.indices.sigma[1] > 0.1)  # revenue: both interact
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["sobol", "morris"])
 def test_blocks_with_a_point_that_is_no_market_are_left_out_whole_and_counted(method):
     over = {"dealer.lower": jm.Range(-1.0, 1.6), "dealer.risk_capacity": jm.Range(0.5, 2.0)}

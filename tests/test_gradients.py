@@ -81,6 +81,7 @@ def test_the_objective_obeys_the_envelope_theorem(structure):
     assert np.max(np.abs(slope - (revenue - efficiency)) / scale, where=free, initial=0) <= 1e-10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structure", cases(STRUCTURES[:2], [(0, 3, 0)]), ids=str)
 def test_where_the_budget_binds_alpha_does_not_matter_and_revenue_stays_zero(structure):
     batch = 64
@@ -143,6 +144,7 @@ def test_hessians_are_symmetric_and_match_differences_of_gradients(structure):
         np.testing.assert_allclose(exact / scale, np.stack(moves, axis=-1) / scale, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_derivatives_are_one_sided_at_the_budget_weight():
     """At α = w* the derivative is that from above; just below it is 0."""
     market = jm.Market.of(jm.Traders(jm.Uniform(0, 1), np.array([0.5, 1.5])))

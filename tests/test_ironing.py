@@ -108,6 +108,7 @@ def valley():
     return market, jm.solve_at_weight(market, 0.1)
 
 
+@pytest.mark.slow
 def test_two_bins_are_pooled_where_their_closed_form_says():
     """Density f₁ up to e, then f₂ > f₁: c solves P(z₂) − P(z₁) = c (F(z₂) − F(z₁)) with both ends on straight lines."""
     edges, masses, weight = np.array([-1.0, 0.2, 1.0]), np.array([0.2, 0.8]), 0.6
@@ -158,6 +159,7 @@ def test_without_ironing_virtual_types_would_fall(valley):
     assert np.min(np.diff(bare.virtual_type(np.stack([z, z], axis=1))[:, 0])) < -1e-2
 
 
+@pytest.mark.slow
 def test_the_participation_multiplier_rises_from_zero_to_the_weight(valley):
     _, mechanism = valley
     z = np.linspace(-1, 1, 4001)

@@ -54,6 +54,7 @@ def test_what_only_one_kind_of_schedule_has_takes_lists(rules):
     agree(rules["simple schedule"].virtual_type, GROUP_TYPES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: type(law).__name__)
 def test_laws_that_are_made_of_lists_are_used_directly(law):
     for method in ("cdf", "pdf", "survival", "cdf_ratio", "cdf_integral", "partial_mean"):
@@ -62,6 +63,7 @@ def test_laws_that_are_made_of_lists_are_used_directly(law):
     assert np.all(np.isfinite(law.mean))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", [list, tuple, np.array])
 def test_bounds_and_targets_of_a_calibration_are_sequences(of):
     free, targets = {"all.risk_capacity.factor": of([0.5, 2.0])}, {"revenue": of([0.1, 0.01])}

@@ -21,6 +21,7 @@ def certified(market, alpha):
 LOOPS = {"uniform": 4, "normal": 4, "triangular": 4, "histogram": 14, "mixture": 18}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", cases(LAWS, ["normal", "mixture"]))
 def test_every_law_lowers_without_custom_calls_or_callbacks(law):
     leaves, tree = jax.tree.flatten(market_of(law))

@@ -144,6 +144,7 @@ def batch():
     return market, jnp.linspace(0.0, 1.0, 6)
 
 
+@pytest.mark.slow
 def test_vmap_over_markets_equals_a_trailing_batch_axis(batch):
     market, alpha = batch
     trailing = jm.solve(market, alpha)

@@ -62,6 +62,7 @@ def everything(market, alpha):
     return mechanism, jm.outcomes(mechanism), jm.certify(mechanism), slopes, answers, answer_slopes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NONSENSE)
 def test_nonsense_is_nan_and_not_ok_and_its_neighbours_keep_their_bytes(name):
     market = batch_of(market_of("normal"), 3)

@@ -44,6 +44,7 @@ def counted(function, *arguments):
     return operations(jax.make_jaxpr(function)(*arguments).jaxpr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", cases(SIZES, ["uniform", "normal", "histogram", "mixture"]))
 def test_programs_are_no_larger_than_they_were(law):
     market = market_of(law)
@@ -77,6 +78,7 @@ def test_renaming_a_group_compiles_nothing():
     assert solved("a", "b") == solved("dealer", "fund")
 
 
+@pytest.mark.slow
 def test_a_density_of_one_function_is_compiled_once_however_often_the_law_is_built():
     def solved(scale):
         law = jm.Density(bell, {"s": scale}, -1.0, 1.0)

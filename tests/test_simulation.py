@@ -51,6 +51,7 @@ def largest_z_score(simulated, mechanism):
     return max(scores), float(total), float(variance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structure", cases([(2, 0, 0), (1, 1, 1)], [(2, 0, 0)]))
 def test_simulation_agrees_with_the_integrals_in_random_markets(structure):
     markets = replace(random_markets(structure, 6, 5), count=jnp.arange(1.0, sum(structure) + 1))
@@ -75,6 +76,7 @@ def test_double_auction_and_simple_schedule_are_simulated_too():
     np.testing.assert_allclose(simulated.revenue, exact.revenue, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_trade_ceases_as_often_as_it_should():
     market = jm.Market.of(jm.Traders(jm.Uniform(-1.0, 1.0), 0.5, 3))
     rule = rule_of(market, 1.0)
@@ -164,6 +166,7 @@ def test_nobody_trades_or_pays_without_one_clearing_price(demand):
     assert simulated.volume_counts.sum() == 500
 
 
+@pytest.mark.slow
 def test_a_root_is_found_to_rounding_wherever_it_lies():
     right = jnp.linspace(-0.99, 0.99, 41)
 

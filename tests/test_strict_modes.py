@@ -23,6 +23,7 @@ def strict(request):
     jax.config.update(request.param, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", cases(["uniform", "normal", "beta", "histogram"], ["normal"]))
 def test_the_straight_line_runs_in_every_strict_mode(law, strict):
     market = market_of(law)

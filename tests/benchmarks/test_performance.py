@@ -109,6 +109,7 @@ def test_the_section_of_the_gpu_runs_on_any_device():
     assert found.figures["apart"] <= accelerator.AGREEMENT
 
 
+@pytest.mark.slow
 def test_memory_of_a_fresh_process_is_its_own():
     held = np.ones(100 * 2**20)  # 800 MiB, which a process started from here does not hold
     assert held.sum() > 0

@@ -66,10 +66,12 @@ def test_every_function_is_right_to_1e_12(value_errors, name):
     assert value_errors[name] <= 1e-12
 
 
+@pytest.mark.slow
 def test_squared_ratio_integral_is_right_to_1e_12():
     assert accuracy.squared_ratio_error(HARD, (1e-3, 0.1, 0.5, 0.9, 0.999)) <= 1e-12
 
 
+@pytest.mark.slow
 def test_first_derivatives_are_right_in_z_and_every_field(derivatives, exact_derivatives):
     assert accuracy.derivative_error(derivatives[0][: len(INTERIOR)], exact_derivatives[0]) <= 1e-9
 

@@ -26,6 +26,7 @@ def round_trip(law, probability):
     return law.cdf(z), law.survival(z)
 
 
+@pytest.mark.slow
 @every_law
 def test_quantile_undoes_the_cdf(law):
     cdf, _ = round_trip(law, PROBABILITIES)
@@ -57,12 +58,14 @@ def test_quantile_moves_with_the_probability_and_every_field_as_the_cdf_says(law
     np.testing.assert_allclose(found, np.append(-np.array(field_slopes), 1) / density, rtol=1e-9)
 
 
+@pytest.mark.slow
 @every_law
 def test_draws_lie_in_the_support_in_the_shape_asked_for(law):
     draws = law.sample(jax.random.key(0), (1000,))
     assert draws.shape == (1000, 3) and bool(jnp.all((draws >= law.lower) & (draws <= law.upper)))
 
 
+@pytest.mark.slow
 @every_law
 def test_draws_have_the_mean_and_variance_of_the_law(law):
     """Within five standard errors; a bounded variable's squared deviation varies by at most width² · variance."""

@@ -317,6 +317,7 @@ def test_the_entries_of_a_law_give_it_back(name):
     assert jax.tree.all(jax.tree.map(np.array_equal, law.with_entries(law.entries()), law))
 
 
+@pytest.mark.slow
 def test_jumps_are_found_at_the_edges_of_a_histogram_and_nowhere_else():
     law = market_law("histogram")
     found, jumps = law.sides().one(0).jump_at(jnp.concatenate([law.edges, law.edges + 0.01]))
@@ -324,6 +325,7 @@ def test_jumps_are_found_at_the_edges_of_a_histogram_and_nowhere_else():
     np.testing.assert_array_equal(found[:6], law.edges)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["histogram", "line that starts and ends at zero"])
 def test_the_face_of_a_law_is_that_of_its_panels(name):
     found = {key: np.asarray(one) for key, one in accuracy.all_values(market_law(name), at_fractions(name)).items()}
@@ -444,6 +446,7 @@ def test_derivatives_to_every_number_are_central_differences(name):
         np.testing.assert_allclose(found, exact, rtol=2e-5, atol=2e-7, err_msg=entry)
 
 
+@pytest.mark.slow
 @every_law
 def test_derivatives_to_z_and_probability_are_the_integrands(name):
     found, exact = place_slopes()

@@ -38,6 +38,7 @@ def assert_close(found, exact, values):
     np.testing.assert_allclose(found / scale, exact / scale, rtol=0, atol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8, 17, 32, 70])
 def test_isotonic_regression_is_that_of_scipy(size):
     values, weights = lanes(size)

@@ -36,6 +36,7 @@ def middling(law):
     return law.lower + 0.4 * law.width
 
 
+@pytest.mark.slow
 def test_every_function_is_that_of_the_parts():
     law = SideBySide(PARTS)
     z = accuracy.at_fractions(law, (0.2, 0.7))
@@ -62,6 +63,7 @@ def test_a_trailing_batch_axis_leaves_the_columns_in_place(which):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [PARTS, BATCH], ids=["groups", "groups and batch"])
 def test_both_sides_stack_the_law_on_its_mirror_image(parts):
     law = SideBySide(parts)

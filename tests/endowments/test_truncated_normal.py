@@ -71,6 +71,7 @@ def test_every_function_is_right_to_1e_12(value_errors, name):
     assert value_errors[name] <= 1e-12
 
 
+@pytest.mark.slow
 def test_squared_ratio_integral_is_right_to_1e_12():
     assert accuracy.squared_ratio_error(HARD, (1e-3, 0.1, 0.5, 0.9, 0.999)) <= 1e-12
 
@@ -126,6 +127,7 @@ def test_a_wide_normal_is_the_uniform_law():
     np.testing.assert_allclose(wide.left_tail(z).cdf, (z + 1) / 4, rtol=1e-15)
 
 
+@pytest.mark.slow
 def test_jax_truncnorm_has_no_gradient_at_the_ends_and_this_law_does():
     def of_jax(z):
         return jax.scipy.stats.truncnorm.cdf(z, -2.0, 2.0)

@@ -116,6 +116,7 @@ def test_a_lane_of_the_batch_is_the_market_alone():
             near(one, other[..., lane], 1e-14)
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_the_implicit_function_theorem():
     market = mild_markets(5, seed=5)
     directions = jax.tree.map(lambda leaf: jnp.cos(7 * leaf), (market, jnp.asarray(WEIGHTS)))

@@ -99,6 +99,7 @@ INVARIANCES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INVARIANCES)
 @pytest.mark.parametrize("lower", [[-1.0, 0.0], [-1.0, 3.0]], ids=["inside", "outside"])
 def test_revenue_of_the_first_best_scales_as_its_units(name, lower):
@@ -152,6 +153,7 @@ LAWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "capacities", "holds"),
     [(("low", "normal", "beta"), (0.5, 0.75, 1.25), True), (("high", "low"), (1.5, 0.5), False)],

@@ -71,6 +71,7 @@ def test_eq_12_purchases_are_minus_the_virtual_value_plus_a_share_of_all():
     close(np.asarray(solved.mechanism.allocation(jnp.asarray(z))), expected, 1.0)
 
 
+@pytest.mark.slow
 def test_eq_13_eta_is_the_expected_share_of_the_others_virtual_values(solved):
     mean = expectation(solved.virtual_value, solved.mechanism, solved.types)
     share_of_others = solved.risk_capacity / (solved.capacity - solved.risk_capacity)

@@ -113,6 +113,7 @@ def test_two_devices_give_the_bytes_of_one():
     assert digests[0] == digests[1]
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_a_direct_solve_whether_or_not_the_budget_binds(design, results):
     def achieved(alpha, capacity, count, lower):
         law = jm.Uniform(lower, MARKET.endowment.upper[:, None])
