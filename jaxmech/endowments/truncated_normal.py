@@ -100,7 +100,9 @@ class TruncatedNormal(Law):
         ratio = cdf_ratio(at, (z - self.lower) / self.scale, known.mills, signed_mills(at), height)
         # XLA computes what ends in a division once, and anything cheaper anew for every use.
         ratio, density = ratio / far * (far * self.scale), height / (known.mass * self.scale)
-        return Ratios(ratio * density, ratio, density)
+        # So far above the mode that the density underflows, everybody lies below.
+        below = jnp.where((at > known.peak) & (height < positive(height)), 1.0, ratio * density)
+        return Ratios(below, ratio, density)
 
     def density(self, z, known):
         return jnp.exp(log_decay(known.peak, self._standard(z))) / (known.mass * self.scale)

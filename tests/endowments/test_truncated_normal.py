@@ -135,3 +135,18 @@ def test_jax_truncnorm_has_no_gradient_at_the_ends_and_this_law_does():
     if np.isfinite(jax.grad(of_jax)(-2.0)):
         pytest.skip("this JAX differentiates truncnorm.cdf at the ends")
     assert np.isfinite(jax.grad(TruncatedNormal(0.0, 1.0, -2.0, 2.0).cdf)(-2.0))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("loc", [-3.0, -0.9, 0.0, 0.9, 3.0])
+def test_what_nodes_are_asked_is_the_tail_also_where_the_density_underflows(loc, dtype):
+    """F was 0 instead of 1 from 36 deviations above the mode on, where F/f is capped and f is 0."""
+    scale = jnp.asarray([1.0, 0.1, 0.03, 0.01], dtype)
+    law = TruncatedNormal(jnp.full(4, loc, dtype), scale, jnp.full(4, -1.0, dtype), jnp.full(4, 1.0, dtype))
+    left, z = law.sides().one(0), jnp.linspace(-1, 1, 201, dtype=dtype)[:, None] * jnp.ones(4, dtype)
+    found, tail = left.ratios(z), left.tail(z)
+    rtol = 1e-10 if dtype == "float64" else 1e-2
+    np.testing.assert_allclose(found.cdf, tail.cdf, rtol=rtol, atol=1e-30)
+    np.testing.assert_allclose(found.density, tail.density, rtol=rtol, atol=1e-28)  # that of the tail is kept off 0
+    finite = np.asarray(tail.ratio) < 1e30
+    np.testing.assert_allclose(np.asarray(found.ratio)[finite], np.asarray(tail.ratio)[finite], rtol=rtol)
