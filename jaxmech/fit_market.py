@@ -63,12 +63,7 @@ def fit_market(
       MarketError: no such file or column, cells that are not numbers, a group that no law can be fitted to, or a
         market that cannot be; before anything is written.
     """
-    rows, data = _rows(path, [column, group_column, weights_column])
-    samples = {}
-    for line, row in rows:
-        name = _group(row, group_column, path, line)
-        weight = 1.0 if weights_column is None else _number(row, weights_column, path, line)
-        samples.setdefault(name, []).append((_number(row, column, path, line), weight))
+    samples, data = _samples(path, column, group_column, weights_column)
     counts = _by_group("count", count, samples, Integral)
     capacities = _by_group("risk_capacity", risk_capacity, samples, Real)
     fits = {name: _fitted(name, np.array(pairs), path, family, settings) for name, pairs in samples.items()}
@@ -85,6 +80,17 @@ def fit_market(
     if out is not None:
         Path(out).write_text(text, encoding="utf-8")
     return FittedMarket(text, fits)
+
+
+def _samples(path, column, group_column, weights_column):
+    """Pairs (endowment, weight) by group, and the bytes of the file."""
+    rows, data = _rows(path, [column, group_column, weights_column])
+    samples = {}
+    for line, row in rows:
+        name = _group(row, group_column, path, line)
+        weight = 1.0 if weights_column is None else _number(row, weights_column, path, line)
+        samples.setdefault(name, []).append((_number(row, column, path, line), weight))
+    return samples, data
 
 
 def market_text(name, fits, counts, capacities, facts) -> str:

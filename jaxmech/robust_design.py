@@ -88,22 +88,13 @@ def robust_design(market, alpha, radius, *, rounds=20, seed=0) -> RobustDesign:
     check_radius(radius)
     rounds, seed = whole_number("rounds", rounds, 1), whole_number("seed", seed)
     draws, still = np.random.default_rng(seed), np.zeros((2, market.groups))
-    tolerance = _CLOSED * float(first_best_money(market)[1])
-    designs, used, replies, attainable = [still], [still], [], []
+    tolerance, used = _CLOSED * float(first_best_money(market)[1]), [still]
 
     def reply(design):
         schedule = side_payments(solve(with_moves(market, design), alpha))
         return worst_reply(schedule, market, alpha, radius, draws, used)
 
-    for _ in range(rounds + 1):
-        replies.append(reply(designs[-1]))
-        best = max(range(len(replies)), key=lambda k: replies[k].objective)
-        used.append(replies[-1].moves)
-        least, design = _best_against(market, alpha, used, designs[best])
-        attainable.append(max(least, replies[best].objective))
-        if attainable[-1] - replies[best].objective <= tolerance or len(designs) > rounds:
-            break
-        designs.append(design)
+    designs, replies, attainable, best = _contest(market, alpha, reply, used, rounds, tolerance)
     # Laws used later may be worse for an early design than the reply to it: both that count are judged once more.
     by_value = {"key": lambda found: found.objective}
     nominal_worst, worst = (min(replies[k], reply(designs[k]), **by_value) for k in (0, best))
@@ -122,6 +113,21 @@ def robust_design(market, alpha, radius, *, rounds=20, seed=0) -> RobustDesign:
             "moves": np.stack(designs),
         },
     )
+
+
+def _contest(market, alpha, reply, used, rounds, tolerance):
+    """Designs and nature's replies to them in turn, what might be attained by then, and the place of the best design.
+    The moves that nature has made are added to `used`."""
+    designs, replies, attainable = [used[0]], [], []
+    while True:
+        replies.append(reply(designs[-1]))
+        best = max(range(len(replies)), key=lambda k: replies[k].objective)
+        used.append(replies[-1].moves)
+        least, design = _best_against(market, alpha, used, designs[best])
+        attainable.append(max(least, replies[best].objective))
+        if attainable[-1] - replies[best].objective <= tolerance or len(designs) > rounds:
+            return designs, replies, attainable, best
+        designs.append(design)
 
 
 def _best_against(market, alpha, laws, start):

@@ -62,12 +62,7 @@ def sweep(
     """
     batch = None if batch is None else whole_number("batch", batch, 1)
     plan = make_design(market, alpha, over, kind, points, seed)
-    path = None if path is None else path_of("path", path)
-    suffix = None if path is None else path.suffix
-    if suffix not in (None, ".nc", ".zarr"):
-        raise MarketError(f"path is {path}; give one ending in .nc (netCDF) or .zarr (a store)")
-    if resume and suffix != ".zarr":
-        raise MarketError(f"resume needs a path ending in .zarr, got {path}; only stores can be gone on with")
+    path, suffix = _checked_path(path, resume)
     if suffix == ".zarr":
         stored_sweep(path, plan, derivatives, batch, resume=resume, progress=progress)
         return open_sweep(path)
@@ -75,6 +70,17 @@ def sweep(
     if suffix == ".nc":
         write(dataset, path)
     return dataset
+
+
+def _checked_path(path, resume):
+    """The path and its ending, None and None where there is none."""
+    path = None if path is None else path_of("path", path)
+    suffix = None if path is None else path.suffix
+    if suffix not in (None, ".nc", ".zarr"):
+        raise MarketError(f"path is {path}; give one ending in .nc (netCDF) or .zarr (a store)")
+    if resume and suffix != ".zarr":
+        raise MarketError(f"resume needs a path ending in .zarr, got {path}; only stores can be gone on with")
+    return path, suffix
 
 
 def open_sweep(path):
