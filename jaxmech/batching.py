@@ -18,13 +18,10 @@ def batch_behind(function):
     """The function of pytrees of arrays, which takes batches with trailing axes, taking those of `vmap` that way too.
 
     XLA's CPU loops run along the last axis: with the batch in front, where `vmap` puts it, all takes two to three
-    times as long. Derivatives see nothing of this: they are those of the function, batched as usual.
+    times as long. For functions that are not differentiated, or have a rule of their own.
     """
     plain = standard(function)
-
-    @custom_vmap
-    def behind(*arguments):
-        return plain(*arguments)
+    behind = wraps(function)(custom_vmap(lambda *arguments: plain(*arguments)))
 
     @behind.def_vmap
     def rule(size, batched, *arguments):
@@ -41,14 +38,16 @@ def batch_behind(function):
             found = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), behind(*jax.tree.unflatten(tree, moved)))
         return found, jax.tree.map(lambda _: True, found)
 
-    @wraps(function)
-    @jax.custom_jvp
-    def call(*arguments):
-        return behind(*arguments)
+    return behind
+
+
+def differentiable_behind(function):
+    """The same for functions that are differentiated; `vmap` treats their derivatives as it treats others."""
+    plain, call = standard(function), jax.custom_jvp(batch_behind(function))
 
     @partial(call.defjvp, symbolic_zeros=True)
     @standard
-    def _call_jvp(primals, tangents):
+    def jvp(primals, tangents):
         value, moved = directional(plain, primals, tangents)
         there = _there(*jax.lax.stop_gradient(primals))
         # What depends on nothing that is batched is batched by the rule above, so it must be here.

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.batching import batch_behind
+from jaxmech.batching import differentiable_behind
 from jaxmech.first_best import first_best_surplus
 from jaxmech.groups import mirrored, total
 from jaxmech.ironing import faults
@@ -26,7 +26,7 @@ class Certificate(NamedTuple):
 
     residual: jax.Array  # largest |E X̄| that a binding type should not have, relative to width + |η|
     duality_gap: jax.Array  # upper bound on what any feasible mechanism could add to wR + (1 − w)A
-    participation_slack: jax.Array  # lower bound on the least utility gain; 0, or below by rounding, if nobody loses
+    participation_slack: jax.Array  # least utility gain: X̄ changes sign once, so 0 but for what the residual may cost
     monotonicity_breach: jax.Array  # largest fall of the virtual type, relative to the width of the support
     budget_shortfall: jax.Array  # −R where R < 0
     ok: jax.Array  # all of them within tolerance
@@ -68,7 +68,7 @@ def certify(mechanism) -> Certificate:
 
 
 @compiled
-@batch_behind
+@differentiable_behind
 def _certify(mechanism):
     market, weight, interim = mechanism.market, mechanism.weight, mechanism.interim()
     sides, risk_capacity, count = market.endowment.sides(), market.risk_capacity, market.count
@@ -137,7 +137,7 @@ def _disagreement(mechanism, sides, seen) -> Disagreement:
     centre, others = jnp.clip(eta, sides.lower[0], sides.upper[0]), 1 - risk_capacity / capacity
     off = (eta - centre) * interim.no_trade
     mean = jnp.abs(interim.mean - (centre + off - seen.short[0] + seen.short[1]))
-    square = (seen.square[0] + seen.square[1]) + (eta - centre) * off
+    square = seen.square[0] + seen.square[1] + (eta - centre) * off
     square = jnp.abs(interim.variance + (interim.mean - centre) ** 2 - square)
     about_centre = interim.cross - others * centre * (eta - interim.mean)
     cross = jnp.abs(about_centre - others * (seen.cross[0] + seen.cross[1]))

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.batching import batch_behind
+from jaxmech.batching import differentiable_behind
 from jaxmech.checks import check_numbers, check_resolution, one_entry_a_group, possible
 from jaxmech.endowments import FAMILIES, Law, SideBySide
 from jaxmech.groups import total
@@ -122,7 +122,7 @@ class Market:
         return [(part, int(a), int(b - a)) for part, a, b in zip(parts, starts, starts[1:], strict=False)]
 
 
-@batch_behind
+@differentiable_behind
 def _prepared(market):
     good = possible([law for law, *_ in market.laws()], market.risk_capacity, market.count)
     return Prepared.of(market.endowment, market.risk_capacity, market.count, good)

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.batching import batch_behind
+from jaxmech.batching import differentiable_behind
 from jaxmech.bunching import ironed_multiplier, multiplier_bunching, virtual_curves
 from jaxmech.endowments import Sides
 from jaxmech.groups import mirrored, mirrored_types
 from jaxmech.ironing import bunch_ends, bunches_of, bunching, ironed_gain, standing, still_bunching, sums
 from jaxmech.market import Market, MarketError
-from jaxmech.multipliers import AtEnds, Multipliers, one_if_solved
+from jaxmech.multipliers import AtEnds, Multipliers
 from jaxmech.outcomes import Interim, absorbed_variance, interim_moments
 from jaxmech.pytrees import compiled, derived, on_device, pytree, takes_arrays
 from jaxmech.virtual_types import virtual_type
@@ -163,14 +163,18 @@ class Mechanism:
         return self.moments
 
 
-@batch_behind
 def mechanism_of(market, alpha, weight, solution, moments) -> Mechanism:
     """The mechanism with these Multipliers and interim moments; NaN where there is none."""
-    known = one_if_solved(solution)
-    solution = solution._replace(eta=solution.eta * known, ends=solution.ends * known)
-    weight, moments = weight * known, jax.tree.map(lambda part: part * known, moments)
-    eta, ends, at_ends, _, *rest = solution
+    weight, eta, ends, moments = _if_solved(solution.error, (weight, solution.eta, solution.ends, moments))
+    _, _, at_ends, _, *rest = solution
     return Mechanism(market, alpha, weight, eta, ends, at_ends, moments, *rest)
+
+
+@differentiable_behind
+def _if_solved(error, found):
+    """What was found, NaN where it is none: a factor makes derivatives NaN too."""
+    known = 1 + 0 * jax.lax.stop_gradient(error)  # NaN where that is ∞
+    return jax.tree.map(lambda part: part * known, found)
 
 
 def mechanism_at(market, prepared, weight, eta, ends, error) -> Mechanism:

@@ -168,11 +168,6 @@ def _solve_multipliers_jvp(primals, tangents):
     return solution, moved(solution, *primals, *tangents)
 
 
-def one_if_solved(solution):
-    """1, or NaN where there is no market or the solve failed altogether: a factor makes derivatives NaN too."""
-    return jnp.where(jnp.isinf(solution.error), jnp.nan, 1.0)
-
-
 def moved(solution, market, weight, market_dot, weight_dot):
     """The tangent of a solution of (*) along those of the market and of w, None for either that does not move.
 

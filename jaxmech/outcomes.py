@@ -19,7 +19,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmech.batching import batch_behind
+from jaxmech.batching import differentiable_behind
 from jaxmech.first_best import first_best_efficiency, first_best_surplus
 from jaxmech.groups import mirrored, total
 from jaxmech.pytrees import compiled
@@ -158,7 +158,7 @@ def _outcomes(design):
     return _of_moments(design.market, design.interim())
 
 
-@batch_behind
+@differentiable_behind
 def _of_moments(market, interim):
     risk_capacity, count, endowments = market.risk_capacity, market.count, endowments_of(market, interim)
     by_group = revenue_by_group(interim, risk_capacity, count)

@@ -7,7 +7,7 @@ import pytest
 
 import jaxmech as jm
 from jaxmech import batching
-from jaxmech.batching import batch_behind
+from jaxmech.batching import batch_behind, differentiable_behind
 
 BATCH = 6
 
@@ -89,7 +89,7 @@ def test_a_large_table_that_lanes_share_is_not_copied_for_each():
 
 
 def test_what_does_not_depend_on_the_batch_is_the_same_in_every_lane_also_beside_derivatives():
-    function = batch_behind(lambda x, y: (x * y, jnp.sin(y)))
+    function = differentiable_behind(lambda x, y: (x * y, jnp.sin(y)))
 
     @jax.jit
     def both(x, y):

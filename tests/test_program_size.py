@@ -15,18 +15,17 @@ from jaxmech.outcomes import _outcomes
 from jaxmech.solve import _solve
 from marks import cases
 
-# Of two groups: solve, outcomes, certify, and the gradient of revenue in α; some 3% above what was counted. Some ten of
-# them put batches behind the groups (`batching`); certificates of laws by panels look into cut panels apart from whole
-# ones, 150 operations for a quarter of the time.
+# Of two groups: solve, outcomes, certify, and the gradient of revenue in α; some 3% above what was counted.
+# Certificates of laws by panels look into cut panels apart from whole ones: sixty operations for a quarter of the time.
 SIZES = {
-    "uniform": (900, 90, 320, 1390),
-    "normal": (1640, 90, 790, 2400),
-    "beta": (1770, 90, 1080, 2480),
-    "histogram": (3470, 95, 1040, 4730),
-    "mixture": (4170, 90, 1570, 5600),
-    "triangular": (1510, 90, 770, 2260),
-    "student": (3820, 90, 1280, 5230),
-    "density": (3740, 90, 1180, 5210),
+    "uniform": (880, 90, 310, 1350),
+    "normal": (1620, 90, 795, 2340),
+    "beta": (1745, 90, 1085, 2430),
+    "histogram": (3320, 90, 1000, 4570),
+    "mixture": (3960, 90, 1485, 5260),
+    "triangular": (1410, 90, 690, 2110),
+    "student": (3610, 90, 1190, 4960),
+    "density": (3530, 90, 1090, 4840),
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import jaxmech as jm
 from jaxmech import certificate
+from jaxmech import witness as witnesses
 from jaxmech.ironing import _Ironing
 from jaxmech.witness import witness
 from markets import panel_markets, random_alphas, random_markets
@@ -88,6 +89,20 @@ def test_nodes_integrate_the_density_to_its_distribution_function():
         np.testing.assert_allclose(jnp.sum(weights * law.pdf(nodes), axis=0), probability, rtol=1e-10)
 
 
+@pytest.mark.parametrize("at_once", [1, 100, 650])
+def test_the_witness_is_the_same_however_many_types_are_looked_at_at_once(at_once, monkeypatch):
+    market, alpha = random_markets((1, 1, 1), 20, 3), random_alphas(20, 4)
+    mechanism = jm.solve(market, alpha)
+
+    def seen():
+        return jax.jit(lambda mechanism: witness(mechanism, mechanism.market.endowment.sides()))(mechanism)
+
+    whole = seen()
+    monkeypatch.setattr(witnesses, "_AT_ONCE", at_once)
+    for found, exact in zip(seen(), whole, strict=True):
+        np.testing.assert_allclose(found, exact, rtol=1e-12, atol=1e-15)
+
+
 @pytest.mark.parametrize("z", [-0.2, 0.05, 1.3])
 @pytest.mark.parametrize("kinks", [[], [-0.5, 0.1, 0.15], [-0.2, -0.2, np.inf], [-1.0, 0.4, 0.41]], ids=str)
 def test_witnesses_of_panels_count_everybody_once_whatever_cuts_the_panels(z, kinks):
@@ -95,7 +110,7 @@ def test_witnesses_of_panels_count_everybody_once_whatever_cuts_the_panels(z, ki
     left = jm.Histogram([-1.0, -0.2, 0.4, 1.3], [0.3, 0.1, 0.6]).sides().one(0)
     z = jnp.asarray(z)
     cuts = jnp.minimum(jnp.asarray(kinks, float), z)
-    types, weights, ratios, ordered = left.law.witnesses(z, cuts, left.known)
+    types, weights, ratios, ordered = jax.jit(lambda left, *at: left.law.witnesses(*at, left.known))(left, z, cuts)
     assert np.all(np.diff(types[:ordered]) > 0)
     np.testing.assert_allclose(ratios.cdf, left.tail(types).cdf, rtol=1e-13, atol=1e-15)
     mass = weights * ratios.density

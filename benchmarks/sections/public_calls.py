@@ -8,7 +8,6 @@ certificate, compiled.
 """
 
 import time
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -41,10 +40,9 @@ def measured(quick=False):
     times = dict(zip(calls, repeated(list(calls.values()), patience).T / markets * 1e6, strict=True))
     rows = [[name, float(np.median(time)), float(np.median(times[PEER] / time))] for name, time in times.items()]
     seconds, door = million(many)
-    names = [name for name in calls if name.startswith("vmap")]
-    behind_names = [name for name in calls if name.startswith("batch")]
-    over = [float(np.median(times[a] / times[b])) for a, b in zip(names, behind_names, strict=True)]
-    ratios = {name: ratio for name, _, ratio in rows}
+    _, (_, point_time, point_ratio), (_, proof_time, proof_ratio), *_ = rows
+    _, *ours = times.values()
+    over = [float(np.median(vmapped / behind)) for vmapped, behind in zip(ours[:2], ours[2:], strict=True)]
     return Measured(
         [table(["call", "µs a market", "optimistix takes … times as long"], rows)],
         notes=[
@@ -52,11 +50,11 @@ def measured(quick=False):
             f"of which `Market.of` {door:.2f} s."
         ],
         figures={
-            "optimistix over vmap": ratios[names[0]],
-            "optimistix over vmap, certified": ratios[names[1]],
+            "optimistix over vmap": point_ratio,
+            "optimistix over vmap, certified": proof_ratio,
             "vmap over trailing axes": max(over),
-            "vmapped point": dict(zip(times, (row[1] for row in rows), strict=True))[names[0]],
-            "vmapped certified point": dict(zip(times, (row[1] for row in rows), strict=True))[names[1]],
+            "vmapped point": point_time,
+            "vmapped certified point": proof_time,
             "seconds of a million traders": seconds,
         },
     )
@@ -102,7 +100,7 @@ def pieces(function, arrays, size):
     """The call: the function on so many markets at a time."""
     compiled = jax.jit(function)
     parts = [[array[start : start + size] for array in arrays] for start in range(0, len(arrays[-1]), size)]
-    return partial(lambda parts: [compiled(*part) for part in parts], parts)
+    return lambda: [compiled(*part) for part in parts]
 
 
 def million(traders):

@@ -16,9 +16,6 @@ def unit_rule(nodes):
     return 0.5 * (1 + places), 0.5 * weights
 
 
-EIGHT = unit_rule(8)
-
-
 def gathered_rule(nodes, strength):
     """The same for nodes that gather at 0: places sinh(strength·x)/sinh(strength)."""
     x, weights = unit_rule(nodes)
@@ -35,14 +32,6 @@ def around(peak, distances, lower, upper):
 def beside(numbers, like):
     """Numbers along a new first axis, to broadcast against an array."""
     return jnp.asarray(numbers, jnp.result_type(like)).reshape((-1,) + (1,) * jnp.ndim(like))
-
-
-def nodes_between(cuts, rule=EIGHT):
-    """Gauss–Legendre nodes and weights on the panels between the cuts, (n, ...)."""
-    nodes, weights = (beside(part, cuts[0]) for part in rule)
-    start, width = cuts[:-1, None], jnp.diff(cuts, axis=0)[:, None]
-    shape = (-1, *cuts.shape[1:])
-    return (start + width * nodes).reshape(shape), (width * weights).reshape(shape)
 
 
 def nodes_from(middle, bottom, top, rule):

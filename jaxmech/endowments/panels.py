@@ -17,7 +17,7 @@ from jaxmech.endowments.contract import Law, LeftTail, Ratios, Witnesses
 from jaxmech.endowments.landmarks import beside
 from jaxmech.endowments.polynomials import Rule, chebyshev, rule_of, weighed
 from jaxmech.endowments.quantiles import quantile
-from jaxmech.endowments.ratio_integrals import LEAST, RANGE, Inside, RatioIntegral, summed
+from jaxmech.endowments.ratio_integrals import LEAST, RANGE, Inside, RatioIntegral, seen, summed
 from jaxmech.endowments.search import count_below, pick
 from jaxmech.pytrees import pytree
 
@@ -135,8 +135,9 @@ class Panels(Law):
 
     def ratios(self, z, known):
         z, shape = self.rows(z)
-        cdf, density = ratios_at(known, *self.place(z))
-        return Ratios(*(part.reshape(shape) for part in (cdf, cdf / density, density)))
+        panel, t = self.place(z)
+        cdf, density = (part.reshape(shape) for part in Inside(self, known)(panel, t[None]))
+        return Ratios(cdf, cdf / density, density)
 
     def density(self, z, known):
         return self.ratios(z, known).density
@@ -206,9 +207,8 @@ class Panels(Law):
         basis = np.polynomial.chebyshev.chebvander(places, count + 2).T
         rows = jnp.asarray(np.stack([self.rule.value @ basis, self.rule.once @ basis]), self.values.dtype)
         density, mass = jnp.einsum("rnm,pn...->rpm...", rows, self.values, precision="highest")
-        density = jnp.maximum(density, RANGE * jnp.max(self.values, axis=1)[:, None]) + known.floor
-        start, half = self.cuts[:-1], known.half
-        cdf = known.cdf[:-1, None] + jnp.where(mass > 0, half[:, None] * mass, 0.0)
+        start, half, least = self.cuts[:-1], known.half, RANGE * jnp.max(self.values, axis=1)
+        cdf, density = seen(density, mass, half[:, None], known.cdf[:-1, None], least[:, None], known.floor)
 
         # Pieces from the end or the cut before to each end, and from there to the next cut where no other end is.
         panel, t = self.place(jnp.sort(jnp.concatenate([kinks, z[None]]), axis=0))
@@ -254,38 +254,14 @@ def end_values(law):
     return jnp.maximum(found, jnp.min(law.values, axis=1) * 1e-3)
 
 
-def _own_values(table, panel):
-    """What a table says of the nodes of each one's panel, (nodes, m, ...)."""
-    return jnp.moveaxis(jnp.take_along_axis(table, panel[:, None], axis=0, mode="promise_in_bounds"), 1, 0)
-
-
-def _read(table, panel, t, *names):
-    """Polynomials of a `Rule` at place t of the given panels, (polynomials, m, ...), and half the panels' width."""
-    values = _own_values(table.values, panel)
-    rule = rule_of(len(values))
-    rows = np.stack([getattr(rule, name) for name in names])
-    read = jnp.sum(weighed(rows, chebyshev(t, len(values) + 3)) * values, axis=1)
-    return read, values, pick(table.half, panel)
-
-
-def ratios_at(table, panel, t):
-    """F and f at place t of the given panels, (m, ...), one-sided at t = ±1."""
-    (density, mass), values, half = _read(table, panel, t, "value", "once")
-    return _ratios(table, panel, values, half, density, mass)
-
-
-def _ratios(table, panel, values, half, density, mass):
-    """F and f; the density is kept above the rounding of the panel's polynomial."""
-    density = jnp.maximum(density, RANGE * jnp.max(values, axis=0)) + table.floor
-    return pick(table.cdf, panel) + jnp.where(mass > 0, half * mass, 0.0), density
-
-
 def tail_at(table, panel, t):
     """LeftTail at place t of the given panels, (m, ...), the density there and its slope: one-sided at t = ±1."""
-    read, values, half = _read(table, panel, t, "value", "once", "slope", "twice", "thrice")
-    density, mass, slope, twice, thrice = read
-    cdf, density = _ratios(table, panel, values, half, density, mass)
-    before, first, second = (pick(part, panel) for part in (table.cdf, table.first, table.second))
+    values = jnp.moveaxis(jnp.take_along_axis(table.values, panel[:, None], axis=0, mode="promise_in_bounds"), 1, 0)
+    rule, basis = rule_of(len(values)), chebyshev(t, len(values) + 3)
+    rows = np.stack([rule.value, rule.once, rule.slope, rule.twice, rule.thrice])
+    density, mass, slope, twice, thrice = jnp.sum(weighed(rows, basis) * values, axis=1)
+    half, before, first, second = (pick(part, panel) for part in (table.half, table.cdf, table.first, table.second))
+    cdf, density = seen(density, mass, half, before, RANGE * jnp.max(values, axis=0), table.floor)
     ratio = cdf / density
     slope = jnp.where(half > 0, slope / jnp.where(half > 0, half, 1.0), 0.0)
     width = half * (t + 1)

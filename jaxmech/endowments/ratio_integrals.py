@@ -19,8 +19,14 @@ def summed(pieces):
     return jnp.concatenate([jnp.zeros_like(pieces[:1]), jnp.cumsum(pieces, axis=0)])
 
 
+def seen(density, mass, half, cdf, least, floor):
+    """F and f inside a panel from its polynomials there: F at its lower end is `cdf`, and the density, which is kept
+    above rounding, is a part of its largest, `least`, at the least."""
+    return cdf + jnp.where(mass > 0, half * mass, 0.0), jnp.maximum(density, least) + floor
+
+
 class Inside:
-    """F and f at many places of few panels.
+    """F and f at places of panels, (nodes, m, ...), one-sided at their ends.
 
     Args:
       law: Panels.
@@ -31,15 +37,16 @@ class Inside:
         rule, values = law.rule, law.values
         self.half, self._cdf, self._floor = table.half, table.cdf, table.floor
         self._least = RANGE * jnp.max(values, axis=1)
-        rows = jnp.asarray(np.stack([rule.value, rule.once], axis=1), values.dtype)
-        self._series = jnp.einsum("nrk,pn...->prk...", rows, values, precision="highest")
+        # Neither polynomial has a higher degree than there are nodes.
+        rows = np.stack([rule.value, rule.once], axis=1)[..., : len(rule.nodes) + 1]
+        self._series = jnp.einsum("nrk,pn...->prk...", jnp.asarray(rows, values.dtype), values, precision="highest")
 
     def __call__(self, panel, t):
         """At places t, (nodes, m, ...), of the panels, (m, ...)."""
         series = jnp.take_along_axis(self._series, panel[:, None, None], axis=0, mode="promise_in_bounds")
         density, mass = jnp.moveaxis(_series(jnp.moveaxis(series, 2, 0), t[:, :, None]), 2, 0)
-        density = jnp.maximum(density, pick(self._least, panel)) + self._floor
-        return pick(self._cdf, panel) + jnp.where(mass > 0, pick(self.half, panel) * mass, 0.0), density
+        half, cdf, least = (pick(part, panel) for part in (self.half, self._cdf, self._least))
+        return seen(density, mass, half, cdf, least, self._floor)
 
 
 class RatioIntegral:
@@ -91,7 +98,9 @@ def _series(coefficients, t):
 
     A table of the polynomials would be shorter to compile, and sixteen times as large as what is asked for.
     """
-    later = latest = jnp.zeros_like(t)
-    for one in coefficients[:0:-1]:
-        later, latest = 2 * t * later - latest + one, later
-    return t * later - latest + coefficients[0]
+    first, *between, one, later = jnp.split(coefficients, len(coefficients))
+    twice = 2 * t
+    latest = twice * later + one
+    for one in between[::-1]:
+        later, latest = latest, twice * latest - later + one
+    return t * latest - later + first

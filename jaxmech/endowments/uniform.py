@@ -5,8 +5,10 @@ import jax.numpy as jnp
 
 from jaxmech.endowments.contract import Law, LeftTail, Ratios
 from jaxmech.endowments.draws import uniform_draws
-from jaxmech.endowments.landmarks import nodes_between
+from jaxmech.endowments.landmarks import beside, unit_rule
 from jaxmech.pytrees import pytree
+
+_WITNESSES = unit_rule(8)
 
 
 @pytree
@@ -54,7 +56,8 @@ class Uniform(Law):
         return self.lower + self.width * uniform_draws(self, key, shape)
 
     def nodes_to(self, z):
-        return nodes_between(jnp.stack(jnp.broadcast_arrays(self.lower, z)))
+        nodes, weights = (beside(part, z) for part in _WITNESSES)
+        return self.lower + (z - self.lower) * nodes, (z - self.lower) * weights
 
     def landmarks(self):
         return jnp.stack(jnp.broadcast_arrays(self.lower, self.upper))
