@@ -161,10 +161,11 @@ def _largest_gain(rule, market, trader, types, prices, quantities):
     ends = jnp.sort(jnp.stack([rule.clearing_price(law.lower), rule.clearing_price(law.upper)]))
     price = ends[0] + jnp.linspace(0, 1, prices) * (ends[1] - ends[0])
     z = law.lower[trader] + jnp.linspace(0, 1, types) * law.width[trader]
-    z, price = (grid.ravel() for grid in jnp.meshgrid(z, price, indexing="ij"))
     kappa = market.risk_capacity[trader]
-    search = jax.vmap(lambda z, p: best_point(rule, market, trader, z, p, kappa, quantities))
-    quantity, gain = search(z, price)
+    lines = jax.vmap(lambda z, p: best_point(rule, market, trader, z, p, kappa, quantities), in_axes=(None, 0))
+    # One type after the other: all lines at once of an ironed law would fill the memory.
+    quantity, gain = (part.ravel() for part in jax.lax.map(lambda z: lines(z, price), z))
+    z, price = (grid.ravel() for grid in jnp.meshgrid(z, price, indexing="ij"))
     place = jnp.argmax(gain)
     return gain[place], z[place], price[place], quantity[place]
 
