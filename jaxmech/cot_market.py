@@ -25,6 +25,7 @@ import jax
 import numpy as np
 
 from jaxmech.cot import CommitmentsOfTraders, Contract, kind, read_cot
+from jaxmech.endowments.binning import LEAST_DISTINCT
 from jaxmech.fit_market import FittedMarket, market_text
 from jaxmech.fitting import FITTED, Fit, fit
 from jaxmech.market import Market, Traders
@@ -146,11 +147,10 @@ def _group(series, window, family, settings):
     if count == 0:
         raise MarketError("no reporting traders in the median week")
     sample = shocks((series.long - series.short) / count / 1000, series.dates, window)
-    if not sample.size:
-        raise MarketError(
-            f"no week of {gross.size} with {window} reports in the {2 * window} weeks before it; "
-            "choose a smaller window, or 0 for deviations from the mean"
-        )
+    if sample.size < LEAST_DISTINCT:
+        few = f"{sample.size} of {gross.size} weeks have {window} reports in the {2 * window} weeks before them"
+        remedy = f"at least {LEAST_DISTINCT} are needed: choose a smaller window, or 0 for deviations from the mean"
+        raise MarketError(f"{few}; {remedy}" if window else f"{gross.size} weeks; {LEAST_DISTINCT} are needed")
     margin = STRETCH * np.ptp(sample)
     if margin == 0:
         raise MarketError("the net position never departs from its level")

@@ -119,6 +119,7 @@ ORDER = (
     "fit_diagnostics",
     "fitting",
     "fit_market",
+    "cot_files",
     "cot",
     "cot_market",
     "bands",
