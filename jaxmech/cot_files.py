@@ -75,7 +75,7 @@ def file_table(path) -> Table:
 
 
 def _cells(path, data):
-    """All cells as text without blanks around it, the columns' names in the first row; indexed by line."""
+    """All cells as text, the columns' names in the first row; indexed by line."""
     import pandas as pd
 
     settings = {"header": None, "dtype": str, "keep_default_na": False, "skip_blank_lines": False}
@@ -86,7 +86,7 @@ def _cells(path, data):
             cells = pd.read_csv(io.BytesIO(data), **settings)
     except (ValueError, pd.errors.ParserWarning, zipfile.BadZipFile, zlib.error) as error:
         raise MarketError(f"{path}: not a table in UTF-8, nor a zip that holds one: {str(error).strip()}") from None
-    cells = cells.fillna("").apply(lambda column: column.str.strip())
+    cells = cells.fillna("")
     cells.index += 1
     return cells[(cells != "").any(axis=1)]
 
@@ -117,7 +117,7 @@ class _Sheet:
         places = self.columns[_plain(name)]
         if len(places) > 1:
             raise MarketError(f"{self.path}: {len(places)} columns are called {name}; leave one")
-        return self.body[places[0]]
+        return self.body[places[0]].str.strip()
 
     def words(self, name):
         column = self.text(name)
