@@ -163,8 +163,9 @@ def _count(series):
     """Reporting traders in the median week, and a note where that is withheld."""
     sides = np.stack([series.traders_long, series.traders_short])
     low, high = (np.median(np.max(np.where(np.isnan(sides), end, sides), axis=0)) for end in WITHHELD)
-    note = f"the median count of traders is withheld: it is from {low:g} to {high:g}, and {high:g} is assumed"
-    return int(np.rint(high)), (note,) if low < high else ()
+    count = int(np.rint(high))
+    note = f"the median count of traders is withheld: it is from {low:g} to {high:g}, and {count} is assumed"
+    return count, (note,) if low < high else ()
 
 
 def shocks(series, dates, window=WINDOW):

@@ -9,8 +9,6 @@ import pytest
 import jaxmech as jm
 from commitments import RAW, THREE_CONTRACTS, disaggregated, legacy, tff, written
 
-STAPLES = "E-MINI S&P CONSU STAPLES INDEX - CHICAGO MERCANTILE EXCHANGE"
-
 
 @pytest.fixture(scope="module")
 def published():
