@@ -127,9 +127,8 @@ def read_cot(files) -> CommitmentsOfTraders:
     rows = _weeks_once(pd.concat([table.rows for table in tables], ignore_index=True))
     contracts = [_contract(code, own, tables[0].report) for code, own in rows.groupby("code")]
     contracts.sort(key=lambda one: one.name)
-    return CommitmentsOfTraders(
-        tables[0].report, tables[0].combined, tuple(contracts), tuple(table.file for table in tables)
-    )
+    files = tuple(table.file for table in tables)
+    return CommitmentsOfTraders(tables[0].report, tables[0].combined, tuple(contracts), files)
 
 
 def _titles(contract):
