@@ -124,9 +124,9 @@ class _Sheet:
         self.check(name, column, column != "", "give its name")
         return column.str.replace(r"\s+", " ", regex=True)
 
-    def numbers(self, name, withheld=False):
+    def numbers(self, name, withheld=()):
         column = self.text(name)
-        blank = column.isin(["", "."]) & withheld
+        blank = column.isin(withheld)
         self.check(name, column, blank | column.str.fullmatch(r"\d+(\.0*)?"), "give a whole number ≥ 0")
         return column.mask(blank, "nan").astype(float)
 
@@ -188,7 +188,7 @@ def _block(sheet, category, stem):
     import pandas as pd
 
     names = _columns(category, stem)
-    series = {key: sheet.numbers(name, withheld=key in _COUNTS) for key, name in names.items()}
+    series = {key: sheet.numbers(name, (".",) if key in _COUNTS else ()) for key, name in names.items()}
     own = {"name": sheet.words(_CONTRACT["name"]), "code": sheet.words(_CONTRACT["code"]), "date": sheet.dates()}
     interest = sheet.numbers(_CONTRACT["open_interest"])
     return pd.DataFrame({**own, "category": category, "open_interest": interest, "spread": 0.0, **series})
@@ -200,7 +200,7 @@ def _extract(sheet):
     category, name = sheet.words("category"), sheet.words("contract")
     known = list(dict.fromkeys(category for stems in REPORTS.values() for category in stems))
     sheet.check("category", category, category.isin(known), f"choose one of {', '.join(known)}")
-    series = {key: sheet.numbers(key, withheld=key in _COUNTS) for key in SERIES}
+    series = {key: sheet.numbers(key, ("", ".") if key in _COUNTS else ()) for key in SERIES}
     interest = sheet.numbers("open_interest") if sheet.has("open_interest") else np.nan
     own = {"name": name, "code": name, "date": sheet.dates(), "category": category}
     return pd.DataFrame({**own, "open_interest": interest, **series})

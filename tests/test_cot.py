@@ -183,6 +183,8 @@ REFUSALS = {
     r"line 3: Report_Date_as_YYYY-MM-DD is '2024-02-31'; give a date": changed(
         "Report_Date_as_YYYY-MM-DD", "2024-02-31"
     ),
+    r"line 3: Traders_Dealer_Long_All is ''; give a whole number": changed("Traders_Dealer_Long_All", ""),
+    r"line 4: Dealer_Positions_Long_All is ''; give a whole number": [*tff(weeks=2), tff(weeks=3)[-1][:8]],
     r"line 3: CFTC_Contract_Market_Code is ''; give its name": changed("CFTC_Contract_Market_Code", " "),
     r"line 3: FutOnly_or_Combined is 'Both'; give FutOnly or": changed("FutOnly_or_Combined", "Both"),
     r"Lev_Money_Positions_Short_All missing for Traders in Financial": without("Lev_Money_Positions_Short_All"),
