@@ -2,11 +2,11 @@
 
     python experiments/fit_futures.py DATA.csv [--folder experiments/results/fit_futures]
 
-`futures_positions` says what DATA.csv is, what of a market is observed and what is not. For each contract and family
-the script fits one law to each category of traders, solves the market at α = 1/2 and along its frontier, and certifies
-the answers; for truncated normal laws and mixtures it carries the errors of the fit to them. It writes table.csv, one
-row a market, groups.csv, one row a law, and two pictures; and the mixture markets, which are not regular, as market
-files into experiments/markets.
+DATA.csv is an extract as `jaxmech.read_cot` describes it; `jaxmech.cot_market` says what of a market is observed and
+what is not. For each contract and family the script fits one law to each category of traders, solves the market at
+α = 1/2 and along its frontier, and certifies the answers; for truncated normal laws and mixtures it carries the errors
+of the fit to them. It writes table.csv, one row a market, groups.csv, one row a law, and two pictures; and the mixture
+markets, which are not regular, as market files into experiments/markets.
 """
 
 import argparse
@@ -18,10 +18,8 @@ from typing import NamedTuple
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
-from futures_positions import DataError, groups_of, provenance, read_categories
 
 import jaxmech as jm
-from jaxmech.fit_market import market_text
 from jaxmech.plots import STYLE, written
 
 CONTRACTS = {
@@ -48,34 +46,23 @@ class Solved(NamedTuple):
     contract: str
     family: str
     fits: dict  # Fit by group
-    market: jm.Market
+    toml: str  # the market's file
     mechanism: jm.Mechanism
     frontier: list  # Outcomes at `WEIGHTS`
     bands: jm.Bands | None
 
 
-def fitted(groups, family):
-    """A Fit a group."""
-    options, _ = FAMILIES[family]
-    return {
-        name: jm.fit(group.sample, family, lower=group.lower, upper=group.upper, **options)
-        for name, group in groups.items()
-    }
-
-
-def solved(contract, family, groups) -> Solved:
+def solved(reports, contract, family) -> Solved:
     """The market at α = 1/2 with bands at 90%; ValueError where the answer is not certified."""
-    fits = fitted(groups, family)
-    traders = [
-        jm.Traders(found.law, groups[name].risk_capacity, groups[name].count, name) for name, found in fits.items()
-    ]
-    market = jm.Market.of(*traders)
+    options, _ = FAMILIES[family]
+    found = jm.cot_market(reports, contract, family=family, **options)
+    market = found.market
     mechanisms = {alpha: jm.solve(market, alpha) for alpha in (ALPHA, *WEIGHTS)}
     for alpha, mechanism in mechanisms.items():
         jm.certify(mechanism).raise_if_failed(f"{contract}, {family}, alpha {alpha:g}")
     frontier = [jm.outcomes(mechanisms[weight]) for weight in WEIGHTS]
-    bands = jm.answer_bands(fits, market, ALPHA, weights=WEIGHTS) if family in BANDED else None
-    return Solved(contract, family, fits, market, mechanisms[ALPHA], frontier, bands)
+    bands = jm.answer_bands(found.fits, market, ALPHA, weights=WEIGHTS) if family in BANDED else None
+    return Solved(contract, family, found.fits, found.toml, mechanisms[ALPHA], frontier, bands)
 
 
 def row_of(one: Solved):
@@ -88,14 +75,14 @@ def row_of(one: Solved):
         "contract": one.contract,
         "family": one.family,
         "aic": sum(found.aic for found in one.fits.values()),
-        "regular_groups": int(np.sum(jm.condition_2(one.market))),
+        "regular_groups": int(np.sum(jm.condition_2(one.mechanism.market))),
         "first_best_surplus": surplus,
         "revenue": revenue,
         "revenue_low": low,
         "revenue_high": high,
         "revenue_over_surplus": revenue / surplus,
         "efficiency_lost_over_surplus": float(achieved.first_best_efficiency - achieved.efficiency) / surplus,
-        "types_ironed": float(np.average(ironed(one), weights=one.market.count)),
+        "types_ironed": float(np.average(ironed(one), weights=one.mechanism.market.count)),
     }
 
 
@@ -180,16 +167,6 @@ def write_csv(rows, path):
         writer.writerows(rows)
 
 
-def write_market(one: Solved, groups, facts, folder):
-    """The mixture market as a file; numbers keep every digit."""
-    counts = {name: group.count for name, group in groups.items()}
-    capacities = {name: group.risk_capacity for name, group in groups.items()}
-    said = {"contract": CONTRACTS[one.contract], "command": "python experiments/fit_futures.py DATA.csv"}
-    said |= {key: str(value) for key, value in facts.items()}
-    name = f"{one.contract}_mixture"
-    (folder / f"{name}.toml").write_text(market_text(name, one.fits, counts, capacities, said), encoding="utf-8")
-
-
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="weekly positions, a CSV file")
@@ -198,21 +175,22 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     jax.config.update("jax_enable_x64", True)
     try:
-        series = {contract: read_categories(options.data, contract) for contract in CONTRACTS}
-    except DataError as error:
+        reports = jm.read_cot(options.data)
+        for contract in CONTRACTS:
+            reports.contract(contract)
+    except jm.MarketError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for folder in (options.folder, options.markets):
         folder.mkdir(parents=True, exist_ok=True)
     found = {}
-    for contract, categories in series.items():
-        groups = groups_of(categories)
-        found[contract] = {family: solved(contract, family, groups) for family in FAMILIES}
+    for contract in CONTRACTS:
+        found[contract] = {family: solved(reports, contract, family) for family in FAMILIES}
         for one in found[contract].values():
             shown = [f"{key} {value:.5g}" if isinstance(value, float) else value for key, value in row_of(one).items()]
             print(*shown, sep=", ", flush=True)
-        facts = provenance(categories, options.data.read_bytes())
-        write_market(found[contract]["mixture"], groups, facts, options.markets)
+        mixture = found[contract]["mixture"].toml
+        (options.markets / f"{contract}_mixture.toml").write_text(mixture, encoding="utf-8")
     markets = [one for families in found.values() for one in families.values()]
     write_csv([row_of(one) for one in markets], options.folder / "table.csv")
     write_csv([row for one in markets for row in group_rows(one)], options.folder / "groups.csv")

@@ -10,6 +10,8 @@ from jaxmech.closed_forms import Example1, example_1, explicit_mechanism
 from jaxmech.competition import LeastCompetition, least_competition
 from jaxmech.compile_cache import compile_cache
 from jaxmech.conditions import condition_1, condition_2
+from jaxmech.cot import CommitmentsOfTraders, read_cot
+from jaxmech.cot_market import CotMarket, cot_market
 from jaxmech.double_auction import DoubleAuction, double_auction
 from jaxmech.endowments import (
     Beta,
@@ -58,6 +60,8 @@ __all__ = [
     "Calibration",
     "CaraSchedule",
     "Certificate",
+    "CommitmentsOfTraders",
+    "CotMarket",
     "Density",
     "DoubleAuction",
     "Example1",
@@ -103,6 +107,7 @@ __all__ = [
     "compile_cache",
     "condition_1",
     "condition_2",
+    "cot_market",
     "double_auction",
     "example_1",
     "explicit_mechanism",
@@ -118,6 +123,7 @@ __all__ = [
     "misjudged_capacity",
     "open_sweep",
     "outcomes",
+    "read_cot",
     "robust_design",
     "robustness",
     "sensitivity",

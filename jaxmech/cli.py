@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+from jaxmech.cli_cot import add_cot
 from jaxmech.cli_sweep import add_sweep, say_written
 from jaxmech.compile_cache import command_cache
 from jaxmech.market import Market, MarketError
@@ -23,7 +24,7 @@ def main(arguments=None) -> int:
     options = _parser().parse_args(arguments)
     try:
         out = getattr(options, "out", None)
-        if out is not None and options.command != "fit" and out.exists() and not out.is_dir():
+        if out is not None and options.command not in ("fit", "cot") and out.exists() and not out.is_dir():
             raise MarketError(f"--out {out}: is a file; give a folder")
         with command_cache(off=options.no_cache):
             return options.run(options)
@@ -58,6 +59,7 @@ def _parser():
     match.add_argument("--json", action="store_true", help="print JSON instead of text")
     match.set_defaults(run=_calibrate)
     _add_fit(commands)
+    add_cot(commands)
     add_sweep(commands)
     for command in commands.choices.values():
         command.add_argument("--no-cache", action="store_true", help="compile everything anew and keep none of it")

@@ -93,9 +93,9 @@ def _samples(path, column, group_column, weights_column):
     return samples, data
 
 
-def market_text(name, fits, counts, capacities, facts) -> str:
-    """The TOML of a market with fitted laws; `facts` become its provenance, strings by key."""
-    lines = ["# Laws fitted to data; count and risk_capacity are assumptions.", f"name = {_toml(name)}", ""]
+def market_text(name, fits, counts, capacities, facts, remark="Count and risk capacity are assumptions.") -> str:
+    """The TOML of a market with fitted laws; `facts` become its provenance, by key."""
+    lines = [f"# Laws fitted to data. {remark}", f"name = {_toml(name)}", ""]
     for group, found in fits.items():
         lines += ["[[traders]]", f"name = {_toml(group)}", f"count = {counts[group]}"]
         lines += [f"risk_capacity = {_toml(capacities[group])}", f"endowment = {_toml(found.endowment_table())}", ""]

@@ -119,12 +119,16 @@ ORDER = (
     "fit_diagnostics",
     "fitting",
     "fit_market",
+    "cot_files",
+    "cot",
+    "cot_market",
     "bands",
     "report",
     "sweep_report",
     "derivative_report",
     "",
     "cli_sweep",
+    "cli_cot",
     "cli",
 )
 LONGEST_FILE, LONGEST_FUNCTION = 400, 45

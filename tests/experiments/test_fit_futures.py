@@ -1,6 +1,7 @@
-"""Markets fitted to four futures contracts, the script that fits them, and how it reads positions."""
+"""Markets fitted to four futures contracts, and the script that fits them."""
 
 import csv
+import datetime
 import importlib
 from pathlib import Path
 
@@ -13,20 +14,11 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 CATEGORIES = ("dealer", "asset_manager", "leveraged_fund", "other_reportable")
 
 
-def imported(name):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(EXPERIMENTS)
-        return importlib.import_module(name)
-
-
-@pytest.fixture(scope="module")
-def positions():
-    return imported("futures_positions")
-
-
 @pytest.fixture(scope="module")
 def script():
-    return imported("fit_futures")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXPERIMENTS)
+        return importlib.import_module("fit_futures")
 
 
 def table(path, contracts, weeks=90):
@@ -39,23 +31,9 @@ def table(path, contracts, weeks=90):
             for category in CATEGORIES:
                 for week in range(weeks):
                     net = draws.choice([-40_000, 50_000]) + draws.normal(0, 9_000)
-                    rows.writerow([contract, f"2020-{week:04d}", category, 200_000 + net, 200_000, 1000, 20, 18])
+                    day = datetime.date(2020, 1, 7) + datetime.timedelta(weeks=week)
+                    rows.writerow([contract, day, category, 200_000 + round(net), 200_000, 1000, 20, 18])
     return path
-
-
-def test_shock_is_the_deviation_from_the_weeks_before(positions):
-    series = np.array([1.0, 2.0, 3.0, 10.0, 4.0])
-    assert positions.shocks(series, weeks=3) == pytest.approx([10 - 2, 4 - 5])
-
-
-def test_groups_have_mean_risk_capacity_one_and_hold_their_samples(positions, tmp_path):
-    groups = positions.groups_of(positions.read_categories(table(tmp_path / "data.csv", ["x"]), "x"))
-    counts = [group.count for group in groups.values()]
-    assert counts == [20] * 4
-    assert np.average([group.risk_capacity for group in groups.values()], weights=counts) == pytest.approx(1, abs=1e-5)
-    for group in groups.values():
-        assert group.lower < group.sample.min()
-        assert group.sample.max() < group.upper
 
 
 @pytest.mark.slow
@@ -101,4 +79,4 @@ def test_script_writes_tables_pictures_and_markets(script, tmp_path, monkeypatch
 
 def test_missing_contract_is_refused_in_words(script, tmp_path, capsys):
     assert script.main([str(table(tmp_path / "data.csv", ["x"]))]) == 2
-    assert "no rows of contract 'us_treasury_10y'" in capsys.readouterr().err
+    assert "contract 'us_treasury_10y': none of 1" in capsys.readouterr().err

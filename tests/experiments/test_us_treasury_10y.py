@@ -1,5 +1,6 @@
 """The fitted market of the 10-year US Treasury note, and the script that fits it."""
 
+import datetime
 import importlib
 from pathlib import Path
 
@@ -30,7 +31,8 @@ def positions(weeks, contract="us_treasury_10y", long="100"):
     lines = [",".join(COLUMNS)]
     for category in ("dealer", "asset_manager", "leveraged_fund", "other_reportable"):
         for week in range(weeks):
-            row = {"contract": contract, "date": f"2020-{week:04d}", "category": category, "long": long}
+            day = datetime.date(2020, 1, 7) + datetime.timedelta(weeks=week)
+            row = {"contract": contract, "date": f"{day}", "category": category, "long": long}
             row |= {"short": str(10 * (week % 7)), "spread": "5", "traders_long": "4", "traders_short": ""}
             lines.append(",".join(row[name] for name in COLUMNS))
     return "\n".join(lines) + "\n"
@@ -61,10 +63,10 @@ def test_script_writes_a_market_that_solves(script, tmp_path, capsys):
     ("text", "message"),
     [
         (None, "no such file"),
-        ("contract,date\n", "column category, long, short, spread, traders_long, traders_short is missing"),
-        (positions(60, contract="other"), "no rows of contract 'us_treasury_10y'"),
-        (positions(20), "20 weeks of category 'dealer'; more than 27"),
-        (positions(60, long="many"), "long of us_treasury_10y, 2020-0000, dealer is 'many', not a number"),
+        ("contract,date\nx,2020-01-07\n", "no report of the Commission, and no extract"),
+        (positions(60, contract="other"), "contract 'us_treasury_10y': none of 1"),
+        (positions(20), "0 of 20 weeks have 26 reports in the 52 weeks before them"),
+        (positions(60, long="many"), "line 2: long is 'many'; give a whole number"),
     ],
 )
 def test_bad_data_file_is_refused_in_words(script, tmp_path, capsys, text, message):
