@@ -11,6 +11,7 @@ from pathlib import Path
 
 from jaxmech.cli_sweep import add_sweep, say_written
 from jaxmech.compile_cache import command_cache
+from jaxmech.extras import MissingExtra
 from jaxmech.market import Market, MarketError
 
 
@@ -27,7 +28,7 @@ def main(arguments=None) -> int:
             raise MarketError(f"--out {out}: is a file; give a folder")
         with command_cache(off=options.no_cache):
             return options.run(options)
-    except MarketError as error:
+    except (MarketError, MissingExtra) as error:
         print(f"jaxmech: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

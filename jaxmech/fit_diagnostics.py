@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxmech.bunching import virtual_curves
 from jaxmech.endowments.binning import binned
+from jaxmech.extras import extra
 from jaxmech.ironing import bunch_ends, bunches_of, still_bunching
 from jaxmech.tables import MarketError
 
@@ -101,8 +102,9 @@ def fit_figure(fit, path) -> Path:
     path = Path(path)
     if path.suffix not in _SUFFIXES:
         raise MarketError(f"{path}: figures are written as {', '.join(_SUFFIXES)}; give a path that ends so")
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    with extra("plot"):
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
 
     from jaxmech.plots import STYLE
 

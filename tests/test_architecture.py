@@ -15,6 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up: a module may import only what stands before it.
 ORDER = (
     "memory_maps",
+    "extras",
     "pytrees",
     "groups",
     "tangents",
@@ -176,6 +177,8 @@ HEAVY = {
     "zarr",
     "h5netcdf",
     "matplotlib",
+    "narwhals",
+    "openpyxl",
     "tqdm",
     "scipy",
     "pandas",
