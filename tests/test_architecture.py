@@ -22,6 +22,7 @@ ORDER = (
     "batching",
     "bracket",
     "tables",
+    "cells",
     "compile_cache",
     "endowments.landmarks",
     "endowments.quantiles",

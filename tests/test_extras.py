@@ -52,9 +52,9 @@ def test_what_the_errors_say_to_install_is_what_pyproject_offers():
 
 
 def test_a_missing_package_is_an_import_error_with_its_remedy():
-    with pytest.raises(ImportError, match='nowhere_at_all is not installed; pip install "jaxmech\\[data\\]"') as caught:
-        with extra("data"):
-            import nowhere_at_all  # noqa: F401
+    said = 'nowhere_at_all is not installed; pip install "jaxmech\\[data\\]"'
+    with pytest.raises(ImportError, match=said) as caught, extra("data"):
+        import nowhere_at_all  # noqa: F401
     assert isinstance(caught.value, MissingExtra) and caught.value.name == "nowhere_at_all"
 
 
