@@ -120,6 +120,9 @@ ORDER = (
     "fit_densities",
     "fit_diagnostics",
     "fitting",
+    "number_texts",
+    "observation_files",
+    "observations",
     "fit_market",
     "bands",
     "report",
@@ -127,6 +130,7 @@ ORDER = (
     "derivative_report",
     "",
     "cli_sweep",
+    "cli_fit",
     "cli",
 )
 LONGEST_FILE, LONGEST_FUNCTION = 400, 45

@@ -51,8 +51,9 @@ def clean_samples(samples, weights=None) -> Sample:
       MarketError: no numbers, infinities, lengths that differ, weights that are negative, not finite, all 0 or sum to
         less than 5, fewer than 5 distinct values, or one value with more than half of the weight.
     """
-    values = _numbers("samples", samples)
-    weights = np.ones_like(values) if weights is None else _numbers("weights", weights)
+    values = sample_numbers("samples", samples).ravel()
+    counted = weights is not None
+    weights = sample_numbers("weights", weights).ravel() if counted else np.ones_like(values)
     if values.shape != weights.shape:
         raise MarketError(f"samples has {values.size} entries and weights {weights.size}; give one weight a sample")
     if values.size == 0:
@@ -62,7 +63,8 @@ def clean_samples(samples, weights=None) -> Sample:
     if missing == values.size:
         raise MarketError(f"samples: all {missing} entries are missing (NaN); give observed endowments")
     _check_finite(values)
-    _check_weights(weights, known)
+    if counted:
+        _check_weights(weights, known)
     known &= weights > 0
     values, weights = values[known], weights[known]
     distinct, place = np.unique(values, return_inverse=True)
@@ -71,7 +73,8 @@ def clean_samples(samples, weights=None) -> Sample:
     return Sample(distinct, joined, missing)
 
 
-def _numbers(name, values):
+def sample_numbers(name, values) -> np.ndarray:
+    """Floats of the shape of the values, NaN where they have gaps; MarketError names what is no number."""
     cells = cells_of(values)
     wrong = cells.wrong | {place: f"is {shown(text)}, a text" for place, text in cells.texts.items()}
     if wrong:
@@ -79,7 +82,7 @@ def _numbers(name, values):
         places = {place: ", ".join(str(k) for k in np.unravel_index(place, shape)) for place in sorted(wrong)}
         said = listed([f"{name}[{at}] {wrong[place]}" for place, at in places.items()])
         raise MarketError(f"{name}: not all of them are numbers; give numbers, NaN for missing ones:\n  {said}")
-    return cells.values.ravel()
+    return cells.values
 
 
 def _check_finite(values):
