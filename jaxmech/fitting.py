@@ -149,13 +149,13 @@ def fit(
     sample = clean_samples(values, weights)
     ends = support_of(sample, lower, upper)
     known = lower is not None, upper is not None
-    # NaN where nothing is known of an order.
-    series = values if weights is None and values.ndim == 1 else np.full(0, np.nan)
-    with jax.enable_x64(True):
-        found = (_best if family == "best" else _fitted)(family, sample, ends, known, options)
+    series = values if weights is None and values.ndim == 1 else np.empty(0)
     effective = effective_observations(series) if series.size else sample.observations
-    found = replace(found, law=jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), found.law))
-    found = replace(found, effective_observations=effective)
+    with jax.enable_x64(True):
+        found = _best(sample, ends, known) if family == "best" else _fitted(family, sample, ends, known, options)
+    # By way of NumPy: JAX would keep the 64 bits of an array of its own.
+    law = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), found.law)
+    found = replace(found, law=law, effective_observations=effective)
     return replace(found, notes=(*found.notes, *_notes(found, known), *_order_notes(series, effective)))
 
 
@@ -185,7 +185,7 @@ def _fitted(family, sample, ends, known, options) -> Fit:
     )
 
 
-def _best(_, sample, ends, known, options) -> Fit:
+def _best(sample, ends, known) -> Fit:
     """The fit of least AIC among all families; those that fail, and those without an AIC, are compared in words."""
     fits, rows = [], []
     for family, own in _COMPARED:
@@ -264,6 +264,10 @@ def _notes(found, known):
         notes.append(
             f"{sample.values.size} distinct values of {sample.observations:g}: with so many ties the KS p-value is off"
         )
+    if len(found.comparison) > 1:
+        second = found.comparison[1]
+        ahead = f", {second.aic - found.aic:.3g} below that of {second.label}" if np.isfinite(second.aic) else ""
+        notes.append(f"the least AIC of {len(found.comparison)} laws{ahead}")
     if found.ks_p_value < _REJECTED:
         even = "even the best law is rejected" if found.comparison else "the law is rejected"
         notes.append(f"{even}: at KS distance {found.ks_statistic:.3g} p is {found.ks_p_value:.1e}")

@@ -12,6 +12,7 @@ DECIMALS = (".", ",")
 THOUSANDS = ("", ",", ".", " ", "'")
 _ALIKE = str.maketrans({"−": "-", "’": "'", "\ufeff": None, **dict.fromkeys("\u00a0\u2007\u2009\u202f\t", " ")})
 _PARTS = re.compile(r"([^\d.,]*)([\d.,][\d.,' ]*(?:[eE][+-]?\d+)?)([^\d.,]*)", re.ASCII)
+_BARE = re.compile(r"(-?)([\d.,]+(?:[eE][+-]?\d+)?)", re.ASCII)
 _BEFORE = {"", "+", "-", "¤", "+¤", "¤+", "-¤", "¤-", "(", "(¤", "¤("}
 _INFINITE = (np.inf, -np.inf)
 _AFTER = {"", "¤", ")", "¤)", ")¤"}
@@ -66,6 +67,8 @@ def _plain(text):
 
 def _core(plain):
     """A text without its signs; None where it is no number under any marks."""
+    if bare := _BARE.fullmatch(plain):  # as nearly all are, and read in a fraction of the time
+        return _Core(bare[2], bare[1] == "-", "")
     signs = [letter for letter in plain if unicodedata.category(letter) == "Sc"]
     found = _PARTS.fullmatch("".join("¤" if letter in signs else letter for letter in plain))
     if not found or len(signs) > 1:

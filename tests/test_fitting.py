@@ -287,6 +287,8 @@ def test_the_best_law_is_that_of_least_aic_and_all_are_listed(few_families):
     rows = {row.label: row for row in found.comparison}
     assert {family: rows[family].aic for family in alone} == {family: one.aic for family, one in alone.items()}
     assert found.comparison[0].label == first
+    ahead = found.comparison[1].aic - found.aic
+    assert any(note.startswith(f"the least AIC of 5 laws, {ahead:.3g} below that of") for note in found.notes)
     assert np.isnan(rows["smoothed"].aic) and rows["smoothed"].said.startswith("no AIC")
     assert rows["mixture of 4"].said.endswith("a mixture of 4 needs at least 20")
     lines = found.report().splitlines()
