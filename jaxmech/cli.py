@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 from jaxmech.cli_cot import add_cot
+from jaxmech.cli_fit import add_fit
 from jaxmech.cli_sweep import add_sweep, say_written
 from jaxmech.compile_cache import command_cache
+from jaxmech.extras import MissingExtra
 from jaxmech.market import Market, MarketError
 
 
@@ -28,7 +30,7 @@ def main(arguments=None) -> int:
             raise MarketError(f"--out {out}: is a file; give a folder")
         with command_cache(off=options.no_cache):
             return options.run(options)
-    except MarketError as error:
+    except (MarketError, MissingExtra) as error:
         print(f"jaxmech: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -58,7 +60,7 @@ def _parser():
     match.add_argument("spec", help="TOML file of the calibration")
     match.add_argument("--json", action="store_true", help="print JSON instead of text")
     match.set_defaults(run=_calibrate)
-    _add_fit(commands)
+    add_fit(commands)
     add_cot(commands)
     add_sweep(commands)
     for command in commands.choices.values():
@@ -75,33 +77,6 @@ def _on_a_market(commands, name, run, purpose, alpha=True):
     command.add_argument("--json", action="store_true", help="print JSON instead of text")
     command.set_defaults(run=run)
     return command
-
-
-def _add_fit(commands):
-    command = commands.add_parser("fit", help="fit endowment laws to a table of observations and write the market")
-    command.add_argument("data", type=Path, help="CSV file, its first row the columns' names")
-    command.add_argument("--column", required=True, help="column of observed endowments; empty cells are missing")
-    command.add_argument("--group-column", help="one group of traders for each of its values")
-    command.add_argument("--weights-column", help="how often each row was seen")
-    command.add_argument("--family", default="truncated_normal", help="law of every group, as in jaxmech.fit")
-    command.add_argument("--lower", type=float, help="lower end of the support, where it is known")
-    command.add_argument("--upper", type=float, help="upper end of the support, where it is known")
-    command.add_argument("--count", type=int, default=10, help="traders of each group; not in the data")
-    command.add_argument("--risk-capacity", type=float, default=1.0, help="of each trader; not in the data")
-    command.add_argument("--out", required=True, type=Path, help="the market's TOML file")
-    command.set_defaults(run=_fit)
-
-
-def _fit(options):
-    from jaxmech.fit_market import fit_market
-
-    if options.out.is_dir() or not options.out.parent.is_dir():
-        raise MarketError(f"--out {options.out}: give a file in a folder that exists")
-    names = ("group_column", "weights_column", "family", "count", "risk_capacity", "out", "lower", "upper")
-    found = fit_market(options.data, options.column, **{name: getattr(options, name) for name in names})
-    print(found.report())
-    say_written([options.out])
-    return 0
 
 
 def _solve(options):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxmech.cot_files import REPORTS, SERIES, file_table
+from jaxmech.extras import extra
 from jaxmech.tables import MarketError, path_of, shown
 
 _RIGHT = ("weeks", "open_interest")  # columns of numbers in the list of contracts
@@ -114,7 +115,8 @@ def read_cot(files) -> CommitmentsOfTraders:
       MarketError: files that are none of these, of different reports, or that contradict each other; cells that are no
         numbers or dates. It names the file and the line.
     """
-    import pandas as pd
+    with extra("data"):
+        import pandas as pd
 
     paths = [files] if isinstance(files, str | PathLike) else files
     if not isinstance(paths, list | tuple) or not paths:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxmech.extras import extra
 from jaxmech.tables import MarketError
 
 # Categories of each report, with what the Commission calls them in the names of its columns.
@@ -58,7 +59,8 @@ class Table(NamedTuple):
 
 def file_table(path) -> Table:
     """A file as the Commission publishes it, or an extract; MarketError names the line of what is wrong."""
-    import pandas as pd
+    with extra("data"):
+        import pandas as pd
 
     if not path.is_file():
         raise MarketError(f"{path}: no such file; give a file of the Commission, or an extract")
@@ -76,7 +78,8 @@ def file_table(path) -> Table:
 
 def _cells(path, data):
     """All cells as text, the columns' names in the first row; indexed by line."""
-    import pandas as pd
+    with extra("data"):
+        import pandas as pd
 
     settings = {"header": None, "dtype": str, "keep_default_na": False, "skip_blank_lines": False}
     settings |= {"encoding": "utf-8-sig", "compression": "zip" if data[:2] == b"PK" else None}
@@ -131,7 +134,8 @@ class _Sheet:
         return column.mask(blank, "nan").astype(float)
 
     def dates(self):
-        import pandas as pd
+        with extra("data"):
+            import pandas as pd
 
         name = next((name for name in _DATES if self.has(name)), None)
         if name is None:
@@ -185,7 +189,8 @@ def _combined(sheet):
 
 def _block(sheet, category, stem):
     """Rows of one category."""
-    import pandas as pd
+    with extra("data"):
+        import pandas as pd
 
     names = _columns(category, stem)
     series = {key: sheet.numbers(name, (".",) if key in _COUNTS else ()) for key, name in names.items()}
@@ -195,7 +200,8 @@ def _block(sheet, category, stem):
 
 
 def _extract(sheet):
-    import pandas as pd
+    with extra("data"):
+        import pandas as pd
 
     category, name = sheet.words("category"), sheet.words("contract")
     known = list(dict.fromkeys(category for stems in REPORTS.values() for category in stems))

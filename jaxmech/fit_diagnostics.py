@@ -9,11 +9,13 @@ import numpy as np
 
 from jaxmech.bunching import virtual_curves
 from jaxmech.endowments.binning import binned
+from jaxmech.extras import extra
 from jaxmech.ironing import bunch_ends, bunches_of, still_bunching
 from jaxmech.tables import MarketError
 
 _MOST_QUANTILES = 500
 _MOST_ROWS = 16  # of parameters in a report
+_SHORTEST_SERIES = 20  # whose order tells anything
 _SUFFIXES = (".png", ".pdf", ".svg")
 
 
@@ -36,6 +38,47 @@ def ks_distance(law, sample) -> float:
     after = np.cumsum(sample.weights) / sample.observations
     before = np.concatenate([[0.0], after[:-1]])
     return float(max(np.max(after - expected), np.max(expected - before)))
+
+
+def effective_observations(values) -> float:
+    """How many independent observations tell as much about a mean as these do, which may be a series in time.
+
+        n / (1 + 2 Σ_k ρ_k)
+
+    The autocorrelations are summed as long as those of neighbouring lags, ρ_2k + ρ_2k+1, sum to more than 0 (Geyer,
+    Statistical Science 7, 1992, §3.3). n where the first is within three standard errors of 0, and where the values
+    rise or fall all along: those were sorted.
+
+    Args:
+      values: in order, (n,); NaN where missing, which are passed over.
+    """
+    values = values[~np.isnan(values)]
+    n, rising = values.size, np.diff(values)
+    if n < _SHORTEST_SERIES or np.all(rising >= 0) or np.all(rising <= 0):
+        return float(n)
+    spectrum = np.abs(np.fft.rfft(values - np.mean(values), 2 * n)) ** 2
+    covariance = np.fft.irfft(spectrum, 2 * n)[:n]
+    correlation = covariance / covariance[0]
+    if correlation[1] <= 3 / np.sqrt(n):
+        return float(n)
+    pairs = correlation[: n - n % 2].reshape(-1, 2).sum(axis=1)
+    last = np.argmax(pairs <= 0) if np.any(pairs <= 0) else pairs.size
+    return float(n / max(2 * np.sum(pairs[:last]) - 1, 1.0))
+
+
+def repeated_observations(values) -> int:
+    """How many observations equal the one before them, where chance alone would not repeat that many; 0 where it would.
+
+    Args:
+      values: as in `effective_observations`.
+    """
+    values = values[~np.isnan(values)]
+    rising = np.diff(values)
+    if values.size < _SHORTEST_SERIES or np.all(rising >= 0) or np.all(rising <= 0):
+        return 0
+    repeats, shares = int(np.sum(rising == 0)), np.unique(values, return_counts=True)[1] / values.size
+    expected = values.size * np.sum(shares**2) - 1  # of shuffled values
+    return repeats if repeats > expected + 4 * np.sqrt(expected + 1) else 0
 
 
 def quantile_pairs(law, sample):
@@ -82,7 +125,16 @@ def fit_text(fit) -> str:
     bought, sold = ironed_share(fit.law)
     ironed = f"{bought:.2%} of the types ironed where they buy, {sold:.2%} where they sell"
     lines.append(f"  not regular: at w = 1 {ironed}" if bought + sold > 0 else "  regular: nothing to iron")
-    return "\n".join([*lines, *(f"  note: {note}" for note in fit.notes)])
+    return "\n".join([*lines, *_comparison(fit), *(f"  note: {note}" for note in fit.notes)])
+
+
+def _comparison(fit):
+    """The table of the families that were compared."""
+    if fit.comparison:
+        yield f"  {'compared':<24}{'AIC':>12}{'above the best':>18}"
+    for row in fit.comparison:
+        numbers = f"{row.aic:>12.6g}{row.aic - fit.aic:>18.4g}" if np.isfinite(row.aic) else f"{'':>30}"
+        yield f"  {row.label:<24}{numbers}{'  ' if row.said else ''}{row.said}"
 
 
 def fit_figure(fit, path) -> Path:
@@ -101,8 +153,9 @@ def fit_figure(fit, path) -> Path:
     path = Path(path)
     if path.suffix not in _SUFFIXES:
         raise MarketError(f"{path}: figures are written as {', '.join(_SUFFIXES)}; give a path that ends so")
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    with extra("plot"):
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
 
     from jaxmech.plots import STYLE
 

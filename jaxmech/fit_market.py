@@ -1,20 +1,19 @@
 """A market file from a table of observed endowments."""
 
-import csv
-import hashlib
-import io
 import json
+from collections.abc import Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxmech.fitting import Fit, fit
+from jaxmech.fitting import Fit, checked_options, fit
 from jaxmech.market import Market, Traders
+from jaxmech.observation_files import Format, checked_format
+from jaxmech.observations import observations
 from jaxmech.tables import MarketError
 
-_MISSING = {"", "na", "nan", "n/a", "null", "none", "."}
 COUNT, RISK_CAPACITY = 10, 1.0  # assumed where nothing is given
 
 
@@ -23,14 +22,17 @@ class FittedMarket(NamedTuple):
 
     toml: str  # what a market file says, as `Market.from_toml` reads it
     fits: dict  # Fit of each group by its name, in order of appearance
+    refused: dict  # why no law was fitted, by the names of the groups that are left out
+    reading: str  # how the table was read
 
     def report(self) -> str:
-        """The report of each fit under its group's name."""
-        return "\n\n".join(f"{name}: {found.report()}" for name, found in self.fits.items())
+        """How the table was read, the report of each fit under its group's name, and the groups left out."""
+        parts = [self.reading, *(f"{name}: {found.report()}" for name, found in self.fits.items())]
+        return "\n\n".join([*parts, *(f"{name}: left out: {reason}" for name, reason in self.refused.items())])
 
 
 def fit_market(
-    path,
+    data,
     column,
     *,
     group_column=None,
@@ -38,59 +40,71 @@ def fit_market(
     family="truncated_normal",
     count=COUNT,
     risk_capacity=RISK_CAPACITY,
+    lower=None,
+    upper=None,
     out=None,
     **settings,
 ) -> FittedMarket:
-    """Fit one law to each group of a CSV file and write the market they make.
+    """Fit one law to each group of a table and write the market they make.
 
     Args:
-      path: CSV file, UTF-8, its first row the columns' names.
-      column: observed endowments, units of the asset. Empty cells, NA, NaN, null and "." are missing.
+      data: path of a text file or a workbook, a DataFrame, a dictionary of columns, or an xarray object; see
+        `observations`.
+      column: observed endowments, units of the asset. Empty cells, NA, null, #N/A, "." and "-" are missing.
       group_column: one group of traders for each of its values, in order of appearance; a single group if not given.
         Rows without a group are refused.
       weights_column: how often each row was seen.
-      family: of all laws, as in `fit`.
+      family: of all laws, as in `fit`; "best" chooses one for each group.
       count: traders of each group, whole number ≥ 1: what the market has, not how many rows there are.
-      risk_capacity: κ > 0 of each trader. Neither this nor the count is in the data; both are numbers, or dictionaries
-        by group.
+      risk_capacity: κ > 0 of each trader. Neither this nor the count is in the data.
+      lower, upper: ends of the support, where they are known.
       out: market file to write, if any.
-      settings: what else `fit` takes: lower, upper, components, bins, bandwidth, points.
+      settings: how the table is written, as in `Format`; and what else `fit` takes, such as components.
+
+    The count, the risk capacity and the ends are numbers, or dictionaries by group, in which None stands for all groups
+    that are not named.
 
     Returns:
-      FittedMarket.
+      FittedMarket. A group that no law can be fitted to is left out and `refused`.
 
     Raises:
-      MarketError: no such file or column, cells that are not numbers, a group that no law can be fitted to, or a
-        market that cannot be; before anything is written.
+      MarketError: no such table or column, cells that cannot be read, no group that a law can be fitted to, or a market
+        that cannot be; before anything is written.
     """
-    samples, data = _samples(path, column, group_column, weights_column)
-    counts = _by_group("count", count, samples, Integral)
-    capacities = _by_group("risk_capacity", risk_capacity, samples, Real)
-    fits = {name: _fitted(name, np.array(pairs), path, family, settings) for name, pairs in samples.items()}
+    form = checked_format(**{name: settings.pop(name) for name in Format._fields if name in settings})
+    checked_options(family, settings)
+    table = observations(data, column, group_column, weights_column, form)
+    samples = table.by_group()
+    counts = _numbers_by_group("count", count, samples, Integral)
+    capacities = _numbers_by_group("risk_capacity", risk_capacity, samples, Real)
+    ends = [_by_group(name, given, samples) for name, given in (("lower", lower), ("upper", upper))]
+    fits, refused = _fits(samples, family, ends, settings)
+    if not fits:
+        reasons = "\n  ".join(f"group {name}: {reason}" for name, reason in refused.items())
+        raise MarketError(f"{table.source}: no group that a law can be fitted to:\n  {reasons}")
     Market.of(*(Traders(found.law, capacities[name], counts[name], name) for name, found in fits.items()))
     asked = {"column": column, "group column": group_column, "weights column": weights_column}
     source = ", ".join(f"{key} {value!r}" for key, value in asked.items() if value is not None)
-    facts = {
-        "source": f"{Path(path).name}, {source}",
-        "data_sha256": hashlib.sha256(data).hexdigest(),
-        "endowment": f"{family} laws by jaxmech.fit_market",
-        "not_in_the_data": "count and risk_capacity",
-    }
-    text = market_text(Path(path).stem, fits, counts, capacities, facts)
+    facts = {"source": f"{table.source}, {source}", "reading": table.said}
+    facts |= {} if table.digest is None else {"data_sha256": table.digest}
+    facts |= {"endowment": f"{family} laws by jaxmech.fit_market", "not_in_the_data": "count and risk_capacity"}
+    facts |= {f"left_out_{place}": f"{name}: {reason}" for place, (name, reason) in enumerate(refused.items(), 1)}
+    text = market_text(table.name, fits, counts, capacities, facts)
     if out is not None:
         Path(out).write_text(text, encoding="utf-8")
-    return FittedMarket(text, fits)
+    return FittedMarket(text, fits, refused, table.said)
 
 
-def _samples(path, column, group_column, weights_column):
-    """Pairs (endowment, weight) by group, and the bytes of the file."""
-    rows, data = _rows(path, [column, group_column, weights_column])
-    samples = {}
-    for line, row in rows:
-        name = _group(row, group_column, path, line)
-        weight = 1.0 if weights_column is None else _number(row, weights_column, path, line)
-        samples.setdefault(name, []).append((_number(row, column, path, line), weight))
-    return samples, data
+def _fits(samples, family, ends, settings):
+    """Fits by group, and reasons by group for which there is none."""
+    fits, refused = {}, {}
+    for name, (values, weights) in samples.items():
+        lower, upper = (given[name] for given in ends)
+        try:
+            fits[name] = fit(values, family, weights=weights, lower=lower, upper=upper, **settings)
+        except MarketError as error:
+            refused[name] = str(error)
+    return fits, refused
 
 
 def market_text(name, fits, counts, capacities, facts, remark="Count and risk capacity are assumptions.") -> str:
@@ -128,65 +142,22 @@ def _toml(value):
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _rows(path, columns):
-    """Rows as dictionaries with their line numbers, and the file's bytes."""
-    path = Path(path)
-    if not path.is_file():
-        raise MarketError(f"{path}: no such file; give the path of a CSV file")
-    data = path.read_bytes()
-    try:
-        reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
-        there = list(reader.fieldnames or ())
-        rows = [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise MarketError(f"{path}: not a CSV file in UTF-8: {error}") from None
-    for column in columns:
-        if column is not None and column not in there:
-            raise MarketError(f"{path}: no column {column!r}; there are {', '.join(there) or 'none'}")
-    if not rows:
-        raise MarketError(f"{path}: no rows below the columns' names")
-    return rows, data
-
-
-def _group(row, column, path, line):
-    if column is None:
-        return "traders"
-    name = (row[column] or "").strip()
-    if not name:
-        raise MarketError(f"{path}, line {line}: {column} is empty; name the group or leave the row out")
-    return name
-
-
-def _number(row, column, path, line):
-    cell = (row[column] or "").strip()
-    if cell.lower() in _MISSING:
-        return np.nan
-    try:
-        return float(cell)
-    except ValueError:
-        raise MarketError(
-            f"{path}, line {line}: {column} is {cell!r}, not a number; leave it empty if unknown"
-        ) from None
-
-
-def _by_group(name, given, groups, kind):
-    """The number of each group; MarketError for one that is missing, of no group, or cannot be."""
-    values = dict(given) if isinstance(given, dict) else dict.fromkeys(groups, given)
+def _by_group(name, given, groups):
+    """What is given for each group, None where nothing is; MarketError for a name that is no group's."""
+    values = dict(given) if isinstance(given, Mapping) else {None: given}
     for group in values:
-        if group not in groups:
+        if group is not None and group not in groups:
             raise MarketError(f"{name}: no group {group!r} in the data; there are {', '.join(groups)}")
-    for group in groups:
-        if group not in values:
+    return {group: values.get(group, values.get(None)) for group in groups}
+
+
+def _numbers_by_group(name, given, groups, kind):
+    """The number of each group; MarketError for one that is missing, of no group, or cannot be."""
+    values = _by_group(name, given, groups)
+    for group, value in values.items():
+        if value is None:
             raise MarketError(f"{name}: none given for group {group!r}; give one for each group, or one number for all")
-        value = values[group]
         if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value < np.inf:
             remedy = "a whole number ≥ 1" if kind is Integral else "a number > 0"
             raise MarketError(f"{name} of {group} is {value!r}; give {remedy}")
-    return {group: (int if kind is Integral else float)(values[group]) for group in groups}
-
-
-def _fitted(name, pairs, path, family, settings):
-    try:
-        return fit(pairs[:, 0], family, weights=pairs[:, 1], **settings)
-    except MarketError as error:
-        raise MarketError(f"{path}, group {name}: {error}") from None
+    return {group: (int if kind is Integral else float)(value) for group, value in values.items()}

@@ -1,23 +1,45 @@
 """Endowment laws fitted to data."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import wraps
 from numbers import Integral
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxmech import endowments as laws
-from jaxmech.endowments.binning import LEAST_DISTINCT, Sample, clean_samples, support_of
+from jaxmech.endowments.binning import LEAST_DISTINCT, Sample, clean_samples, sample_numbers, support_of
 from jaxmech.fit_densities import histogram_estimate, smoothed_estimate
-from jaxmech.fit_diagnostics import fit_figure, fit_text, ironed_share, ks_distance, quantile_pairs, values_of
+from jaxmech.fit_diagnostics import (
+    effective_observations,
+    fit_figure,
+    fit_text,
+    ironed_share,
+    ks_distance,
+    quantile_pairs,
+    repeated_observations,
+    values_of,
+)
 from jaxmech.fit_estimates import Estimate, parametric_estimate, uniform_estimate
 from jaxmech.fit_families import NAMES, parametric
 from jaxmech.tables import MarketError
 
 FITTED = (*NAMES, "mixture", "histogram", "smoothed")
+_COMPARED = [(name, {}) for name in NAMES] + [("mixture", {"components": k}) for k in (2, 3, 4)]
+_COMPARED += [("histogram", {}), ("smoothed", {})]
 _OPTIONS = {"components": ("mixture",), "bins": ("histogram",), "bandwidth": ("smoothed",), "points": ("smoothed",)}
 _MOST_COMPONENTS = 6
+_REJECTED = 0.01  # p-value of the Kolmogorov–Smirnov distance
+
+
+class Compared(NamedTuple):
+    """A family in a comparison of all. Made by `fit`."""
+
+    label: str  # its name, with the number of a mixture's components
+    aic: float  # NaN where there is none
+    said: str  # why there is none, or what is doubtful
 
 
 @dataclass(frozen=True)
@@ -33,12 +55,14 @@ class Fit:
     aic: float  # 2k − 2 log L, k the parameters and the ends of the support that the data chose; NaN for "smoothed"
     bic: float  # k log n − 2 log L
     observations: float  # Σ weights
+    effective_observations: float  # independent ones that would tell as much, see `effective_observations`
     missing: int  # entries that were NaN, left out
     ks_statistic: float  # Kolmogorov–Smirnov distance of the data from the law
     bandwidth: float | None  # of "smoothed", units of the asset
     notes: tuple  # what to know before trusting the rest
     sample: Sample  # the data, cleaned
     estimate: Estimate  # how the law follows from its parameters, and how it is estimated again
+    comparison: tuple = ()  # of "best": Compared, the least AIC first
 
     lower = property(lambda self: float(self.law.lower))
     upper = property(lambda self: float(self.law.upper))
@@ -71,7 +95,7 @@ class Fit:
 
     def endowment_table(self) -> dict:
         """The law as the `endowment` table of a market file: plain numbers, lists, and tables for a mixture's laws."""
-        return _table(self.law)
+        return in_float64(lambda: _table(_law_of(self.estimate)))()
 
 
 def fit(
@@ -92,13 +116,19 @@ def fit(
     unbiased estimate of least variance under a uniform law. The other parameters are estimated on that support as if it
     were known; their standard errors come from the observed information (Hessian of the log likelihood), by the delta
     method. A uniform law's ends, and the masses of a histogram, have exact ones; laws with a kink, triangular and
-    Laplace, those of the scores' outer products.
+    Laplace, those of the scores' outer products. All of them are those of independent observations: where these follow
+    each other in time and resemble each other, a note says by how much they are too small; nothing is corrected.
+
+    Everything is computed in 64-bit floats, whatever the session's precision; the law has the session's.
 
     Args:
-      samples: observed endowments of one kind of trader, units of the asset, any shape; NaN means missing.
+      samples: observed endowments of one kind of trader, units of the asset, any shape, in a list, an array, a column
+        of a DataFrame, a DataArray; NaN, None and NA mean missing. If they are one series without weights, notes say
+        what its order tells: see `effective_observations`.
       family: "uniform", "truncated_normal", "beta" (shapes ≥ 1), "triangular", "truncated_exponential",
         "truncated_laplace", "truncated_logistic", "truncated_student" (0.5 to 100 degrees of freedom), "kumaraswamy",
         "mixture" of truncated normal laws, "histogram", or "smoothed": a kernel density, see `smoothed_estimate`.
+        "best" fits all, mixtures of 2 to 4 components, and returns the one of least AIC; `comparison` has the others.
       weights: how often each sample was seen, ≥ 0, same shape. Weight 3 is the sample three times over.
       lower, upper: ends of the support, where they are known.
       components: of a mixture, 2 to 6; 2 if not given.
@@ -114,12 +144,24 @@ def fit(
         family, or an option that the family does not have.
     """
     given = {"components": components, "bins": bins, "bandwidth": bandwidth, "points": points}
-    options = _checked_options(family, {name: value for name, value in given.items() if value is not None})
-    sample = clean_samples(samples, weights)
+    options = checked_options(family, given)
+    values = sample_numbers("samples", samples)
+    sample = clean_samples(values, weights)
     ends = support_of(sample, lower, upper)
     known = lower is not None, upper is not None
+    series = values if weights is None and values.ndim == 1 else np.empty(0)
+    effective = effective_observations(series) if series.size else sample.observations
+    with jax.enable_x64(True):
+        found = _best(sample, ends, known) if family == "best" else _fitted(family, sample, ends, known, options)
+    # By way of NumPy: JAX would keep the 64 bits of an array of its own.
+    law = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), found.law)
+    found = replace(found, law=law, effective_observations=effective)
+    return replace(found, notes=(*found.notes, *_notes(found, known), *_order_notes(series, effective)))
+
+
+def _fitted(family, sample, ends, known, options) -> Fit:
     estimate = _estimate(family, sample, ends, known, options)
-    law = jax.tree.map(jnp.asarray, estimate.law(jnp.asarray(estimate.vector)))
+    law = _law_of(estimate)
     likelihood = float(np.sum(sample.weights * values_of("log_pdf", law, sample.values)))
     chosen = estimate.degrees + (0 if family == "uniform" else 2 - sum(known))
     deviations = np.sqrt(np.maximum(np.diag(estimate.covariance), 0.0))
@@ -133,20 +175,62 @@ def fit(
         aic=2 * chosen - 2 * likelihood,
         bic=chosen * float(np.log(sample.observations)) - 2 * likelihood,
         observations=sample.observations,
+        effective_observations=sample.observations,
         missing=sample.missing,
         ks_statistic=ks_distance(law, sample),
         bandwidth=estimate.bandwidth,
-        notes=(*estimate.notes, *_notes(sample, known if family != "uniform" else (True, True))),
+        notes=estimate.notes,
         sample=sample,
-        estimate=estimate,
+        estimate=estimate._replace(redrawn=in_float64(estimate.redrawn)),
     )
 
 
-def _checked_options(family, options):
-    if not isinstance(family, str) or family not in FITTED:
-        raise MarketError(f"family is {family!r}; choose one of {', '.join(FITTED)}")
+def _best(sample, ends, known) -> Fit:
+    """The fit of least AIC among all families; those that fail, and those without an AIC, are compared in words."""
+    fits, rows = [], []
+    for family, own in _COMPARED:
+        label = f"mixture of {own['components']}" if own else family
+        try:
+            found = _fitted(family, sample, ends, known, own)
+        except MarketError as error:
+            rows.append(Compared(label, np.nan, str(error)))
+            continue
+        said = "" if np.isfinite(found.aic) else "no AIC: its parameters have no number"
+        rows.append(Compared(label, found.aic, "; ".join(filter(None, (said, *_doubts(found))))))
+        fits += [found] if np.isfinite(found.aic) else []
+    if not fits:
+        raise MarketError("no family fits: " + "; ".join(f"{row.label}: {row.said}" for row in rows))
+    rows.sort(key=lambda row: (np.isnan(row.aic), row.aic))
+    return replace(min(fits, key=lambda found: found.aic), comparison=tuple(rows))
+
+
+def _doubts(found):
+    return [note for note in found.estimate.notes if "did not settle" in note]
+
+
+def _law_of(estimate):
+    return jax.tree.map(jnp.asarray, estimate.law(jnp.asarray(estimate.vector)))
+
+
+def in_float64(function):
+    """The function with 64-bit floats inside, whatever the session's precision."""
+
+    @wraps(function)
+    def wide(*arguments):
+        with jax.enable_x64(True):
+            return function(*arguments)
+
+    return wide
+
+
+def checked_options(family, given) -> dict:
+    """The options that are given; MarketError for an unknown family, or an option that it does not have."""
+    options = {name: value for name, value in given.items() if value is not None}
+    choices = (*FITTED, "best")
+    if not isinstance(family, str) or family not in choices:
+        raise MarketError(f"family is {family!r}; choose one of {', '.join(choices)}")
     for name in options:
-        if family not in _OPTIONS[name]:
+        if family not in _OPTIONS.get(name, choices):
             raise MarketError(f"{name} is an option of {' and '.join(_OPTIONS[name])}; {family} has none such")
     components = options.get("components", 2)
     whole = isinstance(components, Integral) and not isinstance(components, bool)
@@ -171,12 +255,38 @@ def _estimate(family, sample, ends, known, options) -> Estimate:
     return parametric_estimate(parametric(family, components), sample, *ends)
 
 
-def _notes(sample, known):
+def _notes(found, known):
+    """What to know of the support, and whether the law is rejected."""
+    sample, known = found.sample, (True, True) if found.family == "uniform" else known
     ends = " and ".join(name for name, was in zip(("lower", "upper"), known, strict=True) if not was)
     notes = [f"{ends} from the data, and held there: give them where they are known"] if ends else []
     if sample.values.size < 0.5 * sample.observations:
         notes.append(
             f"{sample.values.size} distinct values of {sample.observations:g}: with so many ties the KS p-value is off"
+        )
+    if len(found.comparison) > 1:
+        second = found.comparison[1]
+        ahead = f", {second.aic - found.aic:.3g} below that of {second.label}" if np.isfinite(second.aic) else ""
+        notes.append(f"the least AIC of {len(found.comparison)} laws{ahead}")
+    if found.ks_p_value < _REJECTED:
+        even = "even the best law is rejected" if found.comparison else "the law is rejected"
+        notes.append(f"{even}: at KS distance {found.ks_statistic:.3g} p is {found.ks_p_value:.1e}")
+    return notes
+
+
+def _order_notes(series, effective):
+    """What the order of the observations says, if it is that in time."""
+    notes, repeats, number = [], repeated_observations(series), int(np.sum(~np.isnan(series)))
+    if repeats:
+        notes.append(
+            f"{repeats} of {number} observations repeat the one before them: if they are carried forward, and were not "
+            "seen, leave them out"
+        )
+    if series.size and effective < number:
+        notes.append(
+            f"each observation resembles the one before: if they are in order of time, the {number} tell as much as "
+            f"{effective:.3g} independent ones, and standard errors are about {np.sqrt(number / effective):.2g} times "
+            "as large as given"
         )
     return notes
 

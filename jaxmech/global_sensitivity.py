@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxmech.extras import extra
 from jaxmech.market import checked_market
 from jaxmech.parameters import named_parameter, refuse_overlaps
 from jaxmech.sweep import STATUS, Range, make_design, run
@@ -72,7 +73,8 @@ class GlobalSensitivity:
 
     def to_dataframe(self):
         """One row per outcome and parameter, one column an index (second order left to `indices`). Needs pandas."""
-        import pandas as pd
+        with extra("global"):
+            import pandas as pd
 
         index = pd.MultiIndex.from_product([self.outcomes, self.parameters], names=["outcome", "parameter"])
         return pd.DataFrame({name: value.ravel() for name, value in self._columns().items()}, index).reset_index()
@@ -153,7 +155,8 @@ def global_sensitivity(
 
 def _sample(method, over, points, seed, second_order):
     """SALib's points in the unit cube, block after block, shape (evaluations, D)."""
-    from SALib.sample import morris, sobol
+    with extra("global"):
+        from SALib.sample import morris, sobol
 
     if method == "morris":
         return morris.sample(_unit_cube(over), points, seed=seed)
@@ -162,7 +165,8 @@ def _sample(method, over, points, seed, second_order):
 
 def _indices(method, over, sample, values, outcome, seed, second_order):
     """SALib's indices of one outcome; NaN for shares of a variance that there is not."""
-    from SALib.analyze import morris, sobol
+    with extra("global"):
+        from SALib.analyze import morris, sobol
 
     problem, seed = _unit_cube(over), seed + 1  # SALib's Sobol' takes seed 0 for none
     if method == "morris":

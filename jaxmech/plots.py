@@ -2,9 +2,13 @@
 
 from itertools import pairwise
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+from jaxmech.extras import extra
+
+with extra("plot"):
+    import matplotlib.pyplot as plt
+    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 _MARKS = [m * 10.0**k for k in range(-6, 7) for m in (1, 2, 5)]
 STYLE = {

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.answers import answers, answers_and_mechanism
+from jaxmech.extras import extra
 from jaxmech.fixed_rule import fixed_rule_outcomes
 from jaxmech.market import MarketError, checked_market
 from jaxmech.named_outcomes import market_sizes, named_outcome, outcome_names, outcome_rows
@@ -70,7 +71,8 @@ class Sensitivity:
 
     def to_dataframe(self):
         """One row per outcome and parameter. Needs pandas (extra `data`)."""
-        import pandas as pd
+        with extra("data"):
+            import pandas as pd
 
         shape = self.derivative.shape
         columns = {

@@ -2,11 +2,14 @@
 
 from itertools import cycle
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
+from jaxmech.extras import extra
 from jaxmech.plots import STYLE
+
+with extra("plot"):
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
 
 _UP, _DOWN = "#1f4fb4", "#d9822b"
 _MARKERS = "sD^vPX"

@@ -15,12 +15,14 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up: a module may import only what stands before it.
 ORDER = (
     "memory_maps",
+    "extras",
     "pytrees",
     "groups",
     "tangents",
     "batching",
     "bracket",
     "tables",
+    "cells",
     "compile_cache",
     "endowments.landmarks",
     "endowments.quantiles",
@@ -118,6 +120,9 @@ ORDER = (
     "fit_densities",
     "fit_diagnostics",
     "fitting",
+    "number_texts",
+    "observation_files",
+    "observations",
     "fit_market",
     "cot_files",
     "cot",
@@ -129,6 +134,7 @@ ORDER = (
     "",
     "cli_sweep",
     "cli_cot",
+    "cli_fit",
     "cli",
 )
 LONGEST_FILE, LONGEST_FUNCTION = 400, 45
@@ -180,6 +186,8 @@ HEAVY = {
     "zarr",
     "h5netcdf",
     "matplotlib",
+    "narwhals",
+    "openpyxl",
     "tqdm",
     "scipy",
     "pandas",

@@ -4,17 +4,21 @@ import csv
 import tomllib
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 
 import jaxmech as jm
+from jaxmech.cli import main
 from jaxmech.fit_market import fit_market
 from jaxmech.fitting import fit
 
 
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
+@pytest.fixture
+def table(tmp_path):
     """Two groups, a missing cell, weights, and a name that needs quoting."""
-    path = tmp_path_factory.mktemp("data") / "positions.csv"
+    path = tmp_path / "table" / "positions.csv"
+    path.parent.mkdir()
     generator = np.random.default_rng(0)
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
@@ -112,7 +116,7 @@ def test_files_that_are_no_tables_are_refused(tmp_path):
     with pytest.raises(jm.MarketError, match="no such file"):
         fit_market(tmp_path / "none.csv", "z")
     for name, data, message in (
-        ("binary", b"\xff\xfe\x00", "not a CSV file in UTF-8"),
+        ("binary", b"\xff\xfe\x00", "not a text in utf-16"),
         ("empty", b"", "no column 'z'; there are none"),
         ("bare", b"z\n", "no rows below"),
     ):
@@ -120,3 +124,79 @@ def test_files_that_are_no_tables_are_refused(tmp_path):
         path.write_bytes(data)
         with pytest.raises(jm.MarketError, match=message):
             fit_market(path, "z")
+
+
+def test_one_bad_group_does_not_stop_the_others(table, tmp_path):
+    with table.open("a", encoding="utf-8") as file:
+        file.write("bank,3,1\nbank,3,1\n")
+    found = fit_market(table, "position", group_column="who", family="uniform", out=tmp_path / "market.toml")
+    assert list(found.fits) == ["dealer", 'fund "A", \\B']
+    assert found.refused.keys() == {"bank"}
+    assert found.refused["bank"].startswith("samples are constant, 3")
+    assert "bank: left out: samples are constant, 3" in found.report()
+    said = tomllib.loads(found.toml)["provenance"]
+    assert said["left_out_1"].startswith("bank: samples are constant, 3")
+    assert jm.Market.from_toml(tmp_path / "market.toml").names == tuple(found.fits)
+
+
+def test_settings_by_group_with_none_for_the_others(table):
+    count, ends = {"dealer": 9, None: 3}, {"dealer": -3.0}
+    found = fit_market(table, "position", group_column="who", family="uniform", count=count, lower=ends, upper=4.0)
+    dealer, *others = tomllib.loads(found.toml)["traders"]
+    assert dealer["count"] == 9 and dealer["endowment"]["lower"] == -3 and dealer["endowment"]["upper"] == 4
+    assert {group["count"] for group in others} == {3}
+    assert all(group["endowment"]["lower"] > -3 and group["endowment"]["upper"] == 4 for group in others)
+    with pytest.raises(jm.MarketError, match="lower: no group 'bank' in the data"):
+        fit_market(table, "position", group_column="who", lower={"bank": 3.0})
+
+
+def test_how_the_table_was_read_is_in_the_report_and_the_provenance(tmp_path):
+    path = tmp_path / "positions.csv"
+    path.write_text("who;position\n" + "".join(f"a;{k},5\n" for k in range(9)), encoding="utf-8")
+    found = fit_market(path, "position", family="uniform")
+    said = "read 9 rows of positions.csv; delimiter ';'; decimal ','"
+    assert found.report().startswith(said + "\n")
+    assert tomllib.loads(found.toml)["provenance"]["reading"] == said
+    given = fit_market(path, "position", family="uniform", delimiter=";", decimal=",", missing="8,5")
+    assert given.fits["traders"].missing == 1
+
+
+def test_tables_in_memory_make_the_same_market_as_their_file(table):
+    from_file = fit_market(table, "position", group_column="who", weights_column="seen", family="uniform")
+    frame = pd.read_csv(table)
+    columns = {name: frame[name].tolist() for name in frame}
+    for data in (frame, pl.from_dict(columns), columns, frame.to_xarray()):
+        found = fit_market(data, "position", group_column="who", weights_column="seen", family="uniform")
+        one, other = (tomllib.loads(fitted.toml) for fitted in (found, from_file))
+        assert one["traders"] == other["traders"]
+        assert "data_sha256" not in one["provenance"]
+
+
+def test_a_misspelt_setting_is_an_error(table):
+    with pytest.raises(TypeError, match="delimeter"):
+        fit_market(table, "position", delimeter=";")
+    with pytest.raises(jm.MarketError, match="components is an option of mixture; uniform has none such"):
+        fit_market(table, "position", family="uniform", components=3)
+
+
+def test_the_command_takes_numbers_by_group_and_tells_of_groups_left_out(table, tmp_path, capsys):
+    path, out = tmp_path / "positions.csv", tmp_path / "market.toml"
+    text = table.read_text(encoding="utf-8").replace(",", ";").replace(".", ",").replace('""A"";', '""A"",')
+    path.write_text(text + "bank;k.A.;1\n", encoding="cp1252")
+    line = ["fit", str(path), "--column=position", "--group-column=who", "--family=uniform", "--out", str(out)]
+    line += ["--count", "dealer=9", "--count", "4", "--risk-capacity", "dealer=2", "--lower", "dealer=-3"]
+    line += ["--delimiter=;", "--decimal=,", "--encoding=cp1252", "--missing=k.A."]
+    assert main(line) == 1
+    said = capsys.readouterr()
+    assert "jaxmech: group bank is left out: samples: all 1 entries are missing" in said.err
+    assert said.out.startswith("read 72 rows of positions.csv; encoding cp1252; delimiter ';'; decimal ','")
+    dealer, fund = tomllib.loads(out.read_text(encoding="utf-8"))["traders"]
+    assert (dealer["count"], dealer["risk_capacity"], dealer["endowment"]["lower"]) == (9, 2.0, -3.0)
+    assert (fund["count"], fund["risk_capacity"]) == (4, 1.0)
+
+
+def test_the_command_refuses_a_number_that_is_none(table, tmp_path, capsys):
+    line = ["fit", str(table), "--column=position", "--out", str(tmp_path / "m.toml"), "--count", "dealer=many"]
+    with pytest.raises(SystemExit):
+        main(line)
+    assert "'dealer=many': give a whole number, or GROUP=NUMBER" in capsys.readouterr().err

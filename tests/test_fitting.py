@@ -13,7 +13,7 @@ import jaxmech as jm
 from jaxmech import endowments as laws
 from jaxmech.endowments.binning import clean_samples, histogram_from_samples
 from jaxmech.fit_densities import best_bandwidth
-from jaxmech.fit_diagnostics import values_of
+from jaxmech.fit_diagnostics import effective_observations, repeated_observations, values_of
 from jaxmech.fit_search import triangular_mode
 from jaxmech.fitting import FITTED, fit
 from jaxmech.market import _law_from
@@ -269,6 +269,105 @@ def test_the_plot_is_written(tmp_path, two_humps):
         found.plot(tmp_path / "fit.doc")
 
 
+FEW = [("uniform", {}), ("triangular", {}), ("mixture", {"components": 4}), ("histogram", {}), ("smoothed", {})]
+
+
+@pytest.fixture
+def few_families(monkeypatch):
+    """A comparison of families that need no compilation."""
+    monkeypatch.setattr("jaxmech.fitting._COMPARED", FEW)
+
+
+def test_the_best_law_is_that_of_least_aic_and_all_are_listed(few_families):
+    z = np.random.default_rng(1).triangular(0, 0.4, 1, 18)
+    found = fit(z, "best", lower=-0.1, upper=1.1)
+    alone = {family: fit(z, family, lower=-0.1, upper=1.1) for family in ("uniform", "triangular", "histogram")}
+    first = min(alone, key=lambda family: alone[family].aic)
+    assert (found.family, found.aic, found.parameters) == (first, alone[first].aic, alone[first].parameters)
+    rows = {row.label: row for row in found.comparison}
+    assert {family: rows[family].aic for family in alone} == {family: one.aic for family, one in alone.items()}
+    assert found.comparison[0].label == first
+    ahead = found.comparison[1].aic - found.aic
+    assert any(note.startswith(f"the least AIC of 5 laws, {ahead:.3g} below that of") for note in found.notes)
+    assert np.isnan(rows["smoothed"].aic) and rows["smoothed"].said.startswith("no AIC")
+    assert rows["mixture of 4"].said.endswith("a mixture of 4 needs at least 20")
+    lines = found.report().splitlines()
+    assert any(line.split()[:2] == ["uniform", f"{alone['uniform'].aic:.6g}"] for line in lines)
+    assert any("mixture of 4" in line and "needs at least 20" in line for line in lines)
+
+
+@pytest.mark.exhaustive
+def test_the_best_of_all_families_has_the_aic_of_its_own_fit(two_humps):
+    found = fit(two_humps, "best")
+    assert len(found.comparison) == len(FITTED) + 2
+    assert np.isfinite([row.aic for row in found.comparison]).sum() == len(FITTED) + 1
+    for row in found.comparison:
+        if np.isfinite(row.aic):
+            name, _, components = row.label.partition(" of ")
+            own = {"components": int(components)} if components else {}
+            assert fit(two_humps, name, **own).aic == row.aic
+    assert found.family == "mixture" and found.aic == found.comparison[0].aic
+
+
+def test_a_law_that_the_data_reject_is_told_also_when_it_is_the_best(few_families, monkeypatch):
+    z = np.random.default_rng(0).normal(size=400) ** 3
+    found = fit(z, "uniform")
+    assert any(note.startswith("the law is rejected: at KS distance") for note in found.notes)
+    assert found.ks_p_value < 0.01
+    monkeypatch.setattr("jaxmech.fitting._COMPARED", FEW[:2])
+    assert any(note.startswith("even the best law is rejected") for note in fit(z, "best").notes)
+    assert not any("rejected" in note for note in fit(np.random.default_rng(0).uniform(size=400), "uniform").notes)
+
+
+def autoregression(draws, number, correlation, series=()):
+    z = draws.normal(size=(*series, number))
+    for k in range(1, number):
+        z[..., k] = correlation * z[..., k - 1] + np.sqrt(1 - correlation**2) * z[..., k]
+    return z
+
+
+def test_the_effective_number_is_that_of_the_variance_of_the_mean():
+    z = autoregression(np.random.default_rng(0), 400, 0.8, (500,))
+    expected = 400 * 0.2 / 1.8
+    found = np.array([effective_observations(row) for row in z])
+    assert 1 / z.mean(axis=1).var() == pytest.approx(expected, rel=0.15)
+    assert np.median(found) == pytest.approx(expected, rel=0.15)
+    gaps = z[0].copy()
+    gaps[[0, -1]] = np.nan
+    assert effective_observations(gaps) == effective_observations(z[0, 1:-1])
+
+
+def test_independent_and_sorted_observations_count_in_full():
+    z = np.random.default_rng(0).normal(size=(200, 100))
+    assert sum(effective_observations(row) < 100 for row in z) <= 2
+    assert effective_observations(np.sort(z[0])) == effective_observations(np.sort(z[0])[::-1]) == 100
+    assert repeated_observations(np.sort(z[0].round())) == 0
+
+
+def test_the_order_of_a_series_is_told_and_only_of_a_series():
+    z = autoregression(np.random.default_rng(1), 300, 0.9)
+    found = fit(z, "uniform")
+    assert found.effective_observations < 60
+    factor = np.sqrt(300 / found.effective_observations)
+    assert any(f"standard errors are about {factor:.2g} times" in note for note in found.notes)
+    alone = fit(np.random.default_rng(2).permutation(z), "uniform")
+    assert alone.standard_errors == pytest.approx(found.standard_errors)
+    for other in (alone, fit(z, "uniform", weights=np.ones(300)), fit(z.reshape(2, 150), "uniform")):
+        assert not any("resembles" in note for note in other.notes)
+        assert other.effective_observations == 300
+
+
+def test_observations_carried_forward_are_told_from_ties():
+    draws = np.random.default_rng(0)
+    z = draws.normal(size=300)
+    filled = np.where(draws.random(300) < 0.1, np.roll(z, 1), z)
+    repeats = int(np.sum(np.diff(filled) == 0))
+    assert repeated_observations(filled) == repeats > 0
+    assert any(f"{repeats} of 300 observations repeat" in note for note in fit(filled, "uniform").notes)
+    for ties in (z.round(), z.clip(-1, 1), (z > 0).astype(float), z):
+        assert repeated_observations(ties) == 0
+
+
 GOOD = np.linspace(-1, 1, 20)
 REFUSALS = {
     "samples is empty": ([], {}),
@@ -288,6 +387,7 @@ REFUSALS = {
     "lower is nan; give a finite number": (GOOD, {"lower": np.nan}),
     "family is 'normal'; choose one of uniform": (GOOD, {"family": "normal"}),
     "some lie on an end of the support": (GOOD, {"family": "beta", "lower": -1.0, "upper": 2.0}),
+    "bins is an option of histogram; best has none": (GOOD, {"family": "best", "bins": 3}),
     "bins is an option of histogram; beta has none": (GOOD, {"family": "beta", "bins": 3}),
     "bins is 0; give": (GOOD, {"family": "histogram", "bins": 0}),
     "bandwidth is -1; give": (GOOD, {"family": "smoothed", "bandwidth": -1}),

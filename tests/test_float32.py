@@ -54,6 +54,40 @@ swept = jm.sweep(market, [0.0, 0.5, 1.0], {"all.risk_capacity.factor": [0.5, 1.0
 assert (swept.status == 0).all() and swept.attrs["precision"] == "float32"
 """
 
+FITS = """
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxmech as jm
+
+warnings.simplefilter("ignore")
+z = np.random.default_rng(0).normal(1e4, 50.0, 200)  # float32 keeps 5 digits of the spread
+rough = {family: jm.fit(z, family) for family in ("truncated_normal", "uniform")}
+for found in rough.values():
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(found.law))
+    assert np.isfinite(found.qq()[0]).all() and np.isfinite(found.ironed_share()).all()
+small = jm.fit((z - 1e4) / 50, "truncated_normal")
+market = jm.Market.of(jm.Traders(small.law, 1.0, 5, "fund"), jm.Traders(jm.Uniform(-1.0, 1.0), 1.0, 5, "dealer"))
+revenue = jm.outcomes(jm.solve(market, 0.5)).revenue
+assert revenue.dtype == jnp.float32
+drawn = small.estimate.redrawn(5, np.random.default_rng(0))[0]
+jax.config.update("jax_enable_x64", True)
+for family, found in rough.items():
+    fine = jm.fit(z, family)
+    assert found.parameters == fine.parameters and found.endowment_table() == fine.endowment_table(), family
+    assert (found.aic, found.ks_statistic) == (fine.aic, fine.ks_statistic)
+    np.testing.assert_array_equal(found.covariance, fine.covariance)
+fine = jm.fit((z - 1e4) / 50, "truncated_normal")
+np.testing.assert_array_equal(drawn, fine.estimate.redrawn(5, np.random.default_rng(0))[0])
+dealer = jm.Traders(jm.Uniform(-1.0, 1.0), 1.0, 5, "dealer")
+exact = jm.outcomes(jm.solve(jm.Market.of(jm.Traders(fine.law, 1.0, 5, "fund"), dealer), 0.5)).revenue
+assert exact.dtype == jnp.float64 and abs(float(revenue) / float(exact) - 1) < 1e-5, (revenue, exact)
+print("fine")
+"""
+
 
 def run(code):
     here = Path(__file__).parent
@@ -72,3 +106,8 @@ def test_markets_are_solved_and_certified_in_float32_and_the_user_is_told_once()
 @pytest.mark.slow
 def test_frontiers_sensitivities_and_sweeps_work_in_float32():
     run(WITHOUT_X64.replace("STUDIES", STUDIES))
+
+
+@pytest.mark.slow
+def test_a_fit_is_in_float64_and_its_law_works_in_a_session_without():
+    run(FITS)

@@ -10,7 +10,7 @@ import pytest
 from marks import cases
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "docs/data.md", "docs/fees.md", "docs/laws.md", "docs/questions.md", "docs/sweeps.md"]
+PAGES = ["README.md", *(f"docs/{page}.md" for page in ("data", "fees", "laws", "questions", "sweeps", "tables"))]
 EXAMPLE = r"<!-- run -->\n```python\n(.*?)```\n```text\n(.*?)```"
 
 

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmech.tables import MarketError, one_number, real_numbers
+from jaxmech.cells import cells_of, listed
+from jaxmech.tables import MarketError, one_number, shown
 
 LEAST_DISTINCT = 5  # distinct values without which no law is fitted
 MOST_BINS = 128
@@ -42,7 +43,7 @@ def clean_samples(samples, weights=None) -> Sample:
     """Samples without missing values, equal ones joined.
 
     Args:
-      samples: numbers in units of the asset, any shape; NaN means missing.
+      samples: numbers in units of the asset, any shape, in whatever `cells_of` reads; NaN, None and NA mean missing.
       weights: how often each was seen, ≥ 0, same shape; 1 if not given. A weight of 3 is the value three times over.
         Those of missing samples are not looked at.
 
@@ -50,38 +51,61 @@ def clean_samples(samples, weights=None) -> Sample:
       MarketError: no numbers, infinities, lengths that differ, weights that are negative, not finite, all 0 or sum to
         less than 5, fewer than 5 distinct values, or one value with more than half of the weight.
     """
-    values = _numbers("samples", samples)
-    weights = np.ones_like(values) if weights is None else _numbers("weights", weights)
+    values = sample_numbers("samples", samples).ravel()
+    counted = weights is not None
+    weights = sample_numbers("weights", weights).ravel() if counted else np.ones_like(values)
     if values.shape != weights.shape:
         raise MarketError(f"samples has {values.size} entries and weights {weights.size}; give one weight a sample")
     if values.size == 0:
         raise MarketError("samples is empty; give the observed endowments")
     known = ~np.isnan(values)
-    missing, values, weights = int(np.sum(~known)), values[known], weights[known]
-    if values.size == 0:
+    missing = int(np.sum(~known))
+    if missing == values.size:
         raise MarketError(f"samples: all {missing} entries are missing (NaN); give observed endowments")
-    if np.any(np.isinf(values)):
-        raise MarketError(f"samples: {int(np.sum(np.isinf(values)))} are infinite; remove them or mark them as NaN")
-    _check_weights(weights)
-    values, weights = values[weights > 0], weights[weights > 0]
+    _check_finite(values)
+    if counted:
+        _check_weights(weights, known)
+    known &= weights > 0
+    values, weights = values[known], weights[known]
     distinct, place = np.unique(values, return_inverse=True)
     joined = np.bincount(place, weights)
     _check_spread(distinct, joined)
     return Sample(distinct, joined, missing)
 
 
-def _numbers(name, values):
-    try:
-        return real_numbers(name, values).ravel()
-    except MarketError:
-        raise MarketError(f"{name}: not all of them are numbers; give numbers, NaN for missing ones") from None
+def sample_numbers(name, values) -> np.ndarray:
+    """Floats of the shape of the values, NaN where they have gaps; MarketError names what is no number."""
+    cells = cells_of(values)
+    wrong = cells.wrong | {place: f"is {shown(text)}, a text" for place, text in cells.texts.items()}
+    if wrong:
+        shape = cells.values.shape
+        places = {place: ", ".join(str(k) for k in np.unravel_index(place, shape)) for place in sorted(wrong)}
+        said = listed([f"{name}[{at}] {wrong[place]}" for place, at in places.items()])
+        raise MarketError(f"{name}: not all of them are numbers; give numbers, NaN for missing ones:\n  {said}")
+    return cells.values
 
 
-def _check_weights(weights):
-    if not np.all(np.isfinite(weights)):
-        raise MarketError("weights: some are not finite; give how often each sample was seen")
-    if np.any(weights < 0):
-        raise MarketError(f"weights: {np.min(weights):g} is negative; give how often each sample was seen")
+def _check_finite(values):
+    infinite = np.flatnonzero(np.isinf(values))
+    if infinite.size:
+        raise MarketError(
+            f"samples: {infinite.size} are infinite, the first samples[{infinite[0]}], {values[infinite[0]]}; remove "
+            "them or mark them as NaN"
+        )
+
+
+def _check_weights(weights, known):
+    odd = np.flatnonzero(known & ~np.isfinite(weights))
+    if odd.size:
+        raise MarketError(
+            f"weights: some are not finite, the first weights[{odd[0]}], {weights[odd[0]]}; give how often each sample "
+            "was seen"
+        )
+    negative = np.flatnonzero(known & (weights < 0))
+    if negative.size:
+        first = negative[0]
+        raise MarketError(f"weights[{first}]: {weights[first]:g} is negative; give how often each sample was seen")
+    weights = weights[known]
     total = np.sum(weights)
     if total == 0:
         raise MarketError("weights are all 0; give how often each sample was seen")

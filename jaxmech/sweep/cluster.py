@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from jaxmech.compile_cache import cache_environment
+from jaxmech.extras import extra
 from jaxmech.sweep.store import SweepStore, made_with, opened
 from jaxmech.tables import MarketError
 
@@ -56,7 +57,8 @@ def computed_on_cluster(store, missing, engine, workers, bar):
 
 def _round(client, store, chunks, bar, done, failed):
     """Compute chunks; returns those whose workers died too often, and notes what was done and what failed."""
-    from distributed import KilledWorker, as_completed
+    with extra("dask"):
+        from distributed import KilledWorker, as_completed
 
     futures = client.map(_compute, [_folder(store)] * len(chunks), [store.identity] * len(chunks), chunks, pure=False)
     numbers, suspects = dict(zip(futures, chunks, strict=True)), []
@@ -119,17 +121,16 @@ def _check_engine(engine, workers):
         raise MarketError(f"engine is {engine!r}; give local-cluster or dask://HOST:PORT")
     if workers is not None and (not isinstance(workers, int) or workers < 1):
         raise MarketError(f"workers is {workers!r}; give a whole number ≥ 1")
-    try:
+    with extra("dask"):
         import distributed  # noqa: F401
-    except ImportError:
-        raise MarketError(f"engine {engine}: needs Dask; pip install 'jaxmech[dask]'") from None
 
 
 @contextmanager
 def _client(engine, workers, most):
     """A client of the cluster, once it has a worker."""
-    import dask
-    from distributed import Client, LocalCluster
+    with extra("dask"):
+        import dask
+        from distributed import Client, LocalCluster
 
     if engine != "local-cluster":
         address = f"tcp://{engine.removeprefix(_SCHEME)}"

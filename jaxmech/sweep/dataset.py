@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from jaxmech.extras import extra
 from jaxmech.parameters import group_entries
 from jaxmech.sweep.description import description, spec_hash
 from jaxmech.sweep.engine import STATUS
@@ -56,7 +57,8 @@ def labelled(design, results, interrupted, column_of, derivatives):
       column_of: makes an array of a column with one number a point.
       derivatives: whether they are among the results.
     """
-    import xarray as xr
+    with extra("data"):
+        import xarray as xr
 
     dims = tuple(design.dims)
     coords = {"group": ("group", list(design.market.names))}
@@ -115,6 +117,8 @@ def write(dataset, path):
     path = Path(path)
     if path.suffix != ".nc":
         raise MarketError(f"{path}: write Datasets to a path ending in .nc (netCDF); sweep(..., path) also to .zarr")
+    with extra("data"):
+        import h5netcdf  # noqa: F401
     partial = path.with_name(path.name + ".partial")
     dataset.to_netcdf(partial, engine="h5netcdf")
     return partial.replace(path)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jaxmech.extras import extra
 from jaxmech.sweep.engine import STATUS
 
 _TOGETHER = 8  # columns in one piece of a chunk's file: what reading one variable reads
@@ -12,8 +13,9 @@ def zarr_metadata(design, columns, dtype):
 
     A chunk of the sweep is one file of each array. Pieces of few columns inside it can be read alone.
     """
-    import zarr
-    from zarr.codecs import Crc32cCodec
+    with extra("data"):
+        import zarr
+        from zarr.codecs import Crc32cCodec
 
     memory, dims = {}, ("row", "point")
     group = zarr.create_group(zarr.storage.MemoryStore(memory))

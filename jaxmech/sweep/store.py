@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmech.extras import extra
 from jaxmech.sweep.description import description, design_of, spec_hash
 from jaxmech.sweep.design import Design
 from jaxmech.sweep.engine import STATUS, chunk_results, columns_of, micro_batch
@@ -71,7 +72,8 @@ class SweepStore:
     @cached_property
     def arrays(self):
         """The Zarr arrays of values and of status."""
-        import zarr
+        with extra("data"):
+            import zarr
 
         return tuple(zarr.open_array(self.path / name, mode="r+") for name in _ARRAYS)
 

@@ -1,10 +1,13 @@
 """The labelled Dataset of a store, read piece by piece when it is asked for, also while the sweep is running."""
 
 import numpy as np
-from xarray.backends import BackendArray
-from xarray.core import indexing
 
+from jaxmech.extras import extra
 from jaxmech.sweep.dataset import labelled, to_dataset
+
+with extra("data"):
+    from xarray.backends import BackendArray
+    from xarray.core import indexing
 
 
 def stored_dataset(store):
