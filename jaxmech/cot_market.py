@@ -26,7 +26,7 @@ import numpy as np
 
 from jaxmech.cot import CommitmentsOfTraders, Contract, kind, read_cot
 from jaxmech.endowments.binning import LEAST_DISTINCT
-from jaxmech.fit_market import FittedMarket, market_text
+from jaxmech.fit_market import market_text, reports_of
 from jaxmech.fitting import FITTED, Fit, fit
 from jaxmech.market import Market, Traders
 from jaxmech.tables import MarketError, one_of, whole_number
@@ -56,7 +56,7 @@ class CotMarket:
         lines = [f"{name}: {count:g} traders, risk capacity {capacity:g}" for name, count, capacity in traders]
         lines += [f"{name}: left out: {reason}" for name, reason in self.left_out.items()]
         lines += [f"note: {note}" for note in self.notes]
-        return "\n\n".join([self.contract.name, FittedMarket(self.toml, self.fits).report(), "\n".join(lines)])
+        return "\n\n".join([self.contract.name, *reports_of(self.fits), "\n".join(lines)])
 
     def plain(self) -> dict:
         """The contract, what the market file says, what was left out or assumed, as plain values that JSON can hold."""

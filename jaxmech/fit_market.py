@@ -27,8 +27,13 @@ class FittedMarket(NamedTuple):
 
     def report(self) -> str:
         """How the table was read, the report of each fit under its group's name, and the groups left out."""
-        parts = [self.reading, *(f"{name}: {found.report()}" for name, found in self.fits.items())]
+        parts = [self.reading, *reports_of(self.fits)]
         return "\n\n".join([*parts, *(f"{name}: left out: {reason}" for name, reason in self.refused.items())])
+
+
+def reports_of(fits) -> list:
+    """The report of each fit under its group's name."""
+    return [f"{name}: {found.report()}" for name, found in fits.items()]
 
 
 def fit_market(
