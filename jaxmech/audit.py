@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.columns import unfolded_market
+from jaxmech.columns import traders_of, unfolded_market
 from jaxmech.first_best import first_best_surplus
 from jaxmech.market import MarketError
 from jaxmech.pytrees import compiled, derived, on_device, picked
+from jaxmech.side_payments import SidePayments
 from jaxmech.tables import positive_number, real_numbers, whole_number
 
 _HALVINGS = 45
@@ -64,7 +65,28 @@ def audit(rule, types=33, prices=17, quantities=65, traders=None) -> Audit:
     for trader in chosen:
         check_trader(trader, market)
     search = _search if _is_opaque(rule) else _compiled_search
-    return search(rule, market, on_device(np.asarray(chosen)), types, prices, quantities)
+    chosen = on_device(np.asarray(chosen))
+    return search(rule, payment_of(rule, market, chosen), market, chosen, types, prices, quantities)
+
+
+class Payment(NamedTuple):
+    """What a trader pays, as told by a rule of as few columns as can be: one a group, or one a trader."""
+
+    rule: object
+    columns: jax.Array  # zeros, one a column of the rule
+    place: jax.Array  # the trader's column; one for each of several
+
+    def side_payment(self, price, quantity):
+        """Money that he pays beyond p q."""
+        return self.rule.side_payment(price, self.columns.at[self.place].set(quantity))[self.place]
+
+
+def payment_of(rule, market, trader) -> Payment:
+    """What the trader pays, or each of several, in a market of one group a trader."""
+    grouped = type(rule) is SidePayments
+    group = traders_of(rule.design.market) if grouped else np.arange(market.groups)
+    columns = np.zeros(rule.design.market.groups if grouped else market.groups, market.risk_capacity.dtype)
+    return Payment(rule.by_group() if grouped else rule, *on_device((columns, group[np.asarray(trader)])))
 
 
 def check_trader(trader, market):
@@ -79,8 +101,12 @@ def _is_opaque(rule):
     return jax.tree_util.all_leaves([rule])
 
 
-def _search(rule, market, chosen, types, prices, quantities):
-    worst = jax.lax.map(lambda i: _largest_gain(rule, market, i, types, prices, quantities), chosen)
+def _search(rule, payment, market, chosen, types, prices, quantities):
+    def gain_of(places):
+        trader, place = places
+        return _largest_gain(rule, payment._replace(place=place), market, trader, types, prices, quantities)
+
+    worst = jax.lax.map(gain_of, (chosen, payment.place))
     place = jnp.argmax(worst[0])
     gain, endowment, price, quantity = (part[place] for part in worst)
     law = rule.market.endowment
@@ -117,7 +143,8 @@ def best_reply(rule, trader, endowment, price, risk_capacity=None, quantities=65
     kappa = picked(market.risk_capacity, trader) if risk_capacity is None else _checked_capacity(risk_capacity)
     endowment, price = (_finite(*pair) for pair in (("endowment", endowment), ("price", price)))
     reply = _replies if _is_opaque(rule) else _compiled_replies
-    return reply(rule, market, trader, endowment, price, kappa, quantities)
+    payment = payment_of(rule, market, trader)
+    return reply(rule, payment, market, trader, endowment, price, kappa, quantities)
 
 
 def _checked_capacity(value):
@@ -135,8 +162,10 @@ def _finite(name, value):
     return on_device(array)
 
 
-def _replies(rule, market, trader, endowment, price, kappa, quantities):
-    return jnp.vectorize(lambda z, p: best_point(rule, market, trader, z, p, kappa, quantities))(endowment, price)
+def _replies(rule, payment, market, trader, endowment, price, kappa, quantities):
+    return jnp.vectorize(lambda z, p: best_point(rule, payment, market, trader, z, p, kappa, quantities))(
+        endowment, price
+    )
 
 
 _compiled_replies = compiled(_replies, static_argnames="quantities")
@@ -156,13 +185,13 @@ def _marks(market):
     return jnp.concatenate([jnp.stack([law.lower, law.upper, market.risk_capacity]), law.cdf(probes)])
 
 
-def _largest_gain(rule, market, trader, types, prices, quantities):
+def _largest_gain(rule, payment, market, trader, types, prices, quantities):
     law = market.endowment
     ends = jnp.sort(jnp.stack([rule.clearing_price(law.lower), rule.clearing_price(law.upper)]))
     price = ends[0] + jnp.linspace(0, 1, prices) * (ends[1] - ends[0])
     z = law.lower[trader] + jnp.linspace(0, 1, types) * law.width[trader]
     kappa = market.risk_capacity[trader]
-    lines = jax.vmap(lambda z, p: best_point(rule, market, trader, z, p, kappa, quantities), in_axes=(None, 0))
+    lines = jax.vmap(lambda z, p: best_point(rule, payment, market, trader, z, p, kappa, quantities), in_axes=(None, 0))
     # One type after the other: all lines at once of an ironed law would fill the memory.
     quantity, gain = (part.ravel() for part in jax.lax.map(lambda z: lines(z, price), z))
     z, price = (grid.ravel() for grid in jnp.meshgrid(z, price, indexing="ij"))
@@ -170,7 +199,7 @@ def _largest_gain(rule, market, trader, types, prices, quantities):
     return gain[place], z[place], price[place], quantity[place]
 
 
-def best_point(rule, market, trader, z, price, kappa, quantities):
+def best_point(rule, payment, market, trader, z, price, kappa, quantities):
     """Best quantity on one line, by a grid and then ternary search around its best point; and the gain over truth."""
     middle = market.endowment.mean
     types = middle.at[trader].set(z)
@@ -179,7 +208,7 @@ def best_point(rule, market, trader, z, price, kappa, quantities):
 
     def utility(quantity):
         new_price = price + impact * (quantity - truth)
-        charged = rule.side_payment(new_price, jnp.zeros_like(middle).at[trader].set(quantity))[trader]
+        charged = payment.side_payment(new_price, quantity)
         return -quantity * (z + 0.5 * quantity) / kappa - new_price * quantity - charged
 
     reach = 1.5 * jnp.max(market.endowment.width)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.audit import best_point, check_trader
+from jaxmech.audit import best_point, check_trader, payment_of
 from jaxmech.first_best import first_best_efficiency, first_best_surplus
 from jaxmech.groups import total
 from jaxmech.market import MarketError, checked_market
@@ -130,17 +130,18 @@ def misjudged_capacity(side_payments, trader, risk_capacity, key, auctions=2000)
         raise MarketError(f"side_payments is {type(side_payments).__name__}; make one with side_payments(mechanism)")
     check_trader(trader, side_payments.market)
     capacity, auctions = positive_number("risk_capacity", risk_capacity), whole_number("auctions", auctions, 1)
-    return _misjudged(side_payments, trader, on_device(np.asarray(capacity)), checked_key(key), auctions)
+    payment = payment_of(side_payments, side_payments.market, trader)
+    return _misjudged(side_payments, payment, trader, on_device(np.asarray(capacity)), checked_key(key), auctions)
 
 
 @partial(compiled, static_argnames="auctions")
-def _misjudged(rule, trader, risk_capacity, key, auctions):
+def _misjudged(rule, payment, trader, risk_capacity, key, auctions):
     market = rule.market
     z = market.endowment.sample(key, (auctions,))
     price = rule.clearing_price(z)
     bought = rule.demand(z, price)
     promised = jnp.sum(rule.side_payment(price, bought), axis=-1)
-    reply = jax.vmap(lambda z, p: best_point(rule, market, trader, z, p, risk_capacity, 65))
+    reply = jax.vmap(lambda z, p: best_point(rule, payment, market, trader, z, p, risk_capacity, 65))
     quantity, reply_gain = reply(z[:, trader], price)
     price = price + rule.price_impact[trader] * (quantity - bought[:, trader])
     bought = rule.demand(z, price).at[:, trader].set(quantity)
