@@ -1,12 +1,15 @@
 """The audit finds no gain where there is none, and the gain where a schedule is spoiled."""
 
 from dataclasses import replace
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxmech as jm
+from jaxmech.audit import _search, payment_of
 
 FEW = {"types": 9, "prices": 5, "quantities": 33}
 
@@ -103,6 +106,24 @@ def test_one_trader_of_each_kind_is_audited():
     from jaxmech.audit import distinct_traders
 
     assert distinct_traders(rule().market) == [0, 2, 3]
+
+
+def test_a_trader_pays_what_the_column_of_his_group_says():
+    offered, price = jnp.linspace(-1.0, 1.0, 5), jnp.asarray(0.2)
+    for trader in range(5):
+        payment = payment_of(rule(), rule().market, trader)
+        assert payment.columns.shape == (3,)
+        of_all = rule().side_payment(price, offered)[trader]
+        np.testing.assert_allclose(payment.side_payment(price, offered[trader]), of_all, rtol=1e-13)
+
+
+@pytest.mark.exhaustive
+def test_memory_is_enough_for_ironed_laws_of_many_traders():
+    humps = jm.Mixture([jm.TruncatedNormal(-0.5, 0.2, -1.0, 1.0), jm.TruncatedNormal(0.5, 0.2, -1.0, 1.0)], [0.5, 0.5])
+    ironed = jm.side_payments(jm.solve(jm.Market.of(jm.Traders(humps, 1.0, 20), jm.Traders(humps, 2.0, 20)), 0.5))
+    one, payment = jnp.zeros(1, int), payment_of(ironed, ironed.market, [0])
+    program = jax.jit(partial(_search, types=33, prices=17, quantities=65)).lower(ironed, payment, ironed.market, one)
+    assert program.compile().memory_analysis().temp_size_in_bytes < 2**29
 
 
 def test_what_is_not_a_rule_is_refused():
