@@ -96,26 +96,14 @@ def _pooled_pieces(curve, values):
     """
     slope, mass = curve.pieces()
     slope = jnp.where(mass > 0, slope, values[:-1])
-    pooled = isotonic(slope, mass)
     rounding = curve.rounding()
     rounding = jnp.maximum(rounding[1:], rounding[:-1])
-    inside, begins = _pools(pooled, jnp.abs(pooled - slope) > rounding)
+    pooled, begins, inside = isotonic(slope, mass, rounding)
     # Bunches that share a node are told apart.
     apart = jnp.concatenate([jnp.zeros_like(inside[:1]), inside[:-1]]) & begins
     linked = (inside & ~apart) | (jnp.diff(values, axis=0) < -rounding)
     # No η reaches levels so high.
     return pooled, linked & (pooled < curve.law.upper + 1e6 * curve.span)
-
-
-def _pools(pooled, moved):
-    """Which pieces are in pools of equal values some of which have moved, and which begin a pool; (pieces, ...)."""
-    change, end = pooled[1:] != pooled[:-1], jnp.ones_like(moved[:1])
-    begins, stops = jnp.concatenate([end, change]), jnp.concatenate([change, end])
-    number = jnp.arange(len(pooled)).reshape((-1,) + (1,) * (pooled.ndim - 1)) + jnp.zeros(pooled.shape, int)
-    first = lax.cummax(jnp.where(begins, number, 0), axis=0)
-    last = lax.cummin(jnp.where(stops, number, len(pooled)), axis=0, reverse=True)
-    passed = jnp.cumsum(moved, axis=0)
-    return (last > first) & (pick(passed, last) - pick(passed, first) + pick(moved, first) > 0), begins
 
 
 def _bunch_of_nodes(first, exists, size):

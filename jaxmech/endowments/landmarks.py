@@ -6,8 +6,10 @@ import numpy as np
 # Where a law that knows nothing better is cut: evenly, and towards the ends ever finer.
 _FINER = 3.0 ** -np.arange(1, 13) / 24
 EVEN = np.sort(np.concatenate([np.linspace(0, 1, 25), _FINER, 1 - _FINER]))
+# Towards an end where the density vanishes like a power: 1/f has a pole there, which each panel sees from as far.
+TOWARDS_ZERO = 6.0 ** -np.arange(10.0, 0.0, -1.0)
 # How far the log of a density has fallen from its peak at the landmarks around it; at the last little is left.
-FALLS = np.array([0.5, 2, 5, 9, 14, 20, 26, 32, 38, 44, 52])
+FALLS = np.array([0.5, 2, 5, 9, 14, 20, 26, 33, 41, 50, 60])
 
 
 def unit_rule(nodes):

@@ -26,8 +26,7 @@ class LocationScale(FromDensity):
 
     def landmarks(self):
         peak = jnp.clip(self.loc, self.lower, self.upper)
-        near = around(peak, self.scale * beside(FALLS, peak), self.lower, self.upper)
-        return jnp.sort(jnp.concatenate([super().landmarks(), near]), axis=0)
+        return around(peak, self.scale * beside(FALLS, peak), self.lower, self.upper)
 
     def rules(self):
         return [("scale", self.scale > 0, "must be > 0"), *super().rules()]
@@ -100,9 +99,14 @@ class TruncatedStudent(LocationScale):
 
     def landmarks(self):
         # Its poles lie √ν scales off the axis: panels grow with the distance.
-        distances = self.scale * jnp.sqrt(self.freedom) * beside(0.6 * 1.6 ** np.arange(16), self.loc)
-        near = around(self.loc, distances, self.lower, self.upper)
-        return jnp.sort(jnp.concatenate([super().landmarks(), near]), axis=0)
+        distances = self.scale * jnp.sqrt(self.freedom) * beside(0.6 * 1.8 ** np.arange(14), self.loc)
+        peak, falls = jnp.clip(self.loc, self.lower, self.upper), beside(FALLS[:8], self.loc)
+        # x with (ν + x²)/(ν + y²) = e^(2 fall/(ν + 1)), y and x the distances of the peak and of the landmark from loc.
+        apart, power = jnp.abs(peak - self.loc) / self.scale, 2 * falls / (self.freedom + 1)
+        spread = self.freedom + apart**2
+        fallen = spread * jnp.expm1(power) / (jnp.sqrt(spread * jnp.exp(power) - self.freedom) + apart)
+        near = around(peak, self.scale * fallen, self.lower, self.upper)
+        return jnp.sort(jnp.concatenate([around(self.loc, distances, self.lower, self.upper), near[1:-1]]), axis=0)
 
     def rules(self):
         return [("freedom", self.freedom > 0, "must be > 0"), *super().rules()]

@@ -73,20 +73,17 @@ class Panels(Law):
         """All that does not depend on z."""
         rule, half, values = self.rule, 0.5 * jnp.diff(self.cuts, axis=0), self.values
 
-        def integral(of, power=0):
-            """half^(power + 1) ∫ (1 − t)^power/power! of it, over each panel."""
-            weights = rule.weights * (1 - rule.nodes) ** power / math.factorial(power)
-            return half ** (power + 1) * jnp.sum(self.column(weights) * of, axis=1)
+        def integrals(rows, of):
+            return jnp.einsum("kj,pj...->pk...", jnp.asarray(rows, values.dtype), of, precision="highest")
 
-        def to_nodes(of):
-            integral = jnp.asarray(rule.integral, values.dtype)
-            return half[:, None] * jnp.einsum("kj,pj...->pk...", integral, of, precision="highest")
-
-        width = 2 * half
-        cdf = summed(integral(values))
-        first = summed(cdf[:-1] * width + integral(values, 1))
-        second = summed(first[:-1] * width + cdf[:-1] * width**2 / 2 + integral(values, 2))
-        inside = to_nodes(values)
+        # ∫ (1 − t)^k/k! f over each panel, k from 0 to 2, and ∫ f up to its nodes: one product.
+        whole = [rule.weights * (1 - rule.nodes) ** power / math.factorial(power) for power in range(3)]
+        found = integrals(np.concatenate([whole, rule.integral]), values)
+        once, twice, thrice = (half**power * found[:, power - 1] for power in (1, 2, 3))
+        width, inside = 2 * half, half[:, None] * found[:, 3:]
+        cdf = summed(once)
+        first = summed(cdf[:-1] * width + twice)
+        second = summed(first[:-1] * width + cdf[:-1] * width**2 / 2 + thrice)
         node_cdf = cdf[:-1, None] + jnp.where(inside > 0, inside, 0.0)
         # A floor under the density but not under F: F/f vanishes where there is nobody, and rises where it would.
         floor = LEAST * jnp.max(values, axis=(0, 1))
@@ -102,7 +99,7 @@ class Panels(Law):
             ratio,
             square,
             node_cdf,
-            first[:-1, None] + to_nodes(node_cdf),
+            first[:-1, None] + half[:, None] * integrals(rule.integral, node_cdf),
         )
 
     def place(self, z):

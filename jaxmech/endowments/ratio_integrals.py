@@ -38,15 +38,22 @@ class Inside:
         self.half, self._cdf, self._floor = table.half, table.cdf, table.floor
         self._least = RANGE * jnp.max(values, axis=1)
         # Neither polynomial has a higher degree than there are nodes.
-        rows = np.stack([rule.value, rule.once], axis=1)[..., : len(rule.nodes) + 1]
-        self._series = jnp.einsum("nrk,pn...->prk...", jnp.asarray(rows, values.dtype), values, precision="highest")
+        self._rows = np.stack([rule.value, rule.once], axis=1)[..., : len(rule.nodes) + 1]
+        self._values = values
 
     def __call__(self, panel, t):
         """At places t, (nodes, m, ...), of the panels, (m, ...)."""
-        series = jnp.take_along_axis(self._series, panel[:, None, None], axis=0, mode="promise_in_bounds")
-        density, mass = jnp.moveaxis(_series(jnp.moveaxis(series, 2, 0), t[:, :, None]), 2, 0)
+        if len(panel) < len(self._values):
+            series = self._series(_rows_of(self._values, panel[:, None]))
+        else:
+            series = _rows_of(self._series(self._values), panel[:, None, None])
+        density, mass = jnp.moveaxis(_clenshaw(jnp.moveaxis(series, 2, 0), t[:, :, None]), 2, 0)
         half, cdf, least = (pick(part, panel) for part in (self.half, self._cdf, self._least))
         return seen(density, mass, half, cdf, least, self._floor)
+
+    def _series(self, values):
+        """Coefficients of f and of its integral over a panel from the values at its nodes, (panels, 2, n, ...)."""
+        return jnp.einsum("nrk,pn...->prk...", jnp.asarray(self._rows, values.dtype), values, precision="highest")
 
 
 class RatioIntegral:
@@ -93,7 +100,11 @@ class RatioIntegral:
         return reach * jnp.sum(weights * cdf**self._power / density, axis=0)
 
 
-def _series(coefficients, t):
+def _rows_of(array, panel):
+    return jnp.take_along_axis(array, panel, axis=0, mode="promise_in_bounds")
+
+
+def _clenshaw(coefficients, t):
     """The Chebyshev series with these coefficients, (n, m, ...), at t, (nodes, m, ...), by Clenshaw's recurrence.
 
     A table of the polynomials would be shorter to compile, and sixteen times as large as what is asked for.

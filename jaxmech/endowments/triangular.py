@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxmech.endowments.landmarks import TOWARDS_ZERO, beside
 from jaxmech.endowments.numerical import FromDensity
 from jaxmech.pytrees import pytree
 
@@ -29,7 +30,10 @@ class Triangular(FromDensity):
         return jnp.log(jnp.where(side > 0, reach, 1.0)) - jnp.log(jnp.where(side > 0, side, 1.0))
 
     def landmarks(self):
-        return jnp.sort(jnp.concatenate([super().landmarks(), self.mode[None]]), axis=0)
+        lower, mode, upper = jnp.broadcast_arrays(self.lower, self.mode, self.upper)
+        shares = beside(TOWARDS_ZERO, mode)
+        rising, falling = lower + (mode - lower) * shares, upper - (upper - mode) * shares[::-1]
+        return jnp.concatenate([lower[None], rising, mode[None], falling, upper[None]])
 
     def rules(self):
         inside = (self.lower <= self.mode) & (self.mode <= self.upper)

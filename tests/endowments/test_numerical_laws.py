@@ -13,7 +13,15 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from jaxmech.endowments import Kumaraswamy, Panels, Triangular
+from jaxmech.endowments import (
+    Kumaraswamy,
+    Panels,
+    Triangular,
+    TruncatedExponential,
+    TruncatedLaplace,
+    TruncatedLogistic,
+    TruncatedStudent,
+)
 
 from . import accuracy
 from .laws import GIVEN, LOG_CONCAVE, column, market_law, witness
@@ -493,3 +501,29 @@ def test_squared_ratio_integral_sees_nothing_of_the_far_tail_on_the_same_panel()
     for z in (0.45, 0.5, 0.51, 0.52):
         expected = float(mp.quad(integrand, np.linspace(-0.5, z, 12).tolist()))
         np.testing.assert_allclose(law.squared_ratio_integral(jnp.asarray([z])), expected, rtol=1e-8)
+
+
+def shapes(count=1000):
+    """Laws of many shapes on [−1, 1] by name, and how many panels each has."""
+    generator = np.random.default_rng(11)
+
+    def between(low, high):
+        return jnp.asarray(np.exp(generator.uniform(np.log(low), np.log(high), count)))
+
+    one, loc = jnp.ones(count), jnp.asarray(generator.uniform(-1.5, 1.5, count))
+    ends = -one, one
+    return {
+        "triangular": (22, Triangular(loc / 1.5, *ends)),
+        "exponential": (24, TruncatedExponential(loc * between(1e-3, 1e3), *ends)),
+        "Laplace": (24, TruncatedLaplace(loc, between(1e-3, 30), *ends)),
+        "logistic": (24, TruncatedLogistic(loc, between(1e-3, 30), *ends)),
+        "Student": (47, TruncatedStudent(loc, between(1e-3, 30), between(0.3, 100), *ends)),
+    }
+
+
+@pytest.mark.parametrize("name", shapes())
+def test_few_panels_resolve_every_shape(name):
+    panels, law = shapes()[name]
+    cuts, error = law.landmarks(), np.asarray(resolved(law, jnp.zeros((1, 1)))[2])
+    assert len(cuts) == panels + 1 and bool(jnp.all(jnp.diff(cuts, axis=0) >= 0))
+    assert np.quantile(error, 0.99) <= 1e-9 and np.max(error) <= 1e-8
