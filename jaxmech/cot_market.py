@@ -27,9 +27,9 @@ import numpy as np
 from jaxmech.cot import CommitmentsOfTraders, Contract, kind, read_cot
 from jaxmech.endowments.binning import LEAST_DISTINCT
 from jaxmech.fit_market import market_text, reports_of
-from jaxmech.fitting import FITTED, Fit, fit
+from jaxmech.fitting import Fit, checked_options, fit
 from jaxmech.market import Market, Traders
-from jaxmech.tables import MarketError, one_of, whole_number
+from jaxmech.tables import MarketError, whole_number
 
 WINDOW = 26  # weeks
 STRETCH = 0.1  # of the observed range, on either side
@@ -89,7 +89,7 @@ def cot_market(files, contract, *, window=WINDOW, family="truncated_normal", out
       contract: a part of the contract's name, or its code.
       window: reports whose mean a week's position is compared to, those before it; 0 for the mean of all weeks. A week
         has no shock where these reports reach back over twice as many weeks, as where a year is missing.
-      family: law of every group, as in `fit`.
+      family: law of every group, as in `fit`; "best" chooses one for each group.
       out: market file to write, if any.
       settings: what else `fit` takes: components, bins, bandwidth, points.
 
@@ -100,16 +100,11 @@ def cot_market(files, contract, *, window=WINDOW, family="truncated_normal", out
       MarketError: files that are not read, no such contract or several, or no category that can be a group, with the
         reason for each; before anything is written.
     """
-    one_of("family", family, FITTED)
+    checked_options(family, settings)
     whole_number("window", window)
     reports = files if isinstance(files, CommitmentsOfTraders) else read_cot(files)
     one = reports.contract(contract)
-    groups, left_out = {}, {}
-    for name, series in one.categories.items():
-        try:
-            groups[name] = _group(series, window, family, settings)
-        except MarketError as error:
-            left_out[name] = str(error)
+    groups, left_out = _groups(one.categories, window, family, settings)
     reasons = {why: ", ".join(k for k in left_out if left_out[k] == why) for why in left_out.values()}
     said = "; ".join(f"{names}: {why}" for why, names in reasons.items())
     if not groups:
@@ -118,7 +113,7 @@ def cot_market(files, contract, *, window=WINDOW, family="truncated_normal", out
     average = sum(counts[name] * groups[name].gross for name in groups) / sum(counts.values())
     capacities = {name: rounded(group.gross / average) for name, group in groups.items()}
     fits = {name: group.found for name, group in groups.items()}
-    written = {name: found if family in _SHARES else _in_six_digits(found) for name, found in fits.items()}
+    written = {name: _in_six_digits(found) for name, found in fits.items()}
     try:
         market = Market.of(*(Traders(written[k].law, capacities[k], counts[k], k) for k in groups))
     except MarketError as error:
@@ -136,6 +131,17 @@ def cot_market(files, contract, *, window=WINDOW, family="truncated_normal", out
     if out is not None:
         Path(out).write_text(text, encoding="utf-8")
     return CotMarket(one, market, text, fits, left_out, notes)
+
+
+def _groups(categories, window, family, settings):
+    """Groups by category, and reasons by category that is none."""
+    groups, left_out = {}, {}
+    for name, series in categories.items():
+        try:
+            groups[name] = _group(series, window, family, settings)
+        except MarketError as error:
+            left_out[name] = str(error)
+    return groups, left_out
 
 
 def _group(series, window, family, settings):
@@ -189,7 +195,15 @@ def rounded(value):
 
 
 def _in_six_digits(found):
-    return replace(found, law=jax.tree.map(lambda leaf: np.float64(rounded(float(leaf))), found.law))
+    """The fit with rounded numbers, but for laws whose numbers sum to one."""
+    if found.family in _SHARES:
+        return found
+
+    def law(vector):
+        return jax.tree.map(lambda leaf: np.float64(rounded(float(leaf))), found.estimate.law(vector))
+
+    estimate = found.estimate._replace(law=law)
+    return replace(found, law=law(estimate.vector), estimate=estimate)
 
 
 def provenance(reports, contract, window, family) -> dict:

@@ -166,6 +166,24 @@ def test_settings_that_cannot_be_are_refused(reports, settings, message):
         jm.cot_market(reports, "EURO FX", **({"window": 8, "family": "uniform"} | settings))
 
 
+def test_fitted_numbers_of_the_file_have_six_digits(reports):
+    found = jm.cot_market(reports, "EURO FX", window=8)
+    for group in tomllib.loads(found.toml)["traders"]:
+        law, fitted = group["endowment"], found.fits[group["name"]].parameters
+        for key in ("loc", "scale"):
+            assert law[key] == float(f"{fitted[key]:.6g}")
+    np.testing.assert_array_equal(
+        found.market.endowment.loc, [t["endowment"]["loc"] for t in tomllib.loads(found.toml)["traders"]]
+    )
+
+
+def test_the_best_law_of_each_group_may_be_asked_for(reports, monkeypatch):
+    monkeypatch.setattr("jaxmech.fitting._COMPARED", [("uniform", {})])
+    found, uniform = (jm.cot_market(reports, "EURO FX", window=8, family=family) for family in ("best", "uniform"))
+    assert {fit.family for fit in found.fits.values()} == {"uniform"}
+    assert tomllib.loads(found.toml)["traders"] == tomllib.loads(uniform.toml)["traders"]
+
+
 def test_the_provenance_says_where_the_numbers_are_from_and_what_was_chosen(reports):
     said = tomllib.loads(jm.cot_market(reports, "ETHER", window=8, family="uniform").toml)["provenance"]
     assert said["source"].endswith("Traders in Financial Futures, futures only (public domain)")
