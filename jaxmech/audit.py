@@ -83,10 +83,11 @@ class Payment(NamedTuple):
 
 def payment_of(rule, market, trader) -> Payment:
     """What the trader pays, or each of several, in a market of one group a trader."""
-    grouped = type(rule) is SidePayments
-    group = traders_of(rule.design.market) if grouped else np.arange(market.groups)
-    columns = np.zeros(rule.design.market.groups if grouped else market.groups, market.risk_capacity.dtype)
-    return Payment(rule.by_group() if grouped else rule, *on_device((columns, group[np.asarray(trader)])))
+    column = np.arange(market.groups)
+    if type(rule) is SidePayments:
+        rule, column = rule.by_group(), traders_of(rule.design.market)
+    columns = np.zeros(column[-1] + 1, market.risk_capacity.dtype)
+    return Payment(rule, *on_device((columns, column[np.asarray(trader)])))
 
 
 def check_trader(trader, market):
@@ -163,9 +164,8 @@ def _finite(name, value):
 
 
 def _replies(rule, payment, market, trader, endowment, price, kappa, quantities):
-    return jnp.vectorize(lambda z, p: best_point(rule, payment, market, trader, z, p, kappa, quantities))(
-        endowment, price
-    )
+    reply = jnp.vectorize(lambda z, p: best_point(rule, payment, market, trader, z, p, kappa, quantities))
+    return reply(endowment, price)
 
 
 _compiled_replies = compiled(_replies, static_argnames="quantities")

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from jaxmech.cli_sweep import say_written
+from jaxmech.cli_sweep import refuse_no_file, say_written
 from jaxmech.tables import MarketError
 
 
@@ -18,7 +18,7 @@ def add_cot(commands):
     command.add_argument("--contract", help="a part of the contract's name, or its code")
     command.add_argument("--list", action="store_true", help="print the contracts of the files, and write nothing")
     command.add_argument("--window", type=int, default=26, help="reports whose mean is a week's level; 0: all reports")
-    command.add_argument("--family", default="truncated_normal", help="law of every group, as in jaxmech.fit")
+    command.add_argument("--family", default="truncated_normal", help="law of every group, as in jaxmech.fit; or best")
     command.add_argument("--out", type=Path, help="the market's TOML file")
     command.add_argument("--json", action="store_true", help="print JSON instead of text")
     command.set_defaults(run=_run)
@@ -34,8 +34,7 @@ def _run(options):
         rows = [one.summary() for one in reports.contracts]
         print(json.dumps(rows, indent=1, ensure_ascii=False) if options.json else reports)
         return 0
-    if options.out.is_dir() or not options.out.parent.is_dir():
-        raise MarketError(f"--out {options.out}: give a file in a folder that exists")
+    refuse_no_file(options.out)
     return _market(options)
 
 

@@ -4,8 +4,7 @@ import sys
 from argparse import ArgumentTypeError
 from pathlib import Path
 
-from jaxmech.cli_sweep import say_written
-from jaxmech.tables import MarketError
+from jaxmech.cli_sweep import refuse_no_file, say_written
 
 _FORMAT = {  # fields of Format: letters, kinds and help
     "delimiter": (str, "between cells, such as ';' or '\\t'; found out if not given, as all of the following"),
@@ -58,8 +57,7 @@ def _of_group(kind):
 def _run(options):
     from jaxmech.fit_market import COUNT, RISK_CAPACITY, fit_market
 
-    if options.out.is_dir() or not options.out.parent.is_dir():
-        raise MarketError(f"--out {options.out}: give a file in a folder that exists")
+    refuse_no_file(options.out)
     if options.delimiter == "\\t":
         options.delimiter = "\t"
     names = ("group_column", "weights_column", "family", "out", *_FORMAT, "missing")

@@ -48,6 +48,7 @@ def _report(place, stems, positions, traders, name, code, weeks, kind):
     return [head, *rows]
 
 
+_WHEAT = "WHEAT-SRW - CHICAGO BOARD OF TRADE", "001602"
 _BOTH = ("Long", "Short")
 _ALL = (*_BOTH, "Spread")
 
@@ -77,8 +78,7 @@ def disaggregated(weeks, kind="FutOnly"):
             f"{stem}_{'_' if stem == 'Swap' and side != 'Long' else ''}Positions_{side}_{crop}"
         ),
         lambda stem, side: f"Traders_{stem}_{side}_All",
-        "WHEAT-SRW - CHICAGO BOARD OF TRADE",
-        "001602",
+        *_WHEAT,
         weeks,
         kind,
     )
@@ -93,8 +93,7 @@ def legacy(weeks):
         [("Noncommercial", ("Long", "Short", "Spreading")), ("Commercial", _BOTH)],
         lambda stem, side, crop="All": f"{stem} Positions-{side} ({crop})",
         lambda stem, side: f"Traders-{stem}-{side} (All)",
-        "WHEAT-SRW - CHICAGO BOARD OF TRADE",
-        "001602",
+        *_WHEAT,
         weeks,
         None,
     )
