@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 import jaxmech as jm
+from commitments import THREE_CONTRACTS
 
 NOT_NUMBERS = (None, "1", "many", b"1", {}, [], (), object(), 1j, [None], np.array([None]), [[1.0], [1.0, 2.0]])
 NOT_FINITE = (np.nan, np.inf, -np.inf, 10**400, np.float32("nan"))
@@ -428,9 +429,19 @@ def fit_cases():
         "points": (*NOT_WHOLE[1:], 0, 1),
     }
     of = {"bins": "histogram", "components": "mixture", "bandwidth": "smoothed", "points": "smoothed"}
-    return {
+    cases = {
         f"fit {name}": Case(jm.fit, {"samples": SAMPLES, "family": of.get(name, "truncated_normal")}, {name: bad[name]})
         for name in bad
+    }
+    files, contracts = (*NOT_PATHS, [None], [THREE_CONTRACTS, 3], {}), (*NOT_NAMES, 3, "", "no such contract", "O")
+    settings = {"window": NOT_WHOLE[1:], "family": bad["family"], "bins": (3,)}
+    return cases | {
+        "read_cot": Case(jm.read_cot, {"files": THREE_CONTRACTS}, {"files": files}),
+        "cot_market": Case(
+            jm.cot_market,
+            {"files": THREE_CONTRACTS, "contract": "043602", "window": 4},
+            {"files": files, "contract": contracts, **settings},
+        ),
     }
 
 
