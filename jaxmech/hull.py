@@ -21,6 +21,7 @@ from jaxmech.endowments.isotonic import isotonic
 from jaxmech.endowments.search import count_below, pick, runs
 
 _POLISHES = 40
+_ROUNDS = 32  # in which the bunches that a law allows for are polished, at most
 _MERGERS = 100
 
 
@@ -225,26 +226,29 @@ def reached(curve, nodes, level):
 def _polished(curve, values, first, last, level, exists):
     """First and last nodes, existence and crossings of the bunches that are roughly known; no derivatives.
 
-    One after the other: most laws have fewer by far than they allow for.
+    A few at a time, for most laws one: they have fewer by far than they allow for.
     """
-    final, most, like = curve.size - 1, len(exists), jnp.zeros(exists.shape[1:], values.dtype)[None]
+    final, most = curve.size - 1, len(exists)
+    few = -(-most // _ROUNDS)
+    like = jnp.zeros_like(level[:few])
     nowhere = Crossing(jnp.zeros(like.shape, int), like, like < 0, jnp.zeros(like.shape, int))
     nowhere = jax.tree.map(lambda part: _both(part, part), nowhere)
 
     def begun(place):
-        """The bunch of that place before it is polished."""
+        """The bunches from that place on before they are polished."""
         first_, last_, level_, exists_ = (
-            lax.dynamic_slice_in_dim(part, place, 1) for part in (first, last, level, exists)
+            lax.dynamic_slice_in_dim(part, place, few) for part in (first, last, level, exists)
         )
         return first_, last_, level_, nowhere, jnp.where(exists_, jnp.inf, like), exists_
 
     def step(state):
         place, count, own, found = state
+        here = jnp.minimum(place, most - few)
         new = _polished_once(curve, values, final, *own)
-        found = jax.tree.map(lambda all, one: _put(all, one, place, most), found, new[:-1])
+        found = jax.tree.map(lambda all, some: _put(all, some, here, most), found, new[:-1])
         ended = ~jnp.any(new[-1]) | (count + 1 >= _POLISHES)
-        place = place + ended
-        following = begun(jnp.minimum(place, most - 1))
+        place = place + jnp.where(ended, few, 0)
+        following = begun(jnp.minimum(place, most - few))
         own = jax.tree.map(lambda next, this: jnp.where(ended, next, this), following, new)
         return place, jnp.where(ended, 0, count + 1), own, found
 
@@ -265,15 +269,15 @@ def _polished(curve, values, first, last, level, exists):
     return pick(first, order), pick(last, order), pick(exists, order), ends
 
 
-def _put(all, one, place, most):
-    """`all`, of one or two rows a bunch, with those of one bunch at its place."""
-    for k in range(len(one)):
-        all = lax.dynamic_update_slice_in_dim(all, one[k : k + 1], place + k * most, 0)
+def _put(all, some, place, most):
+    """`all`, of one or two rows a bunch, with those of some bunches from their place on."""
+    for k, part in enumerate(jnp.split(some, len(all) // most)):
+        all = lax.dynamic_update_slice_in_dim(all, part, place + k * most, 0)
     return all
 
 
 def _polished_once(curve, values, final, first, last, level, ends, far, running):
-    """One step of a bunch of each, (1, ...): its nodes one further, where they must, its ends and its level."""
+    """One step of bunches, (few, ...): their nodes one further, where they must, their ends and their levels."""
     before, after = pick(values, jnp.maximum(first - 1, 0)), pick(values, jnp.minimum(last + 1, final))
     start, stop = pick(values, first), pick(values, last)
     down = running & (first > 0) & (before >= level)
