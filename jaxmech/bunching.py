@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from jaxmech.curves import Curve, Point
 from jaxmech.endowments import Panels
+from jaxmech.endowments.panels import known_to
 from jaxmech.hull import Bunches, bunches_at, located, pooled
 
 
@@ -41,7 +42,10 @@ class VirtualTypes(Curve):
     def rounding(self):
         (weight,) = self.parameters
         ratio = self.cdf / self.density
-        return 1e-12 * (self.span + weight * ratio) + weight * ratio * self.density_error() / self.density
+        return (
+            known_to(1e-12, ratio.dtype) * (self.span + weight * ratio)
+            + weight * ratio * self.density_error() / self.density
+        )
 
 
 class _Multipliers(Curve):
@@ -76,7 +80,7 @@ class _Multipliers(Curve):
 
     def rounding(self):
         _, eta = self.parameters
-        return 1e-12 * self.span + self.density_error() * jnp.abs(self.types - eta)
+        return known_to(1e-12, self.types.dtype) * self.span + self.density_error() * jnp.abs(self.types - eta)
 
 
 def multiplier_bunching(sides, eta, weight):
@@ -140,7 +144,7 @@ def _ratio_rises(law, table):
         return jnp.ones(law.lower.shape, bool)
     curve = VirtualTypes(law, table, jnp.ones((), law.values.dtype))
     ratio = curve.cdf / curve.density
-    return jnp.all(jnp.diff(ratio, axis=0) >= -1e-9 * (law.width + ratio[1:]), axis=0)
+    return jnp.all(jnp.diff(ratio, axis=0) >= -known_to(1e-9, ratio.dtype) * (law.width + ratio[1:]), axis=0)
 
 
 def may_fall(law):

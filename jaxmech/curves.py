@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxmech.endowments.panels import end_values, tail_at
+from jaxmech.endowments.panels import end_values, known_to, tail_at
 from jaxmech.endowments.search import pick
 
 _ALIKE = 1e-8  # densities on both sides of a cut that differ by this part are the same
@@ -117,6 +117,11 @@ class Curve:
         """To what the curve is known where the density is not small."""
         return 8 * jnp.finfo(self.types.dtype).eps * (self.span + jnp.abs(self.law.lower) + jnp.abs(self.law.upper))
 
+    @property
+    def near(self):
+        """Levels that differ by less are the same."""
+        return known_to(1e-6, self.types.dtype) * self.span
+
     def rounding(self):
         """Falls that may be those of polynomials rather than of the law, (nodes, ...)."""
         raise NotImplementedError
@@ -157,7 +162,7 @@ def _flat(nodes):
 
 def _density_error(law):
     """To what the density is known on each panel, (panels, ...)."""
-    return law.density_error + _UNRESOLVED * jnp.max(law.values, axis=1)
+    return law.density_error + known_to(_UNRESOLVED, law.values.dtype) * jnp.max(law.values, axis=1)
 
 
 def _with_ends(law):
@@ -166,7 +171,7 @@ def _with_ends(law):
     values, (left, right) = law.values, end_values(law)
     before, after = right[:-1], left[1:]
     error = _density_error(law)
-    alike = jnp.abs(after - before) <= _ALIKE * (after + before) + 10 * (error[1:] + error[:-1])
+    alike = jnp.abs(after - before) <= known_to(_ALIKE, values.dtype) * (after + before) + 10 * (error[1:] + error[:-1])
     largest = jnp.max(values, axis=1)
     one = jnp.where(largest[:-1] <= largest[1:], before, after)
     left = left.at[1:].set(jnp.where(alike, one, after))

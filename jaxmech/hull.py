@@ -261,7 +261,7 @@ def _polished(curve, values, first, last, level, exists):
     first, last, level, ends, move = lax.while_loop(unfinished, step, (0, 0, begun(0), found))[-1]
     # Where rounding is all there is, far out in a tail, a bunch may fade away.
     low, high = jnp.split(curve.type_at(ends.panel, ends.t), 2)
-    near = 1e-6 * curve.span
+    near = curve.near
     about = (pick(values, first) >= level - near) & (pick(values, last) <= level + near)
     exists = exists & (move <= near) & (low < high) & about
     order = jnp.argsort(jnp.where(exists, first, curve.size), axis=0)
@@ -292,5 +292,5 @@ def _polished_once(curve, values, final, first, last, level, ends, far, running)
     new = jnp.where(running, _mean_slope(curve.at_place(ends.panel, ends.t)), level)
     move = jnp.where(running, jnp.abs(new - level), far)
     still = ~(down | up | fore | back)
-    stalled = still & (move > 0.5 * far) & (move < 1e-6 * curve.span)
+    stalled = still & (move > 0.5 * far) & (move < curve.near)
     return first, last, new, ends, move, running & (move > curve.tolerance) & ~stalled

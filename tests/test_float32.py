@@ -25,11 +25,11 @@ with warnings.catch_warnings(record=True) as said:
 assert [("float32" in str(one.message), "jax_enable_x64" in str(one.message)) for one in said] == [(True, True)]
 
 for structure in ((2, 0, 0), (0, 2, 0), (0, 0, 2), (1, 1, 1)):
-    mechanism = jm.solve(random_markets(structure, 50, 3), random_alphas(50, 4))
+    mechanism = jm.solve(random_markets(structure, 500, 3), random_alphas(500, 4))
     certificate, achieved = jm.certify(mechanism), jm.outcomes(mechanism)
     assert mechanism.eta.dtype == achieved.revenue.dtype == jnp.float32
     # Where much of the surplus cancels, float32 cannot show what is asked, and the certificate says so.
-    assert certificate.ok.mean() >= 0.9, structure
+    assert certificate.ok.mean() >= 0.98, structure
     assert (abs(certificate.duality_gap) < 1e-3).all(), structure
     assert np.isfinite(achieved.revenue).all()
 rough = jm.outcomes(jm.solve(market, 0.5)).revenue
@@ -44,6 +44,14 @@ exact = jm.outcomes(jm.solve(fine, 0.5)).revenue
 assert exact.dtype == jnp.float64
 assert abs(float(exact) / float(rough) - 1) < 1e-4
 print("fine")
+"""
+IRREGULAR = """
+from irregular_markets import irregular_markets
+
+for kind, least in (("two histograms", 0.9), ("normal mixtures", 0.95), ("linear densities", 0.98)):
+    irregular, _ = irregular_markets(kind, 50, 1)
+    certificate = jm.certify(jm.solve(irregular, random_alphas(50, 4)))
+    assert certificate.ok.mean() >= least, kind
 """
 STUDIES = """
 traced = jm.frontier(market)
@@ -100,7 +108,7 @@ def run(code):
 
 @pytest.mark.exhaustive
 def test_markets_are_solved_and_certified_in_float32_and_the_user_is_told_once():
-    run(WITHOUT_X64.replace("STUDIES", ""))
+    run(WITHOUT_X64.replace("STUDIES", IRREGULAR))
 
 
 @pytest.mark.slow

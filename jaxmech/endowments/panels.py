@@ -165,7 +165,7 @@ class Panels(Law):
         cut = pick(self.cuts, panel)
         left, right = jnp.maximum(end_values(self), RANGE * jnp.max(self.values, axis=1)) + known.floor
         before, after = pick(right, jnp.maximum(panel - 1, 0)), pick(left, panel)
-        jumps = (cut == z) & (panel > 0) & (jnp.abs(after - before) > 1e-9 * (after + before))
+        jumps = (cut == z) & (panel > 0) & (jnp.abs(after - before) > known_to(1e-9, z.dtype) * (after + before))
         return jnp.where(jumps, cut, z).reshape(shape), jumps.reshape(shape)
 
     def squared_ratio_integral_from(self, z, known):
@@ -241,6 +241,11 @@ class Panels(Law):
     def sample(self, key, shape=()):
         uniform = jax.random.uniform(key, tuple(shape) + self.lower.shape, dtype=jnp.result_type(float))
         return quantile(self, uniform)
+
+
+def known_to(part, dtype):
+    """A part of a number that means nothing: as told, and in float32 at least what rounding may make."""
+    return max(part, 64 * float(jnp.finfo(dtype).eps))
 
 
 def end_values(law):
