@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.market import Market, MarketError, checked_market
 from jaxmech.parameters import market_with, named_parameter, valid_market
+from jaxmech.pytrees import compiled
 from jaxmech.tables import one_number, real_numbers, whole_number
 
 KINDS = ("grid", "zip", "random")
@@ -156,7 +157,12 @@ class Design:
 
     def valid(self, alpha, values):
         """Which points are markets at all: the rules of `Market.of` and α in [0, 1], as data. Host only."""
-        return (alpha >= 0) & (alpha <= 1) & valid_market(self.market_at(jnp.asarray(values)))
+        return (alpha >= 0) & (alpha <= 1) & valid_market(_markets(self.market, self.parameters, values))
+
+
+@partial(compiled, static_argnames="parameters")
+def _markets(market, parameters, values):
+    return market_with(market, parameters, values)
 
 
 def make_design(market, alpha, over=None, kind="grid", points=None, seed=0) -> Design:

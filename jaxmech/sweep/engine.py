@@ -157,10 +157,11 @@ def _floors(design, chunk, size):
     markets = np.arange(columns.start, columns.stop)
     weights = np.full(len(markets), np.nan)
     for places in _batches(len(markets), size):
-        values = design.parameter_values(markets[places])
-        values, lanes = _replaced(design.valid(np.zeros(values.shape[1]), values), values)
+        values = _padded(design.parameter_values(markets[places]), size)
+        values, lanes = _replaced(design.valid(np.zeros(size), values), values)
         if lanes:
-            weights[places] = _weight_floors(design.market, design.parameters, _padded(values, size))[: values.shape[1]]
+            found = _weight_floors(design.market, design.parameters, values)
+            weights[places] = found[: len(weights[places])]
     return weights, columns.start
 
 
@@ -168,11 +169,12 @@ def _started(design, points, floors, evaluate, size, device):
     """Which of the points are markets, and the results of their micro-batch, being computed; None without a market."""
     markets, alpha = design.market_of(points), design.alpha_of(points)
     values, (weights, first) = design.parameter_values(markets), floors
-    good = design.valid(alpha, values)
-    columns, lanes = _replaced(good, np.vstack([alpha, weights[markets - first], values]))
+    columns = _padded(np.vstack([alpha, weights[markets - first], values]), size)
+    good = design.valid(columns[0], columns[2:])
+    columns, lanes = _replaced(good, columns)
+    good = good[: len(points)]
     if not lanes:
         return good, None
-    columns = _padded(columns, size)
     return good, evaluate(*jax.device_put((columns[0], columns[1], columns[2:]), device))
 
 
