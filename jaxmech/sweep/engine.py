@@ -24,6 +24,7 @@ from jaxmech.solve import budget_weight
 from jaxmech.sweep.design import numbers_a_group
 from jaxmech.sweep.progress import progress_bar
 
+_HURRIED = 128  # batches that take less time than a careful compiler saves on them
 STATUS = {"not_computed": -1, "ok": 0, "certificate_failed": 1, "invalid_parameters": 2}
 
 
@@ -133,11 +134,12 @@ def chunk_results(design, derivatives, chunk, size=None):
     results = _empty_results(design.chunk_points(chunk).size, columns_of(design, derivatives, size))
     size, market_size = micro_batch(design, size)
     points, floors = design.chunk_points(chunk).ravel(), _floors(design, chunk, market_size)
-    evaluate, devices = partial(point_results, design.market, design.parameters, derivatives), jax.local_devices()
+    hurry = design.points <= _HURRIED * size
+    evaluate = partial(point_results, design.market, design.parameters, derivatives, hurry=hurry)
     batches = list(_batches(len(points), size))
     started = [
         _started(design, points[places], floors, evaluate, size, device)
-        for places, device in zip(batches, cycle(devices), strict=False)
+        for places, device in zip(batches, cycle(jax.local_devices()), strict=False)
     ]
     for places, (good, batch) in zip(batches, started, strict=True):
         _fill({name: one[places] for name, one in results.items()}, good, batch)

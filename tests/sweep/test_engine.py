@@ -147,7 +147,7 @@ def fake_evaluate(monkeypatch, interrupt_at=None):
     """Replace the compiled evaluation of batches, so that nothing is compiled, by one that Ctrl-C hits."""
     calls = []
 
-    def point_results(market, parameters, derivatives, alpha, floor, values):
+    def point_results(market, parameters, derivatives, alpha, floor, values, hurry=None):
         if not isinstance(alpha, jax.core.Tracer):
             calls.append(alpha)
             if len(calls) == interrupt_at:
