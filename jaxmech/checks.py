@@ -1,6 +1,7 @@
 """What the numbers of a market must be, before anything is compiled; and the same rules as data, for sweeps."""
 
 from dataclasses import fields
+from unicodedata import category
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,9 @@ from jaxmech.groups import total
 from jaxmech.pytrees import compiled
 from jaxmech.tables import MarketError, real_numbers
 
+_KEPT = ("endowment", "factor")  # what names of parameters use themselves
+_NOT_IN_A_LINE = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, ends of lines and paragraphs
+
 
 def one_entry_a_group(block, called):
     """(law, risk capacity, count, groups) of Traders, their numbers broadcast to the groups; lists keep their axis.
@@ -21,6 +25,11 @@ def one_entry_a_group(block, called):
     shapes, dtype = {}, jnp.result_type(float)
 
     def number(name, value, listed=False):
+        if "." in name or name in (*shapes, *_KEPT):
+            raise MarketError(
+                f"{called}: a number of the law is called {name!r}; parameters need names without dots, all "
+                f"different and none of {', '.join(_KEPT)}: rename it"
+            )
         traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
         array = jnp.asarray(value, dtype) if traced else _rounded(real_numbers(f"{name} of {called}", value), dtype)
         if listed and array.ndim < 1:
@@ -47,6 +56,19 @@ def one_entry_a_group(block, called):
         return library.broadcast_to(array, array.shape[:listed] + shape)
 
     return law.mapped(filled), filled("", capacity), filled("", count), shape[0]
+
+
+def check_group_name(name, groups, place):
+    """MarketError for a name that parameters, tables or files could not carry."""
+    wrong = "".join(mark for mark in name if category(mark) in _NOT_IN_A_LINE)
+    if wrong:
+        proposed = "".join(" " if mark in wrong else mark for mark in name).strip() or "traders"
+        raise MarketError(f"name of traders {place} is {name!r}; it must be one line of text: call it {proposed!r}")
+    if name == "all" and groups == 1:
+        raise MarketError(
+            f"name of traders {place} is 'all', which means every group in names of parameters, as in "
+            "'all.risk_capacity'; call it 'all traders'"
+        )
 
 
 def _rounded(array, dtype):

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxmech.extras import extra
 from jaxmech.market import checked_market
-from jaxmech.parameters import named_parameter, refuse_overlaps
+from jaxmech.parameters import name_parts, named_parameter, refuse_overlaps
 from jaxmech.sweep import STATUS, Range, make_design, run
 from jaxmech.tables import MarketError, one_number, whole_number, yes_or_no
 
@@ -200,7 +200,7 @@ def _values(one, whole, unit):
 
 
 def _is_count(name):
-    return name.split(".")[1:2] == ["count"]
+    return name_parts(name).field == "count"
 
 
 def _check_ranges(market, over):

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.batching import differentiable_behind
-from jaxmech.checks import check_numbers, check_resolution, one_entry_a_group, possible
+from jaxmech.checks import check_group_name, check_numbers, check_resolution, one_entry_a_group, possible
 from jaxmech.endowments import FAMILIES, Law, SideBySide
 from jaxmech.groups import total
 from jaxmech.prepared import Prepared
@@ -32,7 +32,8 @@ class Traders:
       endowment: endowment law; fields are scalars or (groups,) arrays.
       risk_capacity: κ > 0, units of the asset per unit of marginal holding cost; scalar or (groups,).
       count: traders in each group, whole numbers ≥ 1; scalar or (groups,).
-      name: what to call the group in tables; for several groups a number is appended.
+      name: what to call the group in tables and in names of parameters, one line of any text but "all", which stands
+        for every group there; for several groups a number is appended.
     """
 
     endowment: Law
@@ -175,6 +176,7 @@ def _checked(block, place):
     if not isinstance(block.endowment, Law):
         raise MarketError(f"endowment of {called} is {block.endowment!r}; give a law such as Uniform(-1, 1)")
     law, capacity, count, groups = one_entry_a_group(block, called)
+    check_group_name(block.name, groups, place)
     check_numbers(law, capacity, count, called)
     check_resolution(law, called)
     names = tuple(f"{block.name}_{k + 1}" if groups > 1 and block.name else block.name for k in range(groups))

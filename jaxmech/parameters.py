@@ -2,10 +2,13 @@
 
 Names: "<group>.<field>" sets one group's entry, "all.<field>" that of every group that has the field; with ".factor"
 behind it the market's own value is multiplied. "all.endowment.factor" stretches endowments whole, support included.
+They are read from the right: a group may be called anything but "all", dots included, while fields have no dots and
+none is called "factor" (`Market.of` sees to it).
 """
 
 import re
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -48,23 +51,37 @@ class Parameter:
         return entries | {self.field: base * values if self.factor else jnp.broadcast_to(values, base.shape)}
 
 
+class NameParts(NamedTuple):
+    """What the name of a parameter says."""
+
+    group: str  # "all" or the name of a group; "" where the text is no name of a parameter
+    field: str
+    factor: bool
+
+
+def name_parts(name) -> NameParts:
+    """The parts of a parameter's name, a text."""
+    unscaled = name.removesuffix(".factor")
+    group, _, field = unscaled.rpartition(".")
+    return NameParts(group, field, unscaled != name)
+
+
 def named_parameter(name, market) -> Parameter:
     """The parameter of that name; MarketError, naming those there are, when the market has none such."""
-    parts = str(name).split(".")
-    factor = len(parts) == 3 and parts[2] == "factor"
+    called, field, factor = name_parts(str(name))
     known = ["all", *market.names]
-    if len(parts) not in (2, 3) or (len(parts) == 3 and not factor) or parts[0] not in known:
+    if called not in known:
         raise MarketError(
             f"{name!r} is not a parameter of this market; write GROUP.FIELD or GROUP.FIELD.factor "
             f"with GROUP one of {', '.join(known)}"
         )
-    group = None if parts[0] == "all" else market.names.index(parts[0])
+    group = None if called == "all" else market.names.index(called)
     entries = group_entries(on_host(market))
     owners = entries if group is None else [entries[group]]
-    if not any(_has(one, parts[1]) for one in owners) or (parts[1] == "endowment" and not factor):
+    if not any(_has(one, field) for one in owners) or (field == "endowment" and not factor):
         available = [*sorted({key for one in owners for key in one}), "endowment.factor"]
-        raise MarketError(f"{name!r}: no such field; {parts[0]} has {', '.join(available)}")
-    return Parameter(str(name), group, parts[1], factor)
+        raise MarketError(f"{name!r}: no such field; {called} has {', '.join(available)}")
+    return Parameter(str(name), group, field, factor)
 
 
 def every_parameter(market) -> tuple:
@@ -74,15 +91,25 @@ def every_parameter(market) -> tuple:
 
 
 def refuse_overlaps(parameters):
-    """MarketError when a parameter sets what one before it has set or stretched, which would then mean nothing."""
+    """MarketError when two parameters set the same number, or one sets what another multiplies.
+
+    Two factors of one number are kept: they multiply, in any order, and each is what it says.
+    """
     for place, later in enumerate(parameters):
         for earlier in parameters[:place]:
-            same_field = earlier.field == later.field or (
-                earlier.field == "endowment" and _plain(later.field) in _STRETCHED
-            )
-            same_group = earlier.group == later.group or None in (earlier.group, later.group)
-            if same_field and same_group and not later.factor:
-                raise MarketError(f"{later.name} overrides {earlier.name}; vary one of them, or {later.name}.factor")
+            shared = earlier.group == later.group or None in (earlier.group, later.group)
+            if shared and not (earlier.factor and later.factor) and _same_number(earlier.field, later.field):
+                raise MarketError(
+                    f"{earlier.name} and {later.name} set the same number; vary one of them, or give both as .factor"
+                )
+
+
+def _same_number(one, other):
+    """Whether two fields of a group are the same number, or one of them is stretched with the endowment."""
+    stretched = (
+        first == "endowment" and _plain(second) in _STRETCHED for first, second in ((one, other), (other, one))
+    )
+    return one == other or any(stretched)
 
 
 def group_entries(market) -> list:

@@ -23,6 +23,11 @@ STYLE = {
 }
 
 
+def in_figures(text):
+    """Text as figures show it: blanks for underscores, and dollars that begin no formula."""
+    return text.replace("_", " ").replace("$", r"\$")
+
+
 def sweep_figures(dataset, folder) -> list:
     """Write the figures that a sweep's dimensions allow into a folder; returns their paths (PNG, and PDF beside it)."""
     if "alpha" not in dataset.dims or dataset.alpha.size < 2:
@@ -56,7 +61,7 @@ def _middle(dataset, names):
 
 
 def _label(dataset, name):
-    return dataset[name].attrs.get("long_name", name)
+    return in_figures(dataset[name].attrs.get("long_name", name))
 
 
 def _frontier(data, others):
@@ -127,7 +132,7 @@ def _sensitivity(data, others):
         slope = line[f"d_{outcome}_d_risk_capacity"] / line.first_best_surplus
         for place, name in enumerate(line.group.values):
             style = {"ls": dashes[place % 4], "color": plt.cm.viridis(0.85 * place / max(1, line.group.size - 1))}
-            axes.plot(line.alpha, slope.isel(group=place), label=str(name).replace("_", " "), **style)
+            axes.plot(line.alpha, slope.isel(group=place), label=in_figures(str(name)), **style)
         axes.set_xlabel("α, weight on revenue")
         axes.set_ylabel(f"∂ {outcome}/∂κ over first-best surplus")
         axes.axhline(0, color="black", lw=0.5)
@@ -154,7 +159,7 @@ def fee_figures(rule, sheet, folder) -> list:
             figure, panels = plt.subplots(rows, columns, figsize=(3.6 * columns, 2.9 * rows), squeeze=False)
             for place, (axes, group) in enumerate(zip(panels.flat, sheet["groups"], strict=False)):
                 draw(axes, by_group, sheet, group, place)
-                axes.set_title(group["name"].replace("_", " "), fontsize=9)
+                axes.set_title(in_figures(group["name"]), fontsize=9)
             for axes in panels.flat[len(sheet["groups"]) :]:
                 axes.set_visible(False)
             panels.flat[0].legend(fontsize=8, loc=corner)

@@ -7,6 +7,7 @@ side of every parameter: where the two sides are different cases, each side's ow
 
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 
 import jax
 import jax.numpy as jnp
@@ -108,7 +109,7 @@ class Sensitivity:
         try:
             return self.to_dataframe().to_html(index=False)
         except ModuleNotFoundError:
-            return f"<pre>{self}</pre>"
+            return f"<pre>{escape(str(self))}</pre>"
 
     def tornado(self, outcome="revenue", largest=12):
         """A figure of what moves an outcome most, a percent of each parameter's unit. Needs the extra `plot`."""

@@ -5,7 +5,8 @@ from itertools import cycle
 import numpy as np
 
 from jaxmech.extras import extra
-from jaxmech.plots import STYLE
+from jaxmech.parameters import name_parts
+from jaxmech.plots import STYLE, in_figures
 
 with extra("plot"):
     import matplotlib as mpl
@@ -29,11 +30,10 @@ def tornado_figure(sensitivity, outcome, largest):
         axes = figure.subplots()
         axes.barh(range(len(shown)), up[shown], color=_UP, height=0.7, label="1% up")
         axes.barh(range(len(shown)), down[shown], color=_DOWN, height=0.7, label="1% down")
-        names = [sensitivity.parameters[k].replace("_", " ").replace(".", ": ") for k in shown]
-        axes.set_yticks(range(len(shown)), ["α" if name == "alpha" else name for name in names])
+        axes.set_yticks(range(len(shown)), [_label(sensitivity.parameters[k]) for k in shown])
         axes.axvline(0, color="black", lw=0.6)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel(f"change of {outcome.replace('_', ' ')} (of {sensitivity.value[row]:.4g})")
+        axes.set_xlabel(f"change of {in_figures(outcome)} (of {sensitivity.value[row]:.4g})")
         axes.set_title(
             f"at α = {sensitivity.alpha:g}; 1% of α is 0.01, of loc, lower and upper the support's width", fontsize=8
         )
@@ -66,12 +66,24 @@ def frontier_figure(frontier, designs, band, change):
             by, off = change * moved.revenue, change * moved.efficiency
             edges = [shares(frontier.revenue + sign * by, frontier.efficiency + sign * off) for sign in (-1, 1)]
             outline = [np.concatenate([low, high[::-1]]) for low, high in zip(*edges, strict=True)]
-            axes.fill(*outline, color=_UP, alpha=0.2, lw=0, label=f"{band} ± {change:g}")
+            axes.fill(*outline, color=_UP, alpha=0.2, lw=0, label=in_figures(f"{band} ± {change:g}"))
         axes.plot(*shares(*frontier.at_weight(weight)), color=_UP, label="frontier")
         axes.plot(*shares(frontier.revenue, frontier.efficiency), "o", color=_UP, ms=2.5, label="solved")
         for (name, design), marker in zip(designs.items(), cycle(_MARKERS), strict=False):
-            axes.plot(*shares(design.revenue, design.efficiency), marker, color="black", ms=5, ls="none", label=name)
+            axes.plot(
+                *shares(design.revenue, design.efficiency),
+                marker,
+                color="black",
+                ms=5,
+                ls="none",
+                label=in_figures(name),
+            )
         axes.set_xlabel("efficiency lost, % of first-best gains from trade")
         axes.set_ylabel("revenue, % of first-best gains from trade")
         axes.legend(fontsize=8)
     return figure
+
+
+def _label(name):
+    group, field, _ = name_parts(name)
+    return in_figures(f"{group}: {field}") if group else "α"

@@ -371,8 +371,10 @@ def test_a_target_that_no_parameter_moves_identifies_none():
         assert found.rank == 0 and found.not_identified == ("trader.count",)
 
 
-def test_parameters_that_override_each_other_are_refused():
+def test_parameters_that_set_the_same_number_are_refused():
     market = jm.Market.of(jm.Traders(jm.Uniform(-1, 1), [0.5, 1.0], name="trader"))
     free = {"trader_1.risk_capacity": (0.1, 0.4), "all.risk_capacity": (0.5, 1.0)}
-    with pytest.raises(jm.MarketError, match=r"all.risk_capacity overrides trader_1.risk_capacity"):
+    with pytest.raises(
+        jm.MarketError, match=r"trader_1.risk_capacity and all.risk_capacity set the same number; vary one"
+    ):
         jm.calibrate(market, free, {"revenue": 0.1})

@@ -113,6 +113,32 @@ def test_text_is_no_number(field, bad):
     refused(rf"{field} of traders 1 is .*; give a number", traders(**{field: bad}))
 
 
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("all", r"name of traders 2 is 'all', which means every group .*; call it 'all traders'"),
+        ("a\nb", r"name of traders 2 is 'a\\nb'; it must be one line of text: call it 'a b'"),
+        ("a\x85", r"is 'a\\x85'; .* call it 'a'"),
+        ("\0", r"is '\\x00'; .* call it 'traders'"),
+        ("b\ud800", r"is 'b\\ud800'; .* call it 'b'"),
+    ],
+)
+def test_names_that_nothing_could_carry_are_refused_with_another(name, match):
+    refused(match, traders(), traders(name=name))
+
+
+def test_all_of_several_groups_is_no_name_of_all():
+    assert jm.Market.of(traders(risk_capacity=[0.5, 1.0], name="all")).names == ("all_1", "all_2")
+
+
+@pytest.mark.parametrize("names", [("a.b",), ("1", 1)])
+def test_numbers_of_a_law_need_names_of_their_own(names):
+    law = jm.Density(lambda z, parameters: -(z**2), dict.fromkeys(names, 1.0), -1.0, 1.0)
+    refused(
+        f"a number of the law is called 'parameters_{names[0]}'; .* names without dots, all different", traders(law)
+    )
+
+
 def test_names_must_differ():
     refused("name 'fund' is used by 2 groups; give each group its own", traders(name="fund"), traders(name="fund"))
 

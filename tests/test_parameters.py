@@ -13,8 +13,10 @@ from jaxmech.parameters import (
     every_parameter,
     group_entries,
     market_with,
+    name_parts,
     named_parameter,
     present_values,
+    refuse_overlaps,
     valid_market,
 )
 
@@ -43,6 +45,68 @@ def test_every_parameter_names_every_number_once_group_by_group():
 
 def test_every_parameter_is_what_its_name_says():
     assert every_parameter(MARKET) == named(*(one.name for one in every_parameter(MARKET)))
+
+
+def test_groups_may_be_called_what_parameters_and_fields_are():
+    """Names are read from the right, so each is the name of one number alone."""
+    names = (
+        "a.b",
+        "a",
+        "x.lower",
+        "lower",
+        "factor",
+        "all.count",
+        'US/EU: "x" [1]',
+        " é ",
+        "alpha",
+        "A",
+        "e\u0301",
+        "é",
+    )
+    market = jm.Market.of(*(jm.Traders(jm.Uniform(-1.0, 1.0), 1.0, 1, name) for name in names))
+    every = every_parameter(market)
+    assert len({one.name for one in every}) == len(every) == 4 * len(names)
+    for one in every:
+        found, factor = named_parameter(one.name, market), named_parameter(f"{one.name}.factor", market)
+        assert (found.name, found) == (one.name, one)
+        assert (factor.group, factor.field, factor.factor) == (one.group, one.field, True)
+    assert named_parameter("all.count.factor", market).group is None
+    assert named_parameter("all.count.count", market).group == names.index("all.count")
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("a.b.lower", ("a.b", "lower", False)),
+        ("a.b.lower.factor", ("a.b", "lower", True)),
+        ("factor.factor.factor", ("factor", "factor", True)),
+        ("alpha", ("", "alpha", False)),
+    ],
+)
+def test_names_are_read_from_the_right(name, parts):
+    assert name_parts(name) == parts
+
+
+@pytest.mark.parametrize(
+    ("names", "refused"),
+    [
+        (("all.risk_capacity", "dealer.risk_capacity"), True),
+        (("dealer.risk_capacity", "dealer.risk_capacity.factor"), True),
+        (("dealer.count.factor", "all.count"), True),
+        (("fund.lower", "fund.lower"), True),
+        (("all.endowment.factor", "dealer.scale"), True),
+        (("dealer.loc", "dealer.endowment.factor"), True),
+        (("all.risk_capacity.factor", "dealer.risk_capacity.factor"), False),
+        (("all.endowment.factor", "dealer.scale.factor"), False),
+        (("all.endowment.factor", "bank.a", "fund.count"), False),
+        (("dealer.endowment.factor", "fund.lower", "dealer.lower.factor", "dealer.count"), False),
+    ],
+)
+def test_names_that_set_one_number_twice_are_refused_and_factors_multiply(names, refused):
+    if not refused:
+        return refuse_overlaps(named(*names))
+    with pytest.raises(jm.MarketError, match=f"{names[0]} and {names[1]} set the same number; vary one of them"):
+        refuse_overlaps(named(*names))
 
 
 def test_present_values_are_the_numbers_that_built_the_market():

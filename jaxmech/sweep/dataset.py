@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxmech.extras import extra
-from jaxmech.parameters import group_entries
+from jaxmech.parameters import group_entries, name_parts
 from jaxmech.sweep.description import description, spec_hash
 from jaxmech.sweep.engine import STATUS
 from jaxmech.tables import MarketError
@@ -75,7 +75,7 @@ def labelled(design, results, interrupted, column_of, derivatives):
 
 
 def _parameter_label(name):
-    group, field, *factor = name.split(".")
+    group, field, factor = name_parts(name)
     owner = "every group" if group == "all" else group
     return f"{field.replace('_', ' ')} of {owner}" + (" (× market's)" if factor else "")
 
@@ -88,7 +88,7 @@ def _attributes(name):
             "flag_meanings": " ".join(STATUS),
         }
     if name.startswith("d_"):
-        outcome, parameter = name[2:].split("_d_")
+        outcome, parameter = name[2:].split("_d_", 1)
         return {"long_name": f"derivative of {outcome} to {parameter.replace('_', ' ')}", "units": f"{_MONEY} per unit"}
     label, units = _LABELS[name]
     return {"long_name": label, "units": units}

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxmech.market import Market, MarketError, checked_market
-from jaxmech.parameters import market_with, named_parameter, valid_market
+from jaxmech.parameters import market_with, named_parameter, refuse_overlaps, valid_market
 from jaxmech.pytrees import compiled
 from jaxmech.tables import one_number, real_numbers, whole_number
 
@@ -177,7 +177,10 @@ def make_design(market, alpha, over=None, kind="grid", points=None, seed=0) -> D
     checked_market(market)
     if not isinstance(kind, str) or kind not in KINDS:
         raise MarketError(f"design {kind!r} is unknown; choose one of {', '.join(KINDS)}")
+    if "alpha" in over:
+        raise MarketError("over has 'alpha', which is no number of the market; give its values as alpha")
     parameters = tuple(named_parameter(name, market) for name in over)
+    refuse_overlaps(parameters)
     given = {"alpha": alpha} | over
     if kind == "random":
         columns = _drawn(given, points, seed)

@@ -146,6 +146,15 @@ def test_unknown_names_are_refused_with_those_that_exist(market, name, match):
         make_design(market, 0.5, {name: [1.0]})
 
 
+@pytest.mark.parametrize("kind", ["grid", "zip", "random"])
+def test_what_sets_a_number_twice_is_refused(market, kind):
+    over = {"fund.lower": -3.0, "dealer.risk_capacity": 2.0, "all.risk_capacity": 1.0}
+    with pytest.raises(jm.MarketError, match=r"dealer\.risk_capacity and all\.risk_capacity set the same number"):
+        make_design(market, 0.5, over, kind, points=3)
+    with pytest.raises(jm.MarketError, match=r"over has 'alpha', .* give its values as alpha"):
+        make_design(market, 0.5, {"alpha": 0.3}, kind, points=3)
+
+
 RANDOM = {"kind": "random", "points": 5}
 
 
