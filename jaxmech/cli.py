@@ -110,7 +110,7 @@ def _fees(options):
         from jaxmech.plots import fee_figures
 
         options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "fees.csv").write_text(fee_csv(sheet))
+        (options.out / "fees.csv").write_text(fee_csv(sheet), encoding="utf-8")
         (options.out / "fees.json").write_text(json.dumps(sheet, indent=2) + "\n")
         say_written(fee_figures(rule, sheet, options.out))
     return 0

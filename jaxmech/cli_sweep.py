@@ -127,25 +127,39 @@ def _report(done, folder, options, seconds):
 
 
 def _copies(store, folder, options):
-    """The netCDF copy and the figures that are asked for; their paths."""
+    """The netCDF copy and the figures that are asked for; their paths. What fails is told: the store is finished."""
+    made, paths = {"sweep.nc": _netcdf_copy} | ({} if options.no_figures else {"figures": _figures}), []
+    for name, make in made.items():
+        try:
+            paths += make(store, folder, options)
+        except Exception as error:  # whatever it is, the answers are there and whole
+            print(
+                f"jaxmech: no {name}: {type(error).__name__}: {error}; {store.path} is finished: mend that and run the "
+                "same command again, which computes nothing, or read it by jaxmech.open_sweep",
+                file=sys.stderr,
+            )
+    return paths
+
+
+def _netcdf_copy(store, folder, options):
     from jaxmech.sweep import open_sweep, write
     from jaxmech.sweep.view import loaded_dataset
 
-    dataset, paths = open_sweep(store.path), []
     (folder / "sweep.nc").unlink(missing_ok=True)
-    if options.format == "nc" and dataset.nbytes > LARGEST_COPY:
-        print(
-            f"jaxmech: no sweep.nc, it would take {dataset.nbytes / 1e9:.1f} GB: open_sweep reads the store",
-            file=sys.stderr,
-        )
-    elif options.format == "nc":
-        dataset = loaded_dataset(store)
-        paths.append(write(dataset, folder / "sweep.nc"))
-    if not options.no_figures:
-        from jaxmech.plots import sweep_figures
+    if options.format != "nc":
+        return []
+    size = open_sweep(store.path).nbytes
+    if size > LARGEST_COPY:
+        print(f"jaxmech: no sweep.nc, it would take {size / 1e9:.1f} GB: open_sweep reads the store", file=sys.stderr)
+        return []
+    return [write(loaded_dataset(store), folder / "sweep.nc")]
 
-        paths += sweep_figures(dataset, folder)
-    return paths
+
+def _figures(store, folder, options):
+    from jaxmech.plots import sweep_figures
+    from jaxmech.sweep import open_sweep
+
+    return sweep_figures(open_sweep(store.path), folder)
 
 
 def _store_in(folder):

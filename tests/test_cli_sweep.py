@@ -1,11 +1,15 @@
 """`jaxmech sweep`: interrupted, resumed, verified and repaired, with the exit codes that scripts rely on."""
 
 import json
+import re
 import signal
 
 import pytest
+import xarray as xr
 
+import jaxmech as jm
 from cheap_sweeps import cheap_kernel
+from jaxmech import plots
 from jaxmech.cli import main
 from markets import DEALERS_AND_FUND as MARKET
 
@@ -92,3 +96,42 @@ def test_certificates_that_fail_are_listed_with_their_market(monkeypatch, folder
     )
     assert summary["silent_nan"] == 0 and sum(summary["duality_gaps"].values()) == summary["status"]["ok"]
     assert "not certified: point = " in capsys.readouterr().out
+
+
+def test_groups_of_any_name_are_swept_from_the_command_line_and_read_back(monkeypatch, folder, capsys):
+    quoted = MARKET.replace('"dealer"', """'US$}/EU$: "x" [1].lower'""").replace('"fund"', "' a.b '")
+    (folder / "market.toml").write_text(quoted)
+    over = """[over]\n' a.b .risk_capacity' = [0.5, 2.0]\n'US$}/EU$: "x" [1].lower.count.factor' = [1, 2]\n"""
+    (folder / "spec.toml").write_text("market = 'market.toml'\nalpha = [0.0, 0.3, 0.5]\n" + over)
+    cheap_kernel(monkeypatch)
+    assert main(["sweep", str(folder / "spec.toml"), "--out", str(folder / "out")]) == 0
+    captured = capsys.readouterr()
+    assert "jaxmech: no" not in captured.err and " a.b .risk_capacity" in captured.out
+    store, copy = (jm.open_sweep(folder / path) for path in ("out", "out/sweep.nc"))
+    assert list(store.revenue.dims) == ["alpha", " a.b .risk_capacity", 'US$}/EU$: "x" [1].lower.count.factor']
+    assert store.group.values.tolist() == ['US$}/EU$: "x" [1].lower', " a.b "]
+    xr.testing.assert_identical(store.load(), copy.load())
+
+
+@pytest.mark.parametrize("break_it", ["disk", "engine", "figures", "folder"])
+def test_a_copy_that_fails_leaves_the_store_finished_and_says_what_to_do(monkeypatch, folder, capsys, break_it):
+    def fail(*arguments, **named):
+        raise {"disk": OSError(28, "No space left on device"), "engine": KeyError("h5netcdf")}.get(break_it, TypeError)
+
+    cheap_kernel(monkeypatch)
+    if break_it == "folder":
+        (folder / "out" / "sweep.nc").mkdir(parents=True)
+        (folder / "out" / "sweep.zarr").mkdir()
+    monkeypatch.setattr(*((plots, "sweep_figures") if break_it == "figures" else (xr.Dataset, "to_netcdf")), fail)
+    command = ["sweep", str(folder / "spec.toml"), "--out", str(folder / "out")]
+    assert main(command) == 0
+    name = "figures" if break_it == "figures" else "sweep.nc"
+    assert re.search(
+        rf"no {name}: .*sweep\.zarr is finished: mend that and run the same command again", capsys.readouterr().err
+    )
+    assert main(["sweep", "verify", str(folder / "out")]) == 0
+    assert not (folder / "out" / "sweep.nc.partial").exists()
+    monkeypatch.undo()
+    if break_it != "folder":
+        assert main(command) == 0
+        assert "jaxmech: no" not in capsys.readouterr().err and (folder / "out" / "sweep.nc").is_file()

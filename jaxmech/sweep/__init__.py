@@ -1,7 +1,10 @@
 """Sweeps: one solver over many markets, as a labelled Dataset, in memory or in a store on disk."""
 
+import warnings
+
+from jaxmech.extras import extra
 from jaxmech.sweep.completion import repair, stored_sweep, verify
-from jaxmech.sweep.dataset import provenance, to_dataset, write
+from jaxmech.sweep.dataset import provenance, read_netcdf, to_dataset, write
 from jaxmech.sweep.design import Design, Range, make_design
 from jaxmech.sweep.engine import STATUS, run
 from jaxmech.sweep.store import opened
@@ -49,8 +52,8 @@ def sweep(
       derivatives: also d revenue and d efficiency to α, κ, counts and all law parameters at each point.
       batch: points a micro-batch; the measured best if not given.
       progress: a bar with rate and remaining time; None shows it on a terminal.
-      path: write it there: to .nc at the end; to .zarr chunk by chunk, so that it may be larger than memory and goes on
-        after anything, and the Dataset reads from there.
+      path: write it there: to .nc at the end, with a warning where that fails; to .zarr chunk by chunk, so that it may
+        be larger than memory and goes on after anything, and the Dataset reads from there.
       resume: go on with an unfinished sweep in .zarr.
 
     Returns:
@@ -68,7 +71,13 @@ def sweep(
         return open_sweep(path)
     dataset = to_dataset(plan, *run(plan, derivatives, batch, progress))
     if suffix == ".nc":
-        write(dataset, path)
+        try:
+            write(dataset, path)
+        except Exception as error:  # whatever it is, the answers must not go with it
+            remedy = (
+                "the Dataset is returned: from jaxmech.sweep import write; write(dataset, PATH) writes it elsewhere"
+            )
+            warnings.warn(f"{path} was not written: {error}; {remedy}", stacklevel=2)
     return dataset
 
 
@@ -78,6 +87,11 @@ def _checked_path(path, resume):
     suffix = None if path is None else path.suffix
     if suffix not in (None, ".nc", ".zarr"):
         raise MarketError(f"path is {path}; give one ending in .nc (netCDF) or .zarr (a store)")
+    if suffix == ".nc":
+        if path.is_dir() or not path.parent.is_dir():
+            raise MarketError(f"path is {path}; give a file in a folder that exists")
+        with extra("data"):
+            import h5netcdf  # noqa: F401
     if resume and suffix != ".zarr":
         raise MarketError(f"resume needs a path ending in .zarr, got {path}; only stores can be gone on with")
     return path, suffix
@@ -87,7 +101,7 @@ def open_sweep(path):
     """The Dataset of a sweep's store, as `sweep` returns it, read from disk when values are asked for.
 
     Args:
-      path: folder of the store, or the folder a `jaxmech sweep` wrote it in.
+      path: folder of the store, the folder a `jaxmech sweep` wrote it in, or a netCDF file (.nc).
 
     Returns:
       xarray.Dataset. Points not computed so far have status −1 and NaN; what is read later sees what was computed
@@ -99,5 +113,7 @@ def open_sweep(path):
     from jaxmech.sweep.view import stored_dataset
 
     path = path_of("path", path)
+    if path.suffix == ".nc" and path.is_file():
+        return read_netcdf(path)
     inside = path / "sweep.zarr"
     return stored_dataset(opened(inside if inside.is_dir() else path))

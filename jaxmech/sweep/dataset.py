@@ -1,7 +1,9 @@
 """Results of a sweep as a labelled xarray.Dataset, CF style, and on disk."""
 
 import json
+import re
 from pathlib import Path
+from unicodedata import normalize
 
 import jax
 import numpy as np
@@ -12,6 +14,8 @@ from jaxmech.sweep.description import description, spec_hash
 from jaxmech.sweep.engine import STATUS
 from jaxmech.tables import MarketError
 
+_KEPT_NAME = "original_name"
+_LONGEST_NAME = 240  # bytes, of the 256 that netCDF's own library reads
 _MONEY, _ASSET, _NUMBER = "asset unit² per risk capacity", "asset unit", "1"
 _LABELS = {
     "revenue": ("expected revenue of the exchange", _MONEY),
@@ -113,12 +117,49 @@ def provenance(design, derivatives=False) -> dict:
 
 
 def write(dataset, path):
-    """Write a Dataset as netCDF, variable by variable. MarketError for a suffix other than .nc."""
+    """Write a Dataset as netCDF, variable by variable, and return its path; `open_sweep` reads it with all its names.
+
+    Names that netCDF cannot carry are changed in the file, and kept in the attribute `original_name`.
+
+    Raises:
+      MarketError: a suffix other than .nc. OSError: the disk refuses; nothing is left half written.
+    """
     path = Path(path)
     if path.suffix != ".nc":
         raise MarketError(f"{path}: write Datasets to a path ending in .nc (netCDF); sweep(..., path) also to .zarr")
     with extra("data"):
         import h5netcdf  # noqa: F401
     partial = path.with_name(path.name + ".partial")
-    dataset.to_netcdf(partial, engine="h5netcdf")
-    return partial.replace(path)
+    try:
+        _with_names_of_netcdf(dataset).to_netcdf(partial, engine="h5netcdf")
+        return partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_netcdf(path):
+    """The Dataset of a file that `write` wrote, under its own names, read when values are asked for."""
+    with extra("data"):
+        import xarray as xr
+
+    try:
+        dataset = xr.open_dataset(path, engine="h5netcdf")
+    except (OSError, ValueError, KeyError) as error:
+        raise MarketError(f"{path}: cannot be read as netCDF: {error}") from None
+    changed = {name: held.attrs.pop(_KEPT_NAME) for name, held in dataset.variables.items() if _KEPT_NAME in held.attrs}
+    return dataset.rename(changed)
+
+
+def _with_names_of_netcdf(dataset):
+    """The Dataset under names that netCDF, and the convention that lists coordinates in one text, can carry."""
+    changed, taken = {}, {"group", "point", *dataset.variables}
+    for name in dataset.variables:
+        new = re.sub(r"^\W|[/\s]", "_", normalize("NFC", name)).encode()[:_LONGEST_NAME].decode(errors="ignore")
+        while new != name and new in taken:
+            new += "_"
+        taken.add(new)
+        changed |= {} if new == name else {name: new}
+    renamed = dataset.rename(changed)
+    for name, new in changed.items():
+        renamed[new] = renamed[new].assign_attrs({_KEPT_NAME: name})
+    return renamed

@@ -14,7 +14,7 @@ def write_whole(path, text):
     """Write a file so that whoever reads it, whatever happens, sees all of it or what was there before."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        with open(partial, "w") as file:
+        with open(partial, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -89,6 +89,6 @@ def cleared(folder, first):
 def read_json(path):
     """What a JSON file holds; None where it is missing, cut or no JSON."""
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None

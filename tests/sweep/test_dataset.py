@@ -1,6 +1,8 @@
 """A sweep's Dataset says what every number is and where it comes from, and survives the disk."""
 
 import json
+import re
+from unicodedata import normalize
 
 import jax
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import xarray as xr
 
 import jaxmech as jm
-from jaxmech.sweep import STATUS, engine, make_design, provenance, write
+from jaxmech.sweep import STATUS, engine, make_design, open_sweep, provenance, write
 from jaxmech.sweep.dataset import to_dataset
 
 MARKET = jm.Market.of(
@@ -119,6 +121,43 @@ def test_what_is_written_is_read_back(dataset, tmp_path):
         assert {name: back.attrs[name] for name in dataset.attrs} == dataset.attrs
         assert back.revenue.attrs["units"] == dataset.revenue.attrs["units"]
         assert np.asarray(back.status.attrs["flag_values"]).tolist() == list(STATUS.values())
+
+
+NASTY = ("a/b", "a b", "a_b", " pad", ".x", "é", "e\u0301", 'US/EU: "x" [1]', "long " * 99, "point", "status", "group")
+
+
+@pytest.mark.parametrize("kind", ["grid", "zip"])
+def test_names_that_netcdf_cannot_carry_are_kept_beside_ones_it_can(tmp_path, kind):
+    def log_density(z, parameters):
+        return -parameters["odd/name_d_ "] * z**2
+
+    law = jm.Density(log_density, {"odd/name_d_ ": 1.0}, -1.0, 1.0)
+    market = jm.Market.of(*(jm.Traders(law, 1.0, 1, name) for name in NASTY))
+    over = {f"{name}.risk_capacity": [1.0, 2.0] if k < 2 else [1.0] for k, name in enumerate(NASTY)}
+    design = make_design(market, [0.5, 0.7], over, kind)
+    dataset = to_dataset(design, filled(design), interrupted=False)
+    path = write(dataset, tmp_path / "sweep.nc")
+    with xr.open_dataset(path, engine="h5netcdf") as stored:
+        assert not any(re.search(r"[/\s]|^\W", name) or len(name.encode()) > 256 for name in stored.variables)
+        assert len({normalize("NFC", name) for name in stored.variables}) == len(dataset.variables)
+        assert set(stored.coords) - {"alpha", "group"} and len(stored.coords) == len(dataset.coords)
+    with open_sweep(path) as back:
+        xr.testing.assert_identical(back.load(), dataset)
+
+
+def test_a_file_that_is_none_is_told_and_one_that_cannot_be_written_leaves_nothing(monkeypatch, dataset, tmp_path):
+    (tmp_path / "no.nc").write_text("no")
+    with pytest.raises(jm.MarketError, match=r"no\.nc: cannot be read as netCDF"):
+        open_sweep(tmp_path / "no.nc")
+
+    def stop_half_way(dataset, path, **options):
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", stop_half_way)
+    with pytest.raises(OSError, match="No space left"):
+        write(dataset, tmp_path / "yes.nc")
+    assert [path.name for path in tmp_path.iterdir()] == ["no.nc"]
 
 
 def test_other_suffixes_are_refused(dataset, tmp_path):

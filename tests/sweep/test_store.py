@@ -317,3 +317,19 @@ def test_a_sweep_in_one_call_reads_from_its_store(monkeypatch, tmp_path):
         jm.sweep(MARKET, [0.1, 0.2], path=tmp_path / "s.nc", resume=True)
     with pytest.raises(jm.MarketError, match=r"give one ending in \.nc \(netCDF\) or \.zarr"):
         jm.sweep(MARKET, [0.1, 0.2], path=tmp_path / "s.csv")
+
+
+def test_answers_outlive_a_file_that_cannot_be_written(monkeypatch, tmp_path):
+    cheap_kernel(monkeypatch)
+    for path in (tmp_path / "nowhere" / "s.nc", tmp_path / "folder.nc"):
+        (tmp_path / "folder.nc").mkdir(exist_ok=True)
+        with pytest.raises(jm.MarketError, match="give a file in a folder that exists"):
+            jm.sweep(MARKET, [0.1, 0.2], progress=False, path=path)
+
+    def full(*arguments, **named):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", full)
+    with pytest.warns(UserWarning, match=r"s\.nc was not written: .*No space left on device; the Dataset is returned"):
+        found = jm.sweep(MARKET, [0.1, 0.2], progress=False, path=tmp_path / "s.nc")
+    assert found.revenue.values.tolist() == [0.11, 0.21000000000000002]
