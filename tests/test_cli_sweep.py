@@ -102,7 +102,7 @@ def test_groups_of_any_name_are_swept_from_the_command_line_and_read_back(monkey
     quoted = MARKET.replace('"dealer"', """'US$}/EU$: "x" [1].lower'""").replace('"fund"', "' a.b '")
     (folder / "market.toml").write_text(quoted)
     over = """[over]\n' a.b .risk_capacity' = [0.5, 2.0]\n'US$}/EU$: "x" [1].lower.count.factor' = [1, 2]\n"""
-    (folder / "spec.toml").write_text("market = 'market.toml'\nalpha = [0.0, 0.3, 0.5]\n" + over)
+    (folder / "spec.toml").write_text("market = 'market.toml'\nalpha = { from = 0, to = 0.9, count = 10 }\n" + over)
     cheap_kernel(monkeypatch)
     assert main(["sweep", str(folder / "spec.toml"), "--out", str(folder / "out")]) == 0
     captured = capsys.readouterr()
@@ -111,6 +111,7 @@ def test_groups_of_any_name_are_swept_from_the_command_line_and_read_back(monkey
     assert list(store.revenue.dims) == ["alpha", " a.b .risk_capacity", 'US$}/EU$: "x" [1].lower.count.factor']
     assert store.group.values.tolist() == ['US$}/EU$: "x" [1].lower', " a.b "]
     xr.testing.assert_identical(store.load(), copy.load())
+    assert store.sel({"alpha": 0.3, " a.b .risk_capacity": 2.0}).sizes == {"group": 2, store.revenue.dims[2]: 2}
 
 
 @pytest.mark.parametrize("break_it", ["disk", "engine", "figures", "folder"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal, localcontext
 from functools import partial
 
 import jax
@@ -13,16 +14,17 @@ from jaxmech.pytrees import compiled
 from jaxmech.tables import one_number, real_numbers, whole_number
 
 KINDS = ("grid", "zip", "random")
+_DIGITS = 30  # to round to 17 once they are computed
 _LEAST, _MOST, _CHUNKS = 4096, 65536, 32  # points a chunk, between the ends: a 32nd of the sweep
 
 
 @dataclass(frozen=True)
 class Range:
-    """An interval that a random design draws from, evenly, or evenly in logarithms.
+    """An interval that a random design draws from, evenly, or evenly in logarithms; or that a grid takes `values` of.
 
     Args:
       low, high: ends, low < high.
-      log: draw evenly in log; needs low > 0.
+      log: evenly in log; needs low > 0.
     """
 
     low: float
@@ -34,6 +36,23 @@ class Range:
         if self.log:
             return self.low * (self.high / self.low) ** unit
         return self.low + (self.high - self.low) * unit
+
+    def values(self, count):
+        """Evenly spaced numbers from low to high, shape (count,): Range(0, 1).values(11) has 0.3, where sums of 0.1 and
+        `np.linspace` have 0.30000000000000004. Each is the float nearest to the exact number, the ends being decimals.
+
+        Raises:
+          MarketError: a count that is no whole number ≥ 1, an end that is no finite number, or log and an end ≤ 0.
+        """
+        last = max(whole_number("count", count, 1) - 1, 1)
+        low, high = (one_number(f"{name} of {self}", getattr(self, name)) for name in ("low", "high"))
+        if self.log and min(low, high) <= 0:
+            raise MarketError(f"{self}: a logarithmic scale needs numbers above 0")
+        with localcontext(prec=_DIGITS):
+            low, high = Decimal(repr(low)), Decimal(repr(high))
+            if self.log:
+                return np.array([float(low * (high / low) ** (Decimal(k) / last)) for k in range(count)])
+            return np.array([float(low + (high - low) * k / last) for k in range(count)])
 
 
 @dataclass(frozen=True)

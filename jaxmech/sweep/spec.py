@@ -14,11 +14,9 @@ In a random design { from, to, scale } is a Range to draw from.
 
 from pathlib import Path
 
-import numpy as np
-
 from jaxmech.market import Market
 from jaxmech.sweep.design import Design, Range, make_design
-from jaxmech.tables import MarketError, read_toml, refuse_other_keys
+from jaxmech.tables import MarketError, one_number, read_toml, refuse_other_keys, whole_number
 
 _KEYS = {"market", "design", "derivatives", "alpha", "over", "points", "seed", "batch"}
 _KINDS_OF_VALUE = {
@@ -63,17 +61,13 @@ def spec_values(name, value, random, path):
     required = {"from", "to"} if random else {"from", "to", "count"}
     where = f"{path}: {name}"
     refuse_other_keys(value, {"from", "to", "count", "scale"}, where, required)
-    for end in ("from", "to"):
-        if type(value[end]) not in (int, float):
-            raise MarketError(f"{where}: {end} is {value[end]!r}; give a number")
+    ends = [one_number(f"{where}: {end}", value[end], "a number that is finite") for end in ("from", "to")]
     scale = value.get("scale", "linear")
     if scale not in ("linear", "log"):
         raise MarketError(f"{where}: scale {scale!r} is unknown; choose linear or log")
     if random:
-        return Range(value["from"], value["to"], scale == "log")
-    if not isinstance(value["count"], int) or value["count"] < 1:
-        raise MarketError(f"{where}: count is {value['count']!r}; give a number of values ≥ 1")
-    if scale == "log" and min(value["from"], value["to"]) <= 0:
+        return Range(*ends, scale == "log")
+    count = whole_number(f"{where}: count", value["count"], 1)
+    if scale == "log" and min(ends) <= 0:
         raise MarketError(f"{where}: a logarithmic scale needs numbers above 0, got {value['from']} to {value['to']}")
-    space = np.geomspace if scale == "log" else np.linspace
-    return space(value["from"], value["to"], value["count"])
+    return Range(*ends, scale == "log").values(count)

@@ -87,6 +87,41 @@ def test_random_draws_lie_in_their_ranges_and_come_again_with_the_seed(market):
     assert abs(np.corrcoef(alpha, loc)[0, 1]) < 0.07
 
 
+@pytest.mark.parametrize(
+    ("given", "count", "asked"),
+    [
+        (jm.Range(0, 1), 11, [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]),
+        (jm.Range(0.3, -0.3), 7, [0.3, 0.2, 0.1, 0, -0.1, -0.2, -0.3]),
+        (jm.Range(1e-3, 1e3, log=True), 7, [1e-3, 1e-2, 0.1, 1, 10, 100, 1000]),
+        (jm.Range(0.3, 300.0, log=True), 4, [0.3, 3, 30, 300]),
+        (jm.Range(5e-324, 1.7e308), 2, [5e-324, 1.7e308]),
+        (jm.Range(2, 3, log=True), 1, [2]),
+        (jm.Range(0, 1), 4, [0, 1 / 3, 2 / 3, 1]),
+    ],
+)
+def test_evenly_spaced_values_are_the_decimals_that_were_asked_for(given, count, asked):
+    assert given.values(count).tolist() == asked
+
+
+def test_evenly_spaced_values_are_those_of_numpy_but_for_rounding():
+    values = jm.Range(-1.7, 3.3).values(997), jm.Range(0.25, 4, log=True).values(71)
+    np.testing.assert_allclose(values[0], np.linspace(-1.7, 3.3, 997), rtol=0, atol=9e-16)
+    np.testing.assert_allclose(values[1], np.geomspace(0.25, 4, 71), rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "match"),
+    [
+        (jm.Range(0, 1), 0, "count is 0; give a whole number ≥ 1"),
+        (jm.Range(0, np.inf), 3, r"high of Range\(.*\) is inf; give a finite number"),
+        (jm.Range(0, 1, log=True), 3, r"Range\(low=0, high=1, log=True\): a logarithmic scale needs numbers above 0"),
+    ],
+)
+def test_ranges_that_have_no_values_are_refused(given, count, match):
+    with pytest.raises(jm.MarketError, match=match):
+        given.values(count)
+
+
 def test_a_block_of_draws_is_that_block_of_all_draws(market):
     """So that ten million points take no memory."""
     design = make_design(market, jm.Range(0, 1), {"fund.count": [1, 5, 7]}, "random", points=10**15, seed=3)
