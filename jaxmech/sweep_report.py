@@ -15,11 +15,11 @@ def sweep_summary(store, interrupted=False) -> dict:
     """What a sweep shows: how it went, the frontier, where the budget binds, what matters, the worst certificate.
 
     Args:
-      store: SweepStore; chunks not computed so far are left out.
+      store: SweepStore; chunks not computed so far, or damaged, are left out.
       interrupted: whether the sweep was.
     """
     tally = _Tally(store)
-    for chunk in store.computed():
+    for chunk in store.sound():
         tally.add(store.read(chunk), store.design.chunk_points(chunk).ravel())
     counts = {name: int(tally.status[code]) for name, code in STATUS.items()}
     counts["not_computed"] = store.design.points - sum(counts.values())

@@ -136,6 +136,10 @@ class Design:
         """Place of a chunk among the chunks: row and column."""
         return divmod(chunk, self._blocks[1])
 
+    def chunk_at(self, row, column):
+        """Number of the chunk at a place among the chunks."""
+        return int(row * self._blocks[1] + column)
+
     def block(self, chunk):
         """The chunk's rows and columns, two slices."""
         starts = [place * size for place, size in zip(self.chunk_place(chunk), self.chunk_shape, strict=True)]

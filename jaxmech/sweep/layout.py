@@ -1,11 +1,15 @@
 """How a sweep lies in Zarr arrays."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 
 from jaxmech.extras import extra
 from jaxmech.sweep.engine import STATUS
 
 _TOGETHER = 8  # columns in one piece of a chunk's file: what reading one variable reads
+_CHECKSUM = 4  # bytes behind each piece, and at the end of the file
 
 
 def zarr_metadata(design, columns, dtype):
@@ -35,3 +39,30 @@ def zarr_metadata(design, columns, dtype):
     states = {"shape": shape, "chunks": chunk, "dtype": "int8", "fill_value": STATUS["not_computed"]}
     group.create_array("status", **states, dimension_names=dims, **checked)
     return {name: memory[name].to_bytes().decode() for name in ("zarr.json", "values/zarr.json", "status/zarr.json")}
+
+
+def checksums(path, piece):
+    """Length of a chunk's file and the checksums that Zarr put into it, as a text; None where there is no file.
+
+    A few bytes of each piece tell a file that is cut, or another's, from the one that was written.
+
+    Args:
+      path: of the file.
+      piece: bytes of one piece.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return None
+    found = []
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        for end in (*range(piece + _CHECKSUM, size, piece + _CHECKSUM), size):
+            file.seek(max(end - _CHECKSUM, 0))
+            found.append(file.read(_CHECKSUM))
+    return f"{size}:{b''.join(found).hex()}"
+
+
+def pieces(design, columns, dtype):
+    """Bytes of a piece of a chunk's file, of values and of status; arguments as above."""
+    points = int(np.prod(design.chunk_shape))
+    return min(_TOGETHER, columns) * points * np.dtype(dtype).itemsize, points

@@ -5,9 +5,9 @@
     manifest/N.json     what chunk N holds: sha256 of its numbers, counts by status, software, device
     lock                held by the process that computes
 
-A chunk counts as computed once it has a record, and is trusted while its numbers have the record's hash. No clock
-decides anything. Every file is written whole or not at all, and a chunk is a function of the sweep: writing one twice
-is harmless.
+A chunk counts as computed once it has a record, and is trusted while its numbers have the record's hash; to read, it is
+enough that the checksums in its files are those of the record, which takes no time. No clock decides anything. Every
+file is written whole or not at all, and a chunk is a function of the sweep: writing one twice is harmless.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from jaxmech.sweep.description import description, design_of, spec_hash
 from jaxmech.sweep.design import Design
 from jaxmech.sweep.engine import STATUS, chunk_results, columns_of, micro_batch
 from jaxmech.sweep.files import disk_errors_in_words, read_json, to_disk, write_whole
-from jaxmech.sweep.layout import zarr_metadata
+from jaxmech.sweep.layout import checksums, pieces, zarr_metadata
 from jaxmech.tables import MarketError
 
 _ARRAYS = ("values", "status")
@@ -71,10 +71,12 @@ class SweepStore:
 
     @cached_property
     def arrays(self):
-        """The Zarr arrays of values and of status."""
+        """The Zarr arrays of values and of status. MarketError where what describes them is damaged."""
         with extra("data"):
             import zarr
 
+        if spoilt := [name for name in self.metadata if not self._is_whole(name)]:
+            raise MarketError(f"{self.path}: {spoilt[0]} is missing, cut or changed; jaxmech sweep repair mends it")
         return tuple(zarr.open_array(self.path / name, mode="r+") for name in _ARRAYS)
 
     def places(self):
@@ -109,6 +111,7 @@ class SweepStore:
                 "points": status.size,
                 "status": _counts(status),
                 "sha256": _digest(block, status),
+                "checksums": self._checksums(chunk),
                 "device": jax.devices()[0].device_kind,
                 "seconds": round(seconds, 3),
                 "process": os.getpid(),
@@ -120,13 +123,31 @@ class SweepStore:
         return self._results(*self._block(chunk))
 
     def read_all(self) -> dict:
-        """The same of the whole sweep, NaN where it is not computed."""
-        values, states = (array[...] for array in self.arrays)
-        return self._results(np.where(states >= 0, values, np.nan), states)
+        """The same of the whole sweep, NaN and "not computed" where nothing sound is."""
+        block = np.full((self._width, *self.design.shape), np.nan, self.identity["dtype"])
+        status = np.full(self.design.shape, STATUS["not_computed"], np.int8)
+        for chunk in self.sound():
+            rows, columns = self.design.block(chunk)
+            block[:, rows, columns], status[rows, columns] = self._block(chunk)
+        return self._results(block, status)
 
     def computed(self) -> list:
         """Numbers of the chunks that have a record, in order."""
         return sorted(int(file.stem) for file in (self.path / "manifest").glob("*.json") if file.stem.isdigit())
+
+    def sound(self) -> list:
+        """Numbers of the chunks whose record and files hold up at a glance, in order."""
+        return [chunk for chunk in range(self.design.chunks) if self.is_sound(chunk)]
+
+    def is_sound(self, chunk) -> bool:
+        """Whether the record and the files of a chunk hold up at a glance; remembered where they do."""
+        if chunk not in self._seen and not self._reason(chunk, thorough=False):
+            self._seen.add(chunk)
+        return chunk in self._seen
+
+    @cached_property
+    def _seen(self):
+        return set()
 
     def forget(self, chunk):
         """Drop a chunk: it counts as not computed. Its files go too, because Zarr reads what it writes a part of."""
@@ -157,8 +178,8 @@ class SweepStore:
                     "same, choose another folder or add --overwrite"
                 )
 
-    def _reason(self, chunk):
-        """What is wrong with a chunk, or None."""
+    def _reason(self, chunk, thorough=True):
+        """What is wrong with a chunk, or None; `thorough`: also with each of its numbers."""
         if not self._record(chunk).exists():
             return "not computed"
         record = read_json(self._record(chunk))
@@ -166,14 +187,27 @@ class SweepStore:
             return "manifest record is cut or damaged"
         if {name: record.get(name) for name in self.identity} != self.identity or record["chunk"] != chunk:
             return "manifest record is of another sweep or software"
+        known = record.get("checksums")  # which the records of older stores lack
+        for name, seen in self._checksums(chunk).items() if known else ():
+            if seen != known[name]:
+                return f"file of its {name} is " + ("truncated or changed" if seen else "missing")
+        if known and not thorough:
+            return None
         try:
             block, status = self._block(chunk)
         except Exception as error:  # whatever a decoder makes of damaged bytes
             return f"file is truncated or changed: {error}"
-        if record["sha256"] == _digest(block, status):
-            return None
-        gone = [name for name, file in zip(_ARRAYS, self._files(chunk), strict=True) if not file.exists()]
-        return f"file of its {gone[0]} is missing" if gone else "numbers are not those that were computed"
+        return None if record["sha256"] == _digest(block, status) else "numbers are not those that were computed"
+
+    def _checksums(self, chunk):
+        sizes = pieces(self.design, self._width, self.identity["dtype"])
+        found = zip(_ARRAYS, self._files(chunk), sizes, strict=True)
+        return {name: checksums(file, piece) for name, file, piece in found}
+
+    @property
+    def _width(self):
+        """Columns of values."""
+        return sum(max(groups, 1) for groups in self.columns.values())
 
     def _is_whole(self, name):
         file = self.path / name

@@ -1,9 +1,13 @@
 """The labelled Dataset of a store, read piece by piece when it is asked for, also while the sweep is running."""
 
+from contextlib import contextmanager
+
 import numpy as np
 
 from jaxmech.extras import extra
 from jaxmech.sweep.dataset import labelled, to_dataset
+from jaxmech.sweep.engine import STATUS
+from jaxmech.tables import MarketError
 
 with extra("data"):
     from xarray.backends import BackendArray
@@ -11,13 +15,12 @@ with extra("data"):
 
 
 def stored_dataset(store):
-    """xarray.Dataset of a SweepStore."""
+    """xarray.Dataset of a SweepStore: NaN and "not computed" in chunks that are missing or damaged."""
+    unfinished = bool(store.arrays) and _unfinished(store)
     sizes = tuple(store.design.dims.values())
     results = {name: _lazy(_Stored(store, first, groups, sizes)) for name, first, groups in store.places()}
     results["status"] = _lazy(_Stored(store, None, 0, sizes))
-    dataset = labelled(
-        store.design, results, _unfinished(store), lambda column: _lazy(_Column(column)), store.derivatives
-    )
+    dataset = labelled(store.design, results, unfinished, lambda column: _lazy(_Column(column)), store.derivatives)
     return _of_its_software(store, dataset)
 
 
@@ -27,7 +30,7 @@ def loaded_dataset(store):
 
 
 def _unfinished(store):
-    return len(store.computed()) < store.design.chunks
+    return len(store.sound()) < store.design.chunks
 
 
 def _of_its_software(store, dataset):
@@ -57,23 +60,40 @@ class _Stored(BackendArray):
         places = [np.atleast_1d(one) for one in places]
         points, groups = places[: len(self.sizes)], places[len(self.sizes) :]
         rows, columns = self._rectangle(points)
-        values, states = self.store.arrays
-        status = states.oindex[rows, columns]
-        if self.first is None:
+        width = None if self.first is None else max(self.groups, 1)
+        status = np.full((len(rows), len(columns)), STATUS["not_computed"], np.int8)
+        block = np.full((width or 0, *status.shape), np.nan, self.dtype)
+        for place, *where in self._sound_parts(rows, columns):
+            with _damage_in_words(self.store):
+                status[place] = self.store.arrays[1].oindex[*where]
+                if width:
+                    block[:, *place] = self.store.arrays[0].oindex[slice(self.first, self.first + width), *where]
+        if not width:
             return status.reshape(kept)
-        chosen = slice(self.first, self.first + max(self.groups, 1))
-        block = values.oindex[chosen, rows, columns]
         block = np.where(status >= 0, block, np.nan)
         block = np.moveaxis(block, 0, -1)[..., groups[0]] if groups else block[0]
         return block.reshape(kept).astype(self.dtype, copy=False)
 
+    def _sound_parts(self, rows, columns):
+        """(place in the result, rows, columns) of what sound chunks hold; all at once where every chunk is sound."""
+        design, (height, width) = self.store.design, self.store.design.chunk_shape
+        row_of, column_of = rows // height, columns // width
+        places = [(row, column) for row in _different(row_of) for column in _different(column_of)]
+        sound = [place for place in places if self.store.is_sound(design.chunk_at(*place))]
+        if places and len(sound) == len(places):
+            yield np.s_[:, :], _run(rows), _run(columns)
+            return
+        for row, column in sound:
+            own = np.flatnonzero(row_of == row), np.flatnonzero(column_of == column)
+            yield np.ix_(*own), _run(rows[own[0]]), _run(columns[own[1]])
+
     def _rectangle(self, points):
         """Rows and columns of the outer product of places along the dimensions."""
         if self.store.design.kind != "grid":
-            return slice(0, 1), _run(points[0])
+            return np.zeros(1, int), points[0]
         inner = self.sizes[1:]
         columns = np.ravel_multi_index(np.ix_(*points[1:]), inner).ravel() if inner else np.zeros(1, int)
-        return _run(points[0]), _run(columns)
+        return points[0], columns
 
 
 class _Column(BackendArray):
@@ -89,6 +109,22 @@ class _Column(BackendArray):
         points = np.arange(len(self.column))[key[0]]
         found = self.column[np.atleast_1d(points)] if np.size(points) else np.zeros(0)
         return found if np.ndim(points) else found[0]
+
+
+@contextmanager
+def _damage_in_words(store):
+    """MarketError for numbers whose checksum does not hold, which only reading them shows."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise MarketError(
+            f"{store.path}: a chunk is damaged: {error}; jaxmech sweep repair finds it and computes it again"
+        ) from error
+
+
+def _different(numbers):
+    """The numbers that occur, in order; faster than sorting millions of them."""
+    return np.flatnonzero(np.bincount(numbers))
 
 
 def _run(places):

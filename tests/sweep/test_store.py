@@ -122,7 +122,9 @@ def cut(file):
 DAMAGES = {
     "values cut": ("values/c/0/1/0", cut, "truncated or changed"),
     "values flipped": ("values/c/0/1/0", flip, "truncated or changed"),
-    "values emptied": ("values/c/0/1/0", lambda file: file.write_bytes(b""), "numbers are not those"),
+    "values emptied": ("values/c/0/1/0", lambda file: file.write_bytes(b""), "truncated or changed"),
+    "values of noise": ("values/c/0/1/0", lambda file: file.write_bytes(b"no" * 1302), "truncated or changed"),
+    "status emptied": ("status/c/1/0", lambda file: file.write_bytes(b""), "truncated or changed"),
     "values deleted": ("values/c/0/1/0", os.remove, "file of its values is missing"),
     "status flipped": ("status/c/1/0", flip, "truncated or changed"),
     "status deleted": ("status/c/1/0", os.remove, "file of its status is missing"),
@@ -143,6 +145,58 @@ def test_damage_to_a_chunk_is_found_and_only_that_chunk_computed_again(whole, da
     done = repair(path)
     assert done.computed == len(calls) == 1
     assert verify(path) == [] and files_of(path) == bytes_before
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_chunk_is_not_computed_to_whoever_opens_the_store(whole, damage):
+    """But for a flipped bit among the numbers, which says so when it is read."""
+    path, *_ = whole
+    sound, (name, harm, _) = open_sweep(path).load(), DAMAGES[damage]
+    harm(path / name)
+    data = open_sweep(path)
+    if harm is flip and name.startswith(("values", "status")):
+        with pytest.raises(jm.MarketError, match=r"a chunk is damaged: .*; jaxmech sweep repair"):
+            data.load()
+        return
+    lost = (data.status == -1).values
+    assert data.attrs["interrupted"] == 1
+    assert lost.reshape(8, 10)[5:, :4].all() and lost.sum() == 12
+    for variable, values in data.data_vars.items():
+        if variable != "status":
+            assert np.isnan(values.values[lost]).all() and values.dtype == sound[variable].dtype, variable
+            np.testing.assert_array_equal(values.values[~lost], sound[variable].values[~lost])
+    xr.testing.assert_identical(data.load(), loaded_dataset(store.opened(path)))
+    assert stored_sweep(path, small_design(), size=64, resume=True).computed == 1
+    xr.testing.assert_identical(open_sweep(path).load(), sound)
+
+
+def test_a_file_of_another_sweep_is_not_taken_for_this_one(monkeypatch, tmp_path, whole):
+    """Files of the same length, with checksums that hold."""
+    path, *_ = whole
+    other = small_design(market=jm.Market(MARKET.endowment, 2 * MARKET.risk_capacity, MARKET.count, MARKET.names))
+    cheap_kernel(monkeypatch)
+    stored_sweep(tmp_path / "other.zarr", replace(other, alpha=other.alpha / 2), size=64)
+    for name in ("values/c/0/0/1", "manifest/000004.json"):
+        shutil.copy(tmp_path / "other.zarr" / name, path / name)
+    assert store.opened(path).sound() == [0, 2, 3, 5]
+    status = open_sweep(path).status.values.reshape(8, 10)
+    assert (status[:5, 4:8] == -1).all() and (status[5:, 4:8] == -1).all() and (status == -1).sum() == 32
+
+
+def test_a_dataset_that_was_open_while_chunks_were_lost_and_repaired_sees_what_is_there(whole):
+    path, *_ = whole
+    os.remove(path / "values/c/0/1/0")
+    data = open_sweep(path)
+    assert (data.status == -1).sum() == 12
+    repair(path)
+    assert (data.status >= 0).all() and data.revenue.notnull().sum() == (data.status < 2).sum()
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "values/zarr.json", "status/zarr.json"])
+def test_a_store_without_its_metadata_says_how_to_mend_it(whole, name):
+    os.remove(whole[0] / name)
+    with pytest.raises(jm.MarketError, match=f"{name} is missing, cut or changed; jaxmech sweep repair mends it"):
+        open_sweep(whole[0])
 
 
 def test_chunks_and_records_that_changed_places_are_found(whole):
@@ -182,8 +236,15 @@ def test_a_damaged_header_is_told_and_restored_by_the_spec(whole, harm):
 
 def test_values_that_a_record_does_not_vouch_for_are_found_though_checksums_hold(whole):
     path, _, bytes_before = whole
-    store.opened(path).arrays[0][0, 7, 9] = 42.0
-    assert [tuple(damage) for damage in verify(path)] == [(5, "numbers are not those that were computed")]
+    opened = store.opened(path)
+    opened.arrays[0][0, 7, 9] = 42.0
+    assert [tuple(damage) for damage in verify(path)] == [(5, "file of its values is truncated or changed")]
+    record = json.loads((path / "manifest/000005.json").read_text()) | {"checksums": opened._checksums(5)}
+    del record["record_sha256"]
+    for known in (record, {name: value for name, value in record.items() if name != "checksums"}):
+        (path / "manifest/000005.json").write_text(json.dumps({"record_sha256": spec_hash(known), **known}))
+        assert [tuple(damage) for damage in verify(path)] == [(5, "numbers are not those that were computed")]
+    assert (open_sweep(path).status.values[5:, 8:] == -1).all()  # without checksums every number is looked at
     repair(path)
     assert files_of(path) == bytes_before
 
