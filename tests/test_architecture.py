@@ -102,6 +102,7 @@ ORDER = (
     "sweep.progress",
     "sweep.design",
     "sweep.engine",
+    "sweep.functions",
     "sweep.description",
     "sweep.files",
     "sweep.layout",

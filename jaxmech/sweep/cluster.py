@@ -12,6 +12,7 @@ from pathlib import Path
 
 from jaxmech.compile_cache import cache_environment
 from jaxmech.extras import extra
+from jaxmech.sweep.description import refuse_other_functions
 from jaxmech.sweep.store import SweepStore, made_with, opened
 from jaxmech.tables import MarketError
 
@@ -98,8 +99,8 @@ def _opened(path) -> SweepStore:
 
 
 def _check_workers(client, store):
-    """MarketError unless every worker has our software and precision and sees the store. Runs before any writes."""
-    for address, (made, sees) in client.run(_what_it_has, _folder(store)).items():
+    """MarketError unless every worker sees the store and has our software, precision and functions; before writing."""
+    for address, (made, sees, trouble) in client.run(_what_it_has, _folder(store)).items():
         for name, value in made_with().items():
             if made[name] != value:
                 remedy = (
@@ -108,12 +109,21 @@ def _check_workers(client, store):
                 raise MarketError(f"worker {address} has {name} {made[name]}, the sweep needs {value}{remedy}")
         if not sees:
             raise MarketError(f"worker {address} does not see {_folder(store)}; all workers must share the folder")
+        if trouble:
+            raise MarketError(f"worker {address}: {trouble}")
 
 
 def _what_it_has(path):
-    """On a worker: its software and precision, and whether it sees the store."""
+    """On a worker: its software and precision, whether it sees the store, what is wrong with functions of its laws."""
     _opened.cache_clear()
-    return made_with(), (Path(path) / "sweep.json").is_file()
+    sees, trouble = (Path(path) / "sweep.json").is_file(), None
+    try:
+        if sees:
+            store = opened(path)
+            refuse_other_functions(store.design.market, store.densities)
+    except Exception as error:  # whatever the functions do
+        trouble = str(error)
+    return made_with(), sees, trouble
 
 
 def _check_engine(engine, workers):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxmech.sweep.cluster import computed_on_cluster
-from jaxmech.sweep.description import description, spec_hash
+from jaxmech.sweep.description import description, refuse_unstorable, spec_hash
 from jaxmech.sweep.files import alone, cleared
 from jaxmech.sweep.progress import progress_bar
 from jaxmech.sweep.store import SweepStore, created, opened
@@ -48,10 +48,11 @@ def stored_sweep(
       Completion. After Ctrl-C the chunks written are kept.
 
     Raises:
-      MarketError: the folder holds another sweep, or one of other software or precision, or an unfinished one; another
-        process computes it; the disk refuses.
+      MarketError: the market has a law or a function that cannot be stored; the folder holds another sweep, or one of
+        other software or precision, or an unfinished one; another process computes it; the disk refuses.
     """
     path = Path(path)
+    refuse_unstorable(design.market)
     with alone(path):
         if overwrite:
             cleared(path, first="sweep.json")

@@ -4,15 +4,19 @@ import hashlib
 import json
 from dataclasses import fields
 
+import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.endowments import FAMILIES, Law, SideBySide
+from jaxmech.endowments import FAMILIES, Density, Law, SideBySide
 from jaxmech.market import Market
 from jaxmech.parameters import named_parameter
+from jaxmech.pytrees import compiled
 from jaxmech.sweep.design import Design, Draws, Range
+from jaxmech.sweep.functions import function_name, named_function, refuse_unnamed
 from jaxmech.tables import MarketError
 
-_LAWS = {family.__name__: family for family in (*FAMILIES.values(), SideBySide)}
+_TYPES = 33  # of each group
+_LAWS = {family.__name__: family for family in (*FAMILIES.values(), Density, SideBySide)}
 
 
 def description(design, derivatives) -> dict:
@@ -36,16 +40,68 @@ def spec_hash(described) -> str:
 def design_of(described, dtype):
     """(Design, derivatives) of a description, on the host, in the floating type given.
 
-    Raises:
-      MarketError: the market has a law that holds a Python function, which another process could not call.
+    Functions that this process does not find are `Absent`: see `refuse_other_functions`.
     """
     market = described["market"]
-    arrays = {name: _law_or_numbers(market[name], dtype) for name in ("endowment", "risk_capacity", "count")}
-    market = Market(**arrays, names=tuple(market["names"]))
+    capacity, count = (np.asarray(market[name], dtype) for name in ("risk_capacity", "count"))
+    market = Market(_law_of(market["endowment"], dtype), capacity, count, names=tuple(market["names"]))
     alpha, *values = (_column_of(one) for one in described["columns"].values())
     parameters = tuple(named_parameter(name, market) for name in list(described["columns"])[1:])
     shape = tuple(described["chunk_shape"])
     return Design(market, described["design"], alpha, parameters, tuple(values), shape), described["derivatives"]
+
+
+def refuse_unstorable(market):
+    """MarketError for a market with a law that another process could not make again."""
+    for part in _parts(market.endowment):
+        if not isinstance(part, Law):
+            refuse_unnamed(part)
+        elif type(part) not in _LAWS.values():
+            raise MarketError(
+                f"endowment law {type(part).__name__} is not one of jaxmech's, which are all that a store keeps; sweep "
+                "in memory, without a store, or give its density to Density"
+            )
+
+
+def density_values(market) -> list:
+    """Log densities at some types of each Density of a market, (types, groups): the same numbers, the same function.
+
+    Raises:
+      MarketError: a function is Absent.
+    """
+    share = np.linspace(0.0, 1.0, _TYPES + 2)[1:-1, None]
+    laws = [part for part in _parts(market.endowment) if isinstance(part, Density)]
+    return [np.asarray(_log_densities(law, law.lower * (1 - share) + law.upper * share)).tolist() for law in laws]
+
+
+@compiled
+def _log_densities(law, types):
+    return law.log_density(types / law.unit, law.parameters) + jnp.zeros_like(types)
+
+
+def refuse_other_functions(market, values):
+    """MarketError where a function that the market's laws need is Absent or has not these `density_values`."""
+    for was, here in zip(values, density_values(market), strict=True):
+        size = np.max(np.abs(was), where=np.isfinite(was), initial=1.0)
+        rounding = np.finfo(market.risk_capacity.dtype).eps ** 0.5
+        if not np.allclose(was, here, rtol=0, atol=rounding * size, equal_nan=True):
+            names = sorted({function_name(part) for part in _parts(market.endowment) if not isinstance(part, Law)})
+            raise MarketError(
+                f"endowment function {' or '.join(names)} has other values here than when the sweep was begun; restore "
+                "it, start workers that import it anew, or begin again with --overwrite"
+            )
+
+
+def _parts(value):
+    """A law, and all laws and functions in it."""
+    if isinstance(value, Law):
+        yield value
+        value = tuple(getattr(value, entry.name) for entry in fields(value))
+    if isinstance(value, tuple):
+        for part in value:
+            yield from _parts(part)
+    elif callable(value):
+        yield value
 
 
 def _plain(value):
@@ -57,23 +113,27 @@ def _plain(value):
     if isinstance(value, tuple) and any(isinstance(one, Law) for one in value):
         return [_plain(one) for one in value]
     if callable(value):
-        return f"{value.__module__}.{value.__qualname__}"
+        return function_name(value)
     return np.asarray(value).tolist()
 
 
-def _law_or_numbers(value, dtype):
-    if isinstance(value, dict):
-        if value["law"] not in _LAWS:
-            raise MarketError(
-                f"endowment law {value['law']} holds a Python function, which a store cannot keep; sweep it in memory, "
-                "or give PiecewiseLinear its values"
-            )
-        return _LAWS[value["law"]](
-            **{name: _law_or_numbers(one, dtype) for name, one in value.items() if name != "law"}
-        )
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return tuple(_law_or_numbers(one, dtype) for one in value)
-    return value if isinstance(value, bool) else np.asarray(value, dtype)
+def _law_of(described, dtype):
+    family = _LAWS[described["law"]]
+
+    def value(held, name):
+        if name == "log_density":
+            return named_function(held)
+        if name == "parameters":
+            return {key: np.asarray(number, dtype) for key, number in held.items()}
+        if name == "laws":
+            return tuple(_law_of(part, dtype) for part in held)
+        return held if isinstance(held, bool) else np.asarray(held, dtype)
+
+    values = {name: value(held, name) for name, held in described.items() if name != "law"}
+    for name in family.stacked_fields:
+        if not values[name].size:  # a list of nothing, whose groups JSON has no place for
+            values[name] = np.zeros((0, *values["lower"].shape), dtype)
+    return family(**values)
 
 
 def _column(values):

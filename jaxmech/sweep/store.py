@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.extras import extra
-from jaxmech.sweep.description import description, design_of, spec_hash
+from jaxmech.sweep.description import density_values, description, design_of, refuse_other_functions, spec_hash
 from jaxmech.sweep.design import Design
 from jaxmech.sweep.engine import STATUS, chunk_results, columns_of, micro_batch
 from jaxmech.sweep.files import disk_errors_in_words, read_json, to_disk, write_whole
@@ -60,6 +60,7 @@ class SweepStore:
       columns: names of the results, in order, and the groups of each, 0 where it is one number a point.
       identity: hash of the sweep, points of a micro-batch, precision and software: equal in every record.
       metadata: text of the Zarr metadata by file, which damage is mended from.
+      densities: what the functions of its densities give, as `density_values`.
     """
 
     path: Path
@@ -68,6 +69,7 @@ class SweepStore:
     columns: dict
     identity: dict
     metadata: dict
+    densities: list
 
     @cached_property
     def arrays(self):
@@ -170,13 +172,14 @@ class SweepStore:
                     write_whole(self.path / name, text)
 
     def refuse_other_software(self):
-        """MarketError when this process would compute other bits than those of the store."""
+        """MarketError when this process would compute other bits than those of the store, or lacks its functions."""
         for name, here in made_with().items():
             if self.identity[name] != here:
                 raise MarketError(
                     f"{self.path}: computed with {name} {self.identity[name]}, but this process has {here}; use the "
                     "same, choose another folder or add --overwrite"
                 )
+        refuse_other_functions(self.design.market, self.densities)
 
     def _reason(self, chunk, thorough=True):
         """What is wrong with a chunk, or None; `thorough`: also with each of its numbers."""
@@ -235,17 +238,18 @@ def created(path, design, derivatives, size=None) -> SweepStore:
     """A store for a sweep, its header written last; chunks that lie there already stay.
 
     Raises:
-      MarketError: the disk refuses; or the market has a law that cannot be stored.
+      MarketError: the disk refuses.
     """
     columns = columns_of(design, derivatives, size)
     described = description(design, derivatives)
     identity = {"spec": spec_hash(described), "micro_batch": micro_batch(design, size)[0]} | made_with()
     design, _ = design_of(described, identity["dtype"])  # the same here as wherever it is opened
     metadata = zarr_metadata(design, sum(max(groups, 1) for groups in columns.values()), identity["dtype"])
-    body = {"sweep": described, "identity": identity, "columns": columns, "metadata": metadata}
+    densities = density_values(design.market)
+    body = {"sweep": described, "identity": identity, "columns": columns, "metadata": metadata, "densities": densities}
     with disk_errors_in_words(path):
         (path / "manifest").mkdir(parents=True, exist_ok=True)
-        store = SweepStore(path, design, derivatives, columns, identity, metadata)
+        store = SweepStore(path, design, derivatives, columns, identity, metadata, densities)
         store.mend_metadata()
         write_whole(path / "sweep.json", json.dumps({"sha256": spec_hash(body), **body}) + "\n")
     return store
@@ -264,7 +268,8 @@ def opened(path) -> SweepStore:
     if not isinstance(body, dict) or body.pop("sha256", None) != spec_hash(body):
         raise MarketError(f"{path / 'sweep.json'}: is cut or changed; run the sweep again with --resume to restore it")
     design, derivatives = design_of(body["sweep"], body["identity"]["dtype"])
-    return SweepStore(path, design, derivatives, body["columns"], body["identity"], body["metadata"])
+    rest = (body[name] for name in ("columns", "identity", "metadata"))
+    return SweepStore(path, design, derivatives, *rest, body.get("densities", []))
 
 
 def _counts(status):

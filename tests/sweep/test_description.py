@@ -19,7 +19,16 @@ NESTED = jm.Mixture(
     ),
     jnp.array([1.0, 3.0]),
 )
+
+
+def log_density(z, parameters):
+    return -parameters["law"] * z**2
+
+
+DENSITY = jm.Density(log_density, {"law": 1 / 3, "laws/lower": 2.0}, -1.0, 1.0)
 LAWS = {
+    "density": DENSITY,
+    "density in a mixture": jm.Mixture((replace(DENSITY, kinks=(0.1, 0.3)), jm.Uniform(-1.0, 0.5)), [0.3, 0.7]),
     "uniform": jm.Uniform(-1.0, 0.1 + 0.2),
     "two groups": jm.Beta(np.array([2.0, 3.0]), 3.0, -1.0, 1.0),
     "histogram": jm.Histogram(jnp.array([-1.0, 0.0, 0.5, 1.0]), jnp.array([0.2, 0.5, 0.3])),
@@ -72,13 +81,3 @@ def test_the_hash_sees_everything_that_numbers_depend_on():
     designs += [make_design(market_of(NESTED), [0.5], RANGES["over"], "random", points=6, seed=1)]
     hashes = [spec_hash(description(design, derivatives)) for design in designs for derivatives in (False, True)]
     assert len(set(hashes)) == len(hashes)
-
-
-def test_a_law_that_holds_a_function_is_refused():
-    def log_density(z, parameters):
-        return -(z**2)
-
-    market = market_of(jm.Density(log_density, {}, -1.0, 1.0))
-    described = description(make_design(market, [0.5], {}), False)
-    with pytest.raises(jm.MarketError, match="Density holds a Python function, which a store cannot keep"):
-        design_of(described, "float64")
