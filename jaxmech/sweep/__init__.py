@@ -45,7 +45,7 @@ def sweep(
       market: the market to start from.
       alpha: weight on revenue: a number, values, or a Range in a random design.
       over: values of parameters by name: "GROUP.FIELD" or "GROUP.FIELD.factor", GROUP a name or "all", FIELD a field of
-        the law, risk_capacity or count; "all.endowment.factor" stretches endowments whole.
+        the law, risk_capacity or count; "all.endowment.factor" stretches endowments whole. No two may set one number.
       kind: "grid" for all combinations, "zip" for lists read together, "random" for draws from Ranges.
       points: draws of a random design.
       seed: of a random design.
@@ -61,7 +61,8 @@ def sweep(
       the chunks that are done, with attribute interrupted = 1. Needs the extra `data`.
 
     Raises:
-      MarketError: bad names, values or ranges, an empty sweep; before anything is compiled.
+      MarketError: bad names, values or ranges, an empty sweep, for a store a Density whose function cannot be imported
+        by name; before anything is compiled.
     """
     batch = None if batch is None else whole_number("batch", batch, 1)
     plan = make_design(market, alpha, over, kind, points, seed)
@@ -104,11 +105,12 @@ def open_sweep(path):
       path: folder of the store, the folder a `jaxmech sweep` wrote it in, or a netCDF file (.nc).
 
     Returns:
-      xarray.Dataset. Points not computed so far have status −1 and NaN; what is read later sees what was computed
-      since. Attribute interrupted says whether chunks were missing when it was opened. Needs the extra `data`.
+      xarray.Dataset. Points not computed so far, and those of lost, cut or foreign chunks, have status −1 and NaN; what
+      is read later sees what was computed since. Attribute interrupted says whether chunks were missing when it was
+      opened. Needs the extra `data`.
 
     Raises:
-      MarketError: there is no store, or its header is damaged.
+      MarketError: there is no store, or its header or metadata is damaged; when read, a number with a wrong checksum.
     """
     from jaxmech.sweep.view import stored_dataset
 
