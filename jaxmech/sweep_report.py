@@ -1,9 +1,8 @@
 """What a sweep shows, found in one pass over the chunks of its store."""
 
-import json
-
 import numpy as np
 
+from jaxmech.parameters import group_entries, is_location
 from jaxmech.sweep.engine import STATUS
 from jaxmech.sweep.view import stored_dataset
 
@@ -57,12 +56,12 @@ class _Tally:
         self.gaps = np.zeros(len(_GAPS) + 1, int)
         self.changes = {}  # (group, field) → sum of elasticities, and of how many points
         self.fields = {}
-        for place, (group, entries) in enumerate(json.loads(stored_dataset(store).attrs["market"]).items()):
-            width = entries["upper"] - entries["lower"]
+        market = self.design.market
+        width = np.asarray(market.endowment.upper) - np.asarray(market.endowment.lower)
+        for place, (group, entries) in enumerate(zip(market.names, group_entries(market), strict=True)):
             for field, value in entries.items():
-                unit = width if field in ("loc", "lower", "upper") else value
                 if f"d_revenue_d_{field}" in store.columns:
-                    self.fields[group, field] = place, unit
+                    self.fields[group, field] = place, width[place] if is_location(field) else float(value)
 
     def add(self, results, points):
         status = results["status"]

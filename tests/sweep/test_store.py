@@ -19,7 +19,7 @@ from cheap_sweeps import MARKET, cheap_kernel, small_design
 from jaxmech.sweep import make_design, open_sweep, repair, run, store, stored_sweep, to_dataset, verify
 from jaxmech.sweep.description import spec_hash
 from jaxmech.sweep.view import loaded_dataset
-from jaxmech.sweep_report import sweep_summary
+from jaxmech.sweep_report import _Tally, sweep_summary
 
 CHUNKS = 6
 
@@ -170,6 +170,16 @@ def test_a_damaged_chunk_is_not_computed_to_whoever_opens_the_store(whole, damag
     assert sweep_summary(store.opened(path))["status"]["not_computed"] == 12
     assert stored_sweep(path, small_design(), size=64, resume=True).computed == 1
     xr.testing.assert_identical(open_sweep(path).load(), sound)
+
+
+def test_a_summary_takes_laws_whose_ends_have_no_field_of_their_own(monkeypatch, tmp_path):
+    cheap_kernel(monkeypatch)
+    law = jm.Mixture((jm.Uniform(-1.0, 0.5), jm.Uniform(0.0, 1.0)), [0.4, 0.6])
+    market = jm.Market.of(jm.Traders(law, 0.7, 2, "dealer"), jm.Traders(jm.Uniform(-0.4, 0.9), 1.1, 1, "fund"))
+    done = stored_sweep(tmp_path / "s.zarr", make_design(market, [0.5], {"dealer.laws_0_lower": [-1.0, -0.9]}))
+    summary, tally = sweep_summary(done.store), _Tally(replace(done.store, columns={"d_revenue_d_laws_0_lower": 2}))
+    assert summary["status"]["ok"] == 2
+    assert tally.fields == {("dealer", "laws_0_lower"): (0, 2.0)}
 
 
 def test_a_file_of_another_sweep_is_not_taken_for_this_one(monkeypatch, tmp_path, whole):
