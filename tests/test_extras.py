@@ -88,9 +88,9 @@ def test_the_command_says_what_to_install(tmp_path, missing, name, command):
 
 @pytest.mark.slow
 def test_a_table_prints_as_text_in_a_notebook_without_pandas(monkeypatch):
-    found = jm.sensitivity(jm.Market.of(jm.Traders(jm.Uniform(-1.0, 1.0), 1.0, 3, "all")), 0.5)
+    found = jm.sensitivity(jm.Market.of(jm.Traders(jm.Uniform(-1.0, 1.0), 1.0, 3, "<b>")), 0.5)
     assert np.isfinite(found.value).all()
     monkeypatch.setitem(sys.modules, "pandas", None)
-    assert found._repr_html_().startswith("<pre>")
+    assert found._repr_html_().startswith("<pre>") and "&lt;b&gt;.count" in found._repr_html_()
     with pytest.raises(MissingExtra, match="pandas"):
         found.to_dataframe()
