@@ -14,7 +14,6 @@ from jaxmech.pytrees import compiled
 from jaxmech.tables import MarketError, real_numbers
 
 _KEPT = ("endowment", "factor")  # what names of parameters use themselves
-_NOT_IN_A_LINE = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, ends of lines and paragraphs
 
 
 def one_entry_a_group(block, called):
@@ -25,9 +24,9 @@ def one_entry_a_group(block, called):
     shapes, dtype = {}, jnp.result_type(float)
 
     def number(name, value, listed=False):
-        if "." in name or name in (*shapes, *_KEPT):
+        if "." in name or _not_in_a_line(name) or name in (*shapes, *_KEPT):
             raise MarketError(
-                f"{called}: a number of the law is called {name!r}; parameters need names without dots, all "
+                f"{called}: a number of the law is called {name!r}; parameters need names of one line, no dots, all "
                 f"different and none of {', '.join(_KEPT)}: rename it"
             )
         traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
@@ -60,8 +59,7 @@ def one_entry_a_group(block, called):
 
 def check_group_name(name, groups, place):
     """MarketError for a name that parameters, tables or files could not carry."""
-    wrong = "".join(mark for mark in name if category(mark) in _NOT_IN_A_LINE)
-    if wrong:
+    if wrong := _not_in_a_line(name):
         proposed = "".join(" " if mark in wrong else mark for mark in name).strip() or "traders"
         raise MarketError(f"name of traders {place} is {name!r}; it must be one line of text: call it {proposed!r}")
     if name == "all" and groups == 1:
@@ -69,6 +67,11 @@ def check_group_name(name, groups, place):
             f"name of traders {place} is 'all', which means every group in names of parameters, as in "
             "'all.risk_capacity'; call it 'all traders'"
         )
+
+
+def _not_in_a_line(name):
+    """Control characters, halves of characters, ends of lines and of paragraphs."""
+    return {mark for mark in name if category(mark) in ("Cc", "Cs", "Zl", "Zp")}
 
 
 def _rounded(array, dtype):
@@ -83,6 +86,8 @@ def _check_parts(law, called):
         value = getattr(law, entry.name)
         if isinstance(value, Law):
             raise MarketError(f"{entry.name} of {called} is {value!r}; a law cannot stand there")
+        if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
+            raise MarketError(f"{entry.name} of {called} is {value!r}; give texts as names")
     if not isinstance(law, Mixture):
         return
     if not isinstance(law.laws, tuple) or not all(isinstance(part, Law) for part in law.laws) or not law.laws:

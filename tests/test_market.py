@@ -9,6 +9,7 @@ import pytest
 
 import jaxmech as jm
 from jaxmech.endowments import SideBySide
+from jaxmech.pytrees import pytree
 
 LAW = jm.Uniform(-1.0, 1.0)
 BAD_NUMBERS = (np.nan, np.inf, -np.inf)
@@ -131,12 +132,19 @@ def test_all_of_several_groups_is_no_name_of_all():
     assert jm.Market.of(traders(risk_capacity=[0.5, 1.0], name="all")).names == ("all_1", "all_2")
 
 
-@pytest.mark.parametrize("names", [("a.b",), ("1", 1)])
-def test_numbers_of_a_law_need_names_of_their_own(names):
-    law = jm.Density(lambda z, parameters: -(z**2), dict.fromkeys(names, 1.0), -1.0, 1.0)
-    refused(
-        f"a number of the law is called 'parameters_{names[0]}'; .* names without dots, all different", traders(law)
-    )
+@pytest.mark.parametrize("name", ["a.b", "a\nb"])
+def test_numbers_of_a_density_need_names_that_parameters_can_have(name):
+    law = jm.Density(lambda z, parameters: -(z**2), {name: 1.0}, -1.0, 1.0)
+    refused("a number of the law is called 'parameters_a.*; parameters need names of one line, no dots", traders(law))
+    law = jm.Density(lambda z, parameters: -(z**2), {1: 1.0}, -1.0, 1.0)
+    refused(r"parameters of traders 1 is \{1: 1.0\}; give texts as names", traders(law))
+
+
+@pytest.mark.parametrize("name", ["count", "risk_capacity", "factor", "endowment"])
+def test_numbers_of_a_law_are_not_called_what_parameters_call_others(name):
+    odd = type("Odd", (jm.Uniform,), {"__annotations__": {name: jax.Array}, name: 1.0})
+    law = pytree(odd)(-1.0, 1.0)
+    refused(f"a number of the law is called '{name}'; .* all different and none of endowment, factor", traders(law))
 
 
 def test_names_must_differ():
