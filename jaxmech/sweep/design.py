@@ -236,7 +236,7 @@ def _chunk_shape(rows, columns, market):
 
 def _column(name, values):
     if isinstance(values, Range):
-        raise MarketError(f"{name} is a Range; ranges belong to design='random', a grid needs values")
+        raise MarketError(f"{name} is a Range; ranges belong to design='random', a grid needs its .values(COUNT)")
     column = np.atleast_1d(real_numbers(f"values of {name}", values, "numbers"))
     if column.ndim != 1 or column.size == 0:
         raise MarketError(f"values of {name} have shape {column.shape}; the sweep is empty or not a list: give numbers")

@@ -164,8 +164,9 @@ class SweepStore:
         return files or [Damage(chunk, reason) for chunk, reason in found if reason]
 
     def mend_metadata(self):
-        """Write the Zarr metadata anew where it is damaged."""
+        """Write the Zarr metadata anew where it is damaged, and make the folder of records where it is gone."""
         with disk_errors_in_words(self.path):
+            (self.path / "manifest").mkdir(parents=True, exist_ok=True)
             for name, text in self.metadata.items():
                 if not self._is_whole(name):
                     (self.path / name).parent.mkdir(exist_ok=True)
@@ -248,7 +249,6 @@ def created(path, design, derivatives, size=None) -> SweepStore:
     densities = density_values(design.market)
     body = {"sweep": described, "identity": identity, "columns": columns, "metadata": metadata, "densities": densities}
     with disk_errors_in_words(path):
-        (path / "manifest").mkdir(parents=True, exist_ok=True)
         store = SweepStore(path, design, derivatives, columns, identity, metadata, densities)
         store.mend_metadata()
         write_whole(path / "sweep.json", json.dumps({"sha256": spec_hash(body), **body}) + "\n")

@@ -195,6 +195,16 @@ def test_a_file_of_another_sweep_is_not_taken_for_this_one(monkeypatch, tmp_path
     assert (status[:5, 4:8] == -1).all() and (status[5:, 4:8] == -1).all() and (status == -1).sum() == 32
 
 
+@pytest.mark.parametrize("folder", ["values/c", "status/c", "manifest"])
+def test_a_store_whose_folders_are_gone_is_computed_again(whole, folder):
+    path, calls, bytes_before = whole
+    shutil.rmtree(path / folder)
+    data = open_sweep(path)
+    assert data.attrs["interrupted"] == 1 and (data.status == -1).all() and data.revenue.isnull().all()
+    assert repair(path).computed == len(calls) == CHUNKS
+    assert files_of(path) == bytes_before
+
+
 def test_a_dataset_that_was_open_while_chunks_were_lost_and_repaired_sees_what_is_there(whole):
     path, *_ = whole
     os.remove(path / "values/c/0/1/0")
