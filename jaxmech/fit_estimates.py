@@ -23,7 +23,7 @@ class Estimate(NamedTuple):
     vector: np.ndarray  # (P,)
     covariance: np.ndarray  # (P, P); NaN where it is not known
     degrees: float  # how many parameters the data have chosen; NaN where that is not a number
-    law: Callable  # (P,), traced or not, to the law
+    law: Callable  # (P,), traced or not, to the law; like `redrawn` one that pickles
     redrawn: Callable  # (draws, generator) to vectors (draws, P) from resampled data and whether each settled, (draws,)
     notes: tuple = ()
     bandwidth: float | None = None
@@ -49,21 +49,24 @@ def uniform_estimate(sample, lower, upper, known) -> Estimate:
     ends = np.array([lower, upper])
     covariance = (upper - lower) ** 2 / ((n - 1) * (n + 1) * (n + 2)) * np.array([[n, -1.0], [-1.0, n]])
 
-    def law(vector):
-        both = list(ends)
-        for place, k in enumerate(free):
-            both[k] = vector[place]
-        return laws.Uniform(*both)
-
-    def redrawn(draws, generator):
-        least = 1 - generator.random(draws) ** (1 / n)  # of n uniform draws; of the rest, the largest
-        most = least + (1 - least) * generator.random(draws) ** (1 / (n - 1))
-        margin = (most - least) / (n - 1)
-        drawn = np.stack([least - margin, most + margin], axis=1)
-        return lower + (upper - lower) * drawn[:, free], np.ones(draws, bool)
-
+    law, redrawn = partial(_uniform_law, ends, free), partial(_redrawn_ends, ends, free, n)
     names = tuple(("lower", "upper")[k] for k in free)
     return Estimate(names, ends[free], covariance[np.ix_(free, free)], len(free), law, redrawn)
+
+
+def _uniform_law(ends, free, vector):
+    both = list(ends)
+    for place, k in enumerate(free):
+        both[k] = vector[place]
+    return laws.Uniform(*both)
+
+
+def _redrawn_ends(ends, free, n, draws, generator):
+    least = 1 - generator.random(draws) ** (1 / n)  # of n uniform draws; of the rest, the largest
+    most = least + (1 - least) * generator.random(draws) ** (1 / (n - 1))
+    margin = (most - least) / (n - 1)
+    drawn = np.stack([least - margin, most + margin], axis=1)
+    return ends[0] + (ends[1] - ends[0]) * drawn[:, free], np.ones(draws, bool)
 
 
 def parametric_estimate(family, sample, lower, upper) -> Estimate:
@@ -92,21 +95,25 @@ def parametric_estimate(family, sample, lower, upper) -> Estimate:
     covariance, notes = _covariance(family, values, information, slopes)
     notes = notes if settled else ("the search for the largest likelihood did not settle", *notes)
     warm = family.free(values) if family.starts else None
-
-    def redrawn(draws, generator):
-        parts = [_refitted(family, warm, x, weights) for weights in resamples(sample, draws, generator)]
-        found, good = (np.concatenate(part)[:draws] for part in zip(*parts, strict=True))
-        return offset + factor * found, good
-
     return Estimate(
         names=family.names,
         vector=offset + factor * values,
         covariance=covariance * np.outer(factor, factor),
         degrees=family.degrees,
-        law=lambda vector: family.law(vector, jnp.asarray(lower), jnp.asarray(upper)),
-        redrawn=redrawn,
+        law=partial(_law_on, family, lower, upper),
+        redrawn=partial(_redrawn, family, warm, x, sample, factor, offset),
         notes=notes,
     )
+
+
+def _law_on(family, lower, upper, vector):
+    return family.law(vector, jnp.asarray(lower), jnp.asarray(upper))
+
+
+def _redrawn(family, warm, x, sample, factor, offset, draws, generator):
+    parts = [_refitted(family, warm, x, weights) for weights in resamples(sample, draws, generator)]
+    found, good = (np.concatenate(part)[:draws] for part in zip(*parts, strict=True))
+    return offset + factor * found, good
 
 
 def _most_likely(family, sample, x, moments):
