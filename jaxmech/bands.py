@@ -14,6 +14,7 @@ from jaxmech.fitting import Fit
 from jaxmech.groups import total
 from jaxmech.market import Market, Traders, checked_market
 from jaxmech.named_outcomes import outcome_names, outcome_rows
+from jaxmech.plain import result
 from jaxmech.pytrees import compiled
 from jaxmech.side_payments import side_payments
 from jaxmech.solve import solve_at_weight, weight_of
@@ -25,6 +26,7 @@ _LANES = 64  # markets solved at one time
 _FEWEST = 10  # draws without which there is no band
 
 
+@result()
 @dataclass(frozen=True)
 class Bands:
     """Answers and their bands, one row a name. Made by `answer_bands`; arrays are (rows,) on the host.

@@ -29,6 +29,7 @@ from jaxmech.endowments.binning import LEAST_DISTINCT
 from jaxmech.fit_market import market_text, reports_of
 from jaxmech.fitting import Fit, checked_options, fit
 from jaxmech.market import Market, Traders
+from jaxmech.plain import plain
 from jaxmech.tables import MarketError, whole_number
 
 WINDOW = 26  # weeks
@@ -58,14 +59,10 @@ class CotMarket:
         lines += [f"note: {note}" for note in self.notes]
         return "\n\n".join([self.contract.name, *reports_of(self.fits), "\n".join(lines)])
 
-    def plain(self) -> dict:
-        """The contract, what the market file says, what was left out or assumed, as plain values that JSON can hold."""
-        return {
-            "contract": self.contract.summary(),
-            "market": tomllib.loads(self.toml),
-            "left_out": self.left_out,
-            "notes": list(self.notes),
-        }
+    def to_dict(self) -> dict:
+        """The contract, what the market file says, the fits, what was left out or assumed, as plain values."""
+        parts = {"contract": self.contract.summary(), "market": tomllib.loads(self.toml)}
+        return plain(parts | {"fits": self.fits, "left_out": self.left_out, "notes": self.notes})
 
 
 class _Group(NamedTuple):

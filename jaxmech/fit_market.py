@@ -12,11 +12,13 @@ from jaxmech.fitting import Fit, checked_options, fit
 from jaxmech.market import Market, Traders
 from jaxmech.observation_files import Format, checked_format
 from jaxmech.observations import observations
+from jaxmech.plain import result
 from jaxmech.tables import MarketError
 
 COUNT, RISK_CAPACITY = 10, 1.0  # assumed where nothing is given
 
 
+@result()
 class FittedMarket(NamedTuple):
     """A market fitted to a table. Made by `fit_market`."""
 

@@ -1,7 +1,7 @@
 """Endowment laws fitted to data."""
 
-from dataclasses import dataclass, fields, replace
-from functools import wraps
+from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Integral
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from jaxmech.fit_diagnostics import (
 )
 from jaxmech.fit_estimates import Estimate, parametric_estimate, uniform_estimate
 from jaxmech.fit_families import NAMES, parametric
+from jaxmech.plain import result
 from jaxmech.tables import MarketError
 
 FITTED = (*NAMES, "mixture", "histogram", "smoothed")
@@ -42,6 +43,7 @@ class Compared(NamedTuple):
     said: str  # why there is none, or what is doubtful
 
 
+@result("lower", "upper", "ks_p_value", without=("sample", "estimate"))
 @dataclass(frozen=True)
 class Fit:
     """A law fitted to data. Made by `fit`."""
@@ -95,7 +97,7 @@ class Fit:
 
     def endowment_table(self) -> dict:
         """The law as the `endowment` table of a market file: plain numbers, lists, and tables for a mixture's laws."""
-        return in_float64(lambda: _table(_law_of(self.estimate)))()
+        return in_float64(lambda: _law_of(self.estimate).to_dict())
 
 
 def fit(
@@ -181,7 +183,7 @@ def _fitted(family, sample, ends, known, options) -> Fit:
         bandwidth=estimate.bandwidth,
         notes=estimate.notes,
         sample=sample,
-        estimate=estimate._replace(redrawn=in_float64(estimate.redrawn)),
+        estimate=estimate._replace(redrawn=partial(in_float64, estimate.redrawn)),
     )
 
 
@@ -212,15 +214,10 @@ def _law_of(estimate):
     return jax.tree.map(jnp.asarray, estimate.law(jnp.asarray(estimate.vector)))
 
 
-def in_float64(function):
-    """The function with 64-bit floats inside, whatever the session's precision."""
-
-    @wraps(function)
-    def wide(*arguments):
-        with jax.enable_x64(True):
-            return function(*arguments)
-
-    return wide
+def in_float64(function, *arguments):
+    """The function of these, with 64-bit floats inside, whatever the session's precision."""
+    with jax.enable_x64(True):
+        return function(*arguments)
 
 
 def checked_options(family, given) -> dict:
@@ -289,13 +286,3 @@ def _order_notes(series, effective):
             "as large as given"
         )
     return notes
-
-
-def _table(law):
-    names = {family: name for name, family in laws.FAMILIES.items()}
-    table = {"law": names[type(law)]}
-    for entry in fields(law):
-        value = getattr(law, entry.name)
-        whole = isinstance(value, tuple)
-        table[entry.name] = [_table(part) for part in value] if whole else np.asarray(value).tolist()
-    return table

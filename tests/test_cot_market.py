@@ -203,8 +203,8 @@ def test_the_command_writes_what_the_function_returns(reports, tmp_path, capsys)
     assert out.read_text(encoding="utf-8") == found.toml
     assert capsys.readouterr().out == found.report() + "\n"
     assert main(["cot", str(THREE_CONTRACTS), *asked, "--json", "--out", str(out)]) == 0  # replaces its own file
-    assert json.loads(capsys.readouterr().out) == found.plain()
-    assert found.plain()["market"]["traders"] == tomllib.loads(found.toml)["traders"]
+    assert json.loads(capsys.readouterr().out) == found.to_dict()
+    assert found.to_dict()["market"]["traders"] == tomllib.loads(found.toml)["traders"]
 
 
 def test_the_command_lists_contracts(capsys):

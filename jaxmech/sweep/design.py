@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxmech.market import Market, MarketError, checked_market
 from jaxmech.parameters import market_with, named_parameter, valid_market
+from jaxmech.plain import result
 from jaxmech.pytrees import compiled
 from jaxmech.tables import one_number, real_numbers, whole_number
 
@@ -16,6 +17,7 @@ KINDS = ("grid", "zip", "random")
 _LEAST, _MOST, _CHUNKS = 4096, 65536, 32  # points a chunk, between the ends: a 32nd of the sweep
 
 
+@result()
 @dataclass(frozen=True)
 class Range:
     """An interval that a random design draws from, evenly, or evenly in logarithms.
