@@ -5,7 +5,6 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxmech import endowments as laws
@@ -107,7 +106,7 @@ def parametric_estimate(family, sample, lower, upper) -> Estimate:
 
 
 def _law_on(family, lower, upper, vector):
-    return family.law(vector, jnp.asarray(lower), jnp.asarray(upper))
+    return family.law(vector, lower, upper)
 
 
 def _redrawn(family, warm, x, sample, factor, offset, draws, generator):
@@ -123,7 +122,7 @@ def _most_likely(family, sample, x, moments):
     ends = _searched(family, starts, x, np.broadcast_to(sample.weights, (len(starts), x.size)))
     loss = np.where(np.isnan(ends.loss), np.inf, ends.loss + 1e-6 * ~ends.converged)
     best = int(np.argmin(loss))
-    values, slopes = (np.asarray(part) for part in _values_and_slopes(family.values, jnp.asarray(ends.point[best])))
+    values, slopes = (np.asarray(part) for part in _values_and_slopes(family.values, ends.point[best]))
     order = family.order(values)
     values = np.where(family.at_bound(values), family.nearest_bound(values), values)[order]
     return values, bool(ends.converged[best]), sample.observations * ends.bend[best], slopes[order]
@@ -134,7 +133,7 @@ def _refitted(family, warm, x, weights):
     if family.exact is not None:
         return family.exact(x, weights), np.ones(len(weights), bool)
     ends = _searched(family, np.broadcast_to(warm, (len(weights), warm.size)), x, weights)
-    values = np.asarray(_values_of(family.values, jnp.asarray(ends.point)))
+    values = np.asarray(_values_of(family.values, ends.point))
     return np.take_along_axis(values, family.order(values), axis=-1), ends.converged
 
 
@@ -142,7 +141,7 @@ def _searched(family, starts, x, weights):
     """The ends of all searches, NumPy arrays."""
     pad = 2 ** max(int(np.ceil(np.log2(x.size))), int(np.log2(_SHORTEST))) - x.size
     x, weights = np.pad(x, (0, pad), constant_values=0.5), np.pad(weights, ((0, 0), (0, pad)))
-    ends = newton(family.loss, jnp.asarray(starts), jnp.asarray(x), jnp.asarray(weights))
+    ends = newton(family.loss, starts, x, weights)
     return jax.tree.map(np.asarray, ends)
 
 
@@ -174,7 +173,7 @@ def _covariance(family, values, information, slopes):
 
 
 def _score_information(family, values, x, weights):
-    slopes = np.asarray(_scores(family.log_pdf, jnp.asarray(values), jnp.asarray(x)))
+    slopes = np.asarray(_scores(family.log_pdf, values, x))
     return (weights[:, None] * slopes).T @ slopes
 
 

@@ -6,7 +6,6 @@ from numbers import Integral
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxmech import endowments as laws
@@ -25,6 +24,7 @@ from jaxmech.fit_diagnostics import (
 from jaxmech.fit_estimates import Estimate, parametric_estimate, uniform_estimate
 from jaxmech.fit_families import NAMES, parametric
 from jaxmech.plain import result
+from jaxmech.pytrees import on_device, on_host
 from jaxmech.tables import MarketError
 
 FITTED = (*NAMES, "mixture", "histogram", "smoothed")
@@ -156,7 +156,7 @@ def fit(
     with jax.enable_x64(True):
         found = _best(sample, ends, known) if family == "best" else _fitted(family, sample, ends, known, options)
     # By way of NumPy: JAX would keep the 64 bits of an array of its own.
-    law = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), found.law)
+    law = on_device(on_host(found.law))
     found = replace(found, law=law, effective_observations=effective)
     return replace(found, notes=(*found.notes, *_notes(found, known), *_order_notes(series, effective)))
 
@@ -211,7 +211,7 @@ def _doubts(found):
 
 
 def _law_of(estimate):
-    return jax.tree.map(jnp.asarray, estimate.law(jnp.asarray(estimate.vector)))
+    return on_device(on_host(estimate.law(estimate.vector)))
 
 
 def in_float64(function, *arguments):
