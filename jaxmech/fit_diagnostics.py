@@ -11,6 +11,7 @@ from jaxmech.bunching import virtual_curves
 from jaxmech.endowments.binning import binned
 from jaxmech.extras import extra
 from jaxmech.ironing import bunch_ends, bunches_of, still_bunching
+from jaxmech.pytrees import compiled
 from jaxmech.tables import MarketError
 
 _MOST_QUANTILES = 500
@@ -19,7 +20,7 @@ _SHORTEST_SERIES = 20  # whose order tells anything
 _SUFFIXES = (".png", ".pdf", ".svg")
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compiled, static_argnums=0)
 def _of_law(name, law, at):
     return getattr(law, name)(at)
 
@@ -89,7 +90,7 @@ def quantile_pairs(law, sample):
     return values_of("quantile", law, at), sample.quantiles(at)
 
 
-@jax.jit
+@compiled
 def _ironed_share(law, weight):
     sides = jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., None], law).sides()
     found = bunches_of(still_bunching(virtual_curves(sides, weight)))

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxmech import endowments as laws
 from jaxmech.fit_search import newton
+from jaxmech.pytrees import compiled
 from jaxmech.tables import MarketError
 
 _SHORTEST = 1024  # observations are padded to a power of two, so that code compiles for few lengths
@@ -145,12 +146,12 @@ def _searched(family, starts, x, weights):
     return jax.tree.map(np.asarray, ends)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compiled, static_argnums=0)
 def _values_of(values, free):
     return jax.vmap(values)(free)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compiled, static_argnums=0)
 def _values_and_slopes(values, free):
     return values(free), jax.jacfwd(values)(free)
 
@@ -177,6 +178,6 @@ def _score_information(family, values, x, weights):
     return (weights[:, None] * slopes).T @ slopes
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compiled, static_argnums=0)
 def _scores(log_pdf, values, x):
     return jax.jacfwd(log_pdf)(values, x)
