@@ -118,6 +118,8 @@ CALLS = {
     "curve.shift": (1, lambda at: at["curve"].shift("dealer.risk_capacity")),
     # The search, its parameters with their slopes, the density and the distribution function; the same for every group.
     "fit": (4, lambda at: [jm.fit(DRAWS * width) for width in (1.0, 2.0)]),
+    # The markets with their moves, and the answers with theirs.
+    "answer_bands": (2, lambda at: jm.answer_bands({"dealer": at["fit"]}, at["market"], 0.5)),
     "fit.report": (1, lambda at: at["fit"].report()),
     "sensitivity": (5, lambda at: jm.sensitivity(at["market"], 0.5)),
 }
