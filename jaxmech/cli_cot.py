@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from jaxmech.cli_sweep import refuse_no_file, say_written
+from jaxmech.cli_sweep import say_written
 from jaxmech.plain import json_text
 from jaxmech.tables import MarketError
 
@@ -34,7 +34,6 @@ def _run(options):
         rows = [one.summary() for one in reports.contracts]
         print(json_text(rows) if options.json else reports)
         return 0
-    refuse_no_file(options.out)
     return _market(options)
 
 

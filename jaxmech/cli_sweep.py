@@ -34,12 +34,6 @@ def add_sweep(commands):
     sweep.set_defaults(run=_run)
 
 
-def refuse_no_file(path):
-    """MarketError unless a file can be written there."""
-    if path.is_dir() or not path.parent.is_dir():
-        raise MarketError(f"--out {path}: give a file in a folder that exists")
-
-
 def say_written(paths):
     print("\n".join(["", "wrote", *(f"  {path}" for path in paths)]), file=sys.stderr)
 

@@ -18,7 +18,6 @@ import shlex
 import tomllib
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -30,7 +29,7 @@ from jaxmech.fit_market import market_text, reports_of
 from jaxmech.fitting import Fit, checked_options, fit
 from jaxmech.market import Market, Traders
 from jaxmech.plain import plain
-from jaxmech.tables import MarketError, whole_number
+from jaxmech.tables import MarketError, file_to_write, whole_number
 
 WINDOW = 26  # weeks
 STRETCH = 0.1  # of the observed range, on either side
@@ -99,6 +98,7 @@ def cot_market(files, contract, *, window=WINDOW, family="truncated_normal", out
     """
     checked_options(family, settings)
     whole_number("window", window)
+    out = file_to_write("out", out)
     reports = files if isinstance(files, CommitmentsOfTraders) else read_cot(files)
     one = reports.contract(contract)
     groups, left_out = _groups(one.categories, window, family, settings)
@@ -126,7 +126,7 @@ def cot_market(files, contract, *, window=WINDOW, family="truncated_normal", out
     }
     text = market_text(one.name, written, counts, capacities, facts, "Counts are observed, risk capacity is not.")
     if out is not None:
-        Path(out).write_text(text, encoding="utf-8")
+        out.write_text(text, encoding="utf-8")
     return CotMarket(one, market, text, fits, left_out, notes)
 
 

@@ -227,7 +227,7 @@ def test_the_command_lists_contracts(capsys):
         ([], "give --list alone, or --contract TEXT and --out FILE"),
         (["--list", "--contract", "EURO"], "give --list alone"),
         (["--contract", "EURO"], "give --list alone"),
-        (["--contract", "EURO", "--out", "none/market.toml"], "--out none/market.toml: give a file in a folder that"),
+        (["--contract", "EURO", "--out", "none/market.toml"], "out is 'none/market.toml'; give a file in a folder"),
         (["--contract", "CHICAGO", "--out", "market.toml"], "contract 'CHICAGO': 2 match"),
         (["--contract", "EURO", "--out", "market.toml"], "0 of 24 weeks have 26 reports in the 52 weeks before them"),
     ],
