@@ -85,7 +85,7 @@ def observations(source, column, group_column=None, weights_column=None, form=No
     _refuse(table, wrong)
     if values.size == 0:
         raise MarketError(f"{table.where}: no rows; give observations")
-    said = "; ".join([f"read {values.size} rows of {table.source}", *table.said, *said])
+    said = "; ".join([f"read {values.size} rows of {table.source}", *table.said, *said, *_alike(groups)])
     return Observations(values, weights, groups, table.name, table.source, said, table.digest)
 
 
@@ -128,6 +128,16 @@ def _refuse(table, wrong):
         raise MarketError(f"{table.where}, {lines[0]}")
     if lines:
         raise MarketError(f"{table.where}: {len(lines)} problems:\n  {listed(lines)}")
+
+
+def _alike(groups):
+    """What is told of names of groups that may mean the same."""
+    names = {}
+    for name in dict.fromkeys(groups or ()):
+        names.setdefault("".join(name.casefold().split()), []).append(name)
+    for same in names.values():
+        if len(same) > 1:
+            yield f"groups {' and '.join(map(repr, same))} differ in case or blanks alone"
 
 
 def _group(cell):

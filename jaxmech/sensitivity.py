@@ -79,6 +79,7 @@ class Sensitivity:
         return plain(
             {"alpha": self.alpha, "parameters": self.parameters, "at": self.at, "unit": self.unit}
             | {"outcomes": dict(zip(self.outcomes, self.value, strict=True)), **tables, "status": status}
+            | {"scale": dict(zip(self.outcomes, self.scale, strict=True))}
             | {name: dict(zip(MAIN, getattr(self, name), strict=True)) for name in main}
         )
 

@@ -238,6 +238,14 @@ def test_names_of_groups_survive_the_market_file(tmp_path, given, name):
     assert jm.Market.from_toml(out).names == (name, "other")
 
 
+def test_names_of_groups_that_may_mean_the_same_are_told():
+    found = observations(
+        {"z": VALUES * 2, "who": ["Hedge fund", "bank", "hedge  fund", "bank ", "HedgeFund", "b"]}, "z", "who"
+    )
+    assert found.said.endswith("groups 'Hedge fund' and 'hedge  fund' and 'HedgeFund' differ in case or blanks alone")
+    assert list(found.by_group()) == ["Hedge fund", "bank", "hedge  fund", "HedgeFund", "b"]
+
+
 def test_a_market_is_written_where_there_is_a_folder(tmp_path):
     for out, message in (
         (tmp_path / "no" / "m.toml", "m.toml'; give a file in a folder"),
