@@ -12,7 +12,7 @@ from jaxmech.fit_search import newton
 from jaxmech.pytrees import compiled
 from jaxmech.tables import MarketError
 
-_SHORTEST = 1024  # observations are padded to a power of two, so that code compiles for few lengths
+_SHORTEST = 10  # power of two
 _AT_ONCE = 2**21  # weights of resamples held at one time
 
 
@@ -140,10 +140,15 @@ def _refitted(family, warm, x, weights):
 
 def _searched(family, starts, x, weights):
     """The ends of all searches, NumPy arrays."""
-    pad = 2 ** max(int(np.ceil(np.log2(x.size))), int(np.log2(_SHORTEST))) - x.size
+    pad = padding(x.size)
     x, weights = np.pad(x, (0, pad), constant_values=0.5), np.pad(weights, ((0, 0), (0, pad)))
     ends = newton(family.loss, starts, x, weights)
     return jax.tree.map(np.asarray, ends)
+
+
+def padding(size) -> int:
+    """How many entries to add to data of this size, so that code compiles for few: powers of two, 1024 and more."""
+    return 2 ** max(int(np.ceil(np.log2(size))), _SHORTEST) - size
 
 
 @partial(compiled, static_argnums=0)

@@ -164,7 +164,8 @@ def fit(
 def _fitted(family, sample, ends, known, options) -> Fit:
     estimate = _estimate(family, sample, ends, known, options)
     law = _law_of(estimate)
-    likelihood = float(np.sum(sample.weights * values_of("log_pdf", law, sample.values)))
+    log_density, distribution = values_of(law, sample.values, "log_pdf", "cdf")
+    likelihood = float(np.sum(sample.weights * log_density))
     chosen = estimate.degrees + (0 if family == "uniform" else 2 - sum(known))
     deviations = np.sqrt(np.maximum(np.diag(estimate.covariance), 0.0))
     return Fit(
@@ -179,7 +180,7 @@ def _fitted(family, sample, ends, known, options) -> Fit:
         observations=sample.observations,
         effective_observations=sample.observations,
         missing=sample.missing,
-        ks_statistic=ks_distance(law, sample),
+        ks_statistic=ks_distance(distribution, sample),
         bandwidth=estimate.bandwidth,
         notes=estimate.notes,
         sample=sample,

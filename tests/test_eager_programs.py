@@ -116,8 +116,8 @@ CALLS = {
     "curve.mechanism_at": (2, lambda at: at["curve"].mechanism_at(revenue=at["revenue"])),
     "curve.mechanism_at, a rate": (2, lambda at: at["curve"].mechanism_at(exchange_rate=1.0)),
     "curve.shift": (1, lambda at: at["curve"].shift("dealer.risk_capacity")),
-    # The search, its parameters with their slopes, the density and the distribution function; the same for every group.
-    "fit": (4, lambda at: [jm.fit(DRAWS * width) for width in (1.0, 2.0)]),
+    # The search, its parameters with their slopes, and the law at the observations; for groups of any size up to 1024.
+    "fit": (3, lambda at: [jm.fit(DRAWS[:number]) for number in (20, 50)]),
     # The markets with their moves, and the answers with theirs.
     "answer_bands": (2, lambda at: jm.answer_bands({"dealer": at["fit"]}, at["market"], 0.5)),
     "fit.report": (1, lambda at: at["fit"].report()),
