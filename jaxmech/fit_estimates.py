@@ -120,7 +120,7 @@ def _most_likely(family, sample, x, moments):
     """The best of all starts: parameters on [0, 1], (P,), whether the search settled, the observed information of the
     free parameters, (U, U), and the slopes of the parameters in those, (P, U)."""
     starts = family.free(np.array(family.starts(*moments), float))
-    ends = _searched(family, starts, x, np.broadcast_to(sample.weights, (len(starts), x.size)))
+    ends = _searched(family, starts, x, sample.weights)
     loss = np.where(np.isnan(ends.loss), np.inf, ends.loss + 1e-6 * ~ends.converged)
     best = int(np.argmin(loss))
     values, slopes = (np.asarray(part) for part in _values_and_slopes(family.values, ends.point[best]))
@@ -141,7 +141,7 @@ def _refitted(family, warm, x, weights):
 def _searched(family, starts, x, weights):
     """The ends of all searches, NumPy arrays."""
     pad = padding(x.size)
-    x, weights = np.pad(x, (0, pad), constant_values=0.5), np.pad(weights, ((0, 0), (0, pad)))
+    x, weights = np.pad(x, (0, pad), constant_values=0.5), np.pad(weights, [(0, 0)] * (weights.ndim - 1) + [(0, pad)])
     ends = newton(family.loss, starts, x, weights)
     return jax.tree.map(np.asarray, ends)
 

@@ -41,10 +41,11 @@ def newton(loss, starts, x, weights) -> Found:
       loss: a function of (U,) unconstrained parameters and (n,) observations, giving (n,) losses; hashable.
       starts: (B, U).
       x: observations, (n,).
-      weights: (B, n), not all 0 in a lane.
+      weights: (n,), or (B, n) where lanes have their own; not all 0.
     """
     share = weights / jnp.sum(weights, axis=-1, keepdims=True)
-    return jax.vmap(lambda start, share: _newton(lambda u: jnp.sum(share * loss(u, x)), start))(starts, share)
+    axes = 0, (0 if share.ndim > 1 else None)
+    return jax.vmap(lambda start, share: _newton(lambda u: jnp.sum(share * loss(u, x)), start), axes)(starts, share)
 
 
 def _newton(mean_loss, start):
