@@ -9,10 +9,12 @@ from jax import lax
 from jaxmech.budget import solve_within_budget
 from jaxmech.mechanism import mechanism_of
 from jaxmech.outcomes import outcomes
+from jaxmech.plain import result
 from jaxmech.pytrees import compiled, derived
 from jaxmech.solve import weight_of
 
 
+@result("solved")
 class Answers(NamedTuple):
     """The optimum at an α. Scalars have the batch's shape, arrays by group the group axis in front."""
 

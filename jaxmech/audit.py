@@ -15,6 +15,7 @@ import numpy as np
 from jaxmech.columns import traders_of, unfolded_market
 from jaxmech.first_best import first_best_surplus
 from jaxmech.market import MarketError
+from jaxmech.plain import result
 from jaxmech.pytrees import compiled, derived, on_device, picked
 from jaxmech.side_payments import SidePayments
 from jaxmech.tables import positive_number, real_numbers, whole_number
@@ -23,6 +24,7 @@ _HALVINGS = 45
 _PROTOCOL = ("market", "demand", "clearing_price", "side_payment", "utility_gain")
 
 
+@result("ok")
 class Audit(NamedTuple):
     """The most that anybody gains by deviating. Money in the unit of holding costs."""
 

@@ -9,14 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.answers import answers
+from jaxmech.answers import answers_and_mechanism
 from jaxmech.fitting import Fit
 from jaxmech.groups import total
 from jaxmech.market import Market, Traders, checked_market
 from jaxmech.named_outcomes import outcome_names, outcome_rows
-from jaxmech.pytrees import compiled
+from jaxmech.plain import result
+from jaxmech.pytrees import compiled, on_device, on_host
 from jaxmech.side_payments import side_payments
-from jaxmech.solve import solve_at_weight, weight_of
+from jaxmech.solve import weight_of
 from jaxmech.tables import MarketError, real_numbers, whole_number
 
 METHODS = ("delta", "bootstrap")
@@ -25,6 +26,7 @@ _LANES = 64  # markets solved at one time
 _FEWEST = 10  # draws without which there is no band
 
 
+@result()
 @dataclass(frozen=True)
 class Bands:
     """Answers and their bands, one row a name. Made by `answer_bands`; arrays are (rows,) on the host.
@@ -93,14 +95,17 @@ def answer_bands(
     weights, sizes = _numbers("weights", weights), _numbers("sizes", sizes)
     if any(not 0 < weight <= 1 for weight in weights):
         raise MarketError(f"weights is {weights!r}; effective weights lie above 0, and at most at 1")
-    carry = partial(_carried, fits, market, (alpha, weights, sizes))
+    market_of = jax.vmap(partial(_market_of, fits, market), in_axes=1, out_axes=-1)
+    counts = tuple(np.asarray(market.count).tolist())
+    asked = on_device((np.array([alpha, *weights]), np.array(sizes)))
     at = np.concatenate([found.estimate.vector for found in fits.values()])
     if method == "delta":
-        value, error, notes, failed = *_delta(fits, carry, at), 0
+        value, error, notes, failed = *_delta(fits, market_of, at, counts, asked), 0
         reach = NormalDist().inv_cdf(0.5 + 0.5 * level)
         lower, upper = value - reach * error, value + reach * error
     else:
-        value, rows, failed = _bootstrap(fits, carry, at, draws, seed)
+        drawn = _drawn(fits, draws, seed)
+        value, rows, failed = _bootstrap(drawn, market_of, at, counts, asked)
         error, notes = np.std(rows, axis=1, ddof=1), ()
         lower, upper = np.quantile(rows, [0.5 - 0.5 * level, 0.5 + 0.5 * level], axis=1)
     return Bands(
@@ -118,7 +123,7 @@ def answer_bands(
     )
 
 
-def _delta(fits, carry, at):
+def _delta(fits, market_of, at, counts, asked):
     """Values and standard errors of all rows, and notes."""
     covariance, notes, start = np.zeros((at.size, at.size)), [], 0
     for name, found in fits.items():
@@ -129,9 +134,9 @@ def _delta(fits, carry, at):
         if held:
             notes.append(f"{', '.join(held)} of {name}: no standard error, taken as known; the bootstrap moves them")
     lanes = max(at.size, 1)
-    points = jnp.broadcast_to(jnp.asarray(at)[:, None], (at.size, lanes))
-    ways = jnp.eye(at.size, lanes, dtype=points.dtype)
-    value, slopes, solved = (np.asarray(part) for part in jax.jvp(carry, (points,), (ways,), has_aux=True))
+    points, ways = np.broadcast_to(at[:, None], (at.size, lanes)), np.eye(at.size, lanes)
+    moved = compiled(lambda points, ways: jax.jvp(market_of, (points,), (ways,)))
+    value, slopes, solved = on_host(_rows_and_slopes(counts, *moved(*on_device((points, ways))), *asked))
     _refuse_unsolved(solved[0])
     slopes = slopes[:, : at.size]
     if not np.all(np.isfinite(slopes)):
@@ -140,17 +145,23 @@ def _delta(fits, carry, at):
     return value[:, 0], np.sqrt(np.maximum(variance, 0.0)), tuple(notes)
 
 
-def _bootstrap(fits, carry, at, draws, seed):
-    """Values of all rows, rows of the draws that went well, (rows, good draws), and how many did not."""
+def _drawn(fits, draws, seed):
+    """Parameters from resampled data, (draws, P), and which of them settled, (draws,)."""
     generators = np.random.default_rng(seed).spawn(len(fits))
     drawn = [found.estimate.redrawn(draws, own) for found, own in zip(fits.values(), generators, strict=True)]
     vectors = np.concatenate([vectors for vectors, _ in drawn], axis=1)
-    good = np.all([settled for _, settled in drawn], axis=0) & np.all(np.isfinite(vectors), axis=1)
+    return vectors, np.all([settled for _, settled in drawn], axis=0) & np.all(np.isfinite(vectors), axis=1)
+
+
+def _bootstrap(drawn, market_of, at, counts, asked):
+    """Values of all rows, rows of the draws that went well, (rows, good draws), and how many did not."""
+    (vectors, good), draws = drawn, len(drawn[0])
     vectors = np.concatenate([at[None], np.where(good[:, None], vectors, at)])
     lanes = min(_LANES, draws + 1)
     padded = np.concatenate([vectors, np.broadcast_to(at, (-len(vectors) % lanes, at.size))])
-    parts = [carry(jnp.asarray(padded[k : k + lanes].T)) for k in range(0, len(padded), lanes)]
-    rows, solved = (np.concatenate([np.asarray(p) for p in part], axis=-1) for part in zip(*parts, strict=True))
+    batch = compiled(market_of)
+    parts = [_rows(counts, batch(on_device(padded[k : k + lanes].T)), *asked) for k in range(0, len(padded), lanes)]
+    rows, solved = (np.concatenate(part, axis=-1) for part in zip(*on_host(parts), strict=True))
     _refuse_unsolved(solved[0])
     good &= solved[1 : draws + 1]
     failed = int(draws - np.sum(good))
@@ -164,65 +175,52 @@ def _refuse_unsolved(solved):
         raise MarketError("the market with the fitted laws is not solved to rounding; certify(solve(...)) says more")
 
 
-def _carried(fits, market, asked, vectors):
-    """All rows, (rows, L), of the markets whose laws have these parameters, (P, L), and whether each is solved."""
+def _market_of(fits, market, vector):
+    """The market whose fitted laws have these parameters, (P,)."""
     own = [jax.tree.map(lambda leaf, k=k: leaf[..., k], law) for law, _, n in market.laws() for k in range(n)]
-
-    def market_of(vector):
-        laws, start = dict(zip(market.names, own, strict=True)), 0
-        for name, found in fits.items():
-            size = found.estimate.vector.size
-            laws[name] = found.estimate.law(vector[start : start + size])
-            start += size
-        traders = zip(laws.items(), market.risk_capacity, market.count, strict=True)
-        return Market.of(*(Traders(law, capacity, count, name) for (name, law), capacity, count in traders))
-
-    batch = jax.vmap(market_of, in_axes=1, out_axes=-1)(vectors)
-    return _rows(tuple(np.asarray(market.count).tolist()), batch, *asked)
+    laws, start = dict(zip(market.names, own, strict=True)), 0
+    for name, found in fits.items():
+        size = found.estimate.vector.size
+        laws[name] = found.estimate.law(vector[start : start + size])
+        start += size
+    traders = zip(laws.items(), market.risk_capacity, market.count, strict=True)
+    return Market.of(*(Traders(law, capacity, count, name) for (name, law), capacity, count in traders))
 
 
-def _rows(counts, market, alpha, weights, sizes):
-    """Outcomes, then frontier, then fees: the order of `_names`. The frontier at w is the optimum at α = w."""
-    lanes, asked = market.risk_capacity.shape[-1], 1 + len(weights)
+@partial(compiled, static_argnums=0)
+def _rows(counts, market, alphas, sizes):
+    """All rows, (rows, L), of a batch of markets, in the order of `_names`, and whether each is solved, (L,).
+
+    Args:
+      counts: of the groups, numbers: schedules need them while JAX traces.
+      alphas: α, then the weights at which the frontier is wanted: it is the optimum at α = w.
+    """
+    lanes, asked = market.risk_capacity.shape[-1], alphas.size
     tiled = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * asked, axis=-1), market)
-    found = answers(tiled, jnp.repeat(jnp.asarray([alpha, *weights]), lanes))
-    first = jax.tree.map(lambda part: part[..., :lanes], found)
+    found, mechanism = answers_and_mechanism(tiled, jnp.repeat(alphas, lanes))
+    first, mechanism = jax.tree.map(lambda part: part[..., :lanes], (found, mechanism))
     frontier = [part.reshape(asked, lanes)[1:] for part in (found.revenue, found.efficiency)]
-    mechanism = solve_at_weight(market, first.weight, jnp.full(lanes, alpha))
-    fees = [_fees(counts, mechanism)] + ([_payments(counts, mechanism, jnp.asarray(sizes))] if sizes else [])
-    rows = jnp.concatenate([outcome_rows(first, market), *frontier, *fees])
+    fees = jax.vmap(partial(_fees, counts, sizes), in_axes=-1, out_axes=-1)(mechanism)
+    rows = jnp.concatenate([outcome_rows(first, market), *frontier, fees])
     settled = jnp.all(found.solved.reshape(asked, lanes), axis=0)
     return rows, settled & jnp.all(jnp.isfinite(rows), axis=0)
 
 
-def _schedules(counts, mechanism):
-    """Side payments of one mechanism by group; counts are numbers while JAX traces: schedules need them."""
-    market = replace(mechanism.market, count=np.asarray(counts))
-    return side_payments(replace(mechanism, market=market)).by_group()
+def _fees(counts, sizes, mechanism):
+    """Participation fees, spreads, and side payments at the expected price, size by size: ((2 + sizes) · G,)."""
+    market = mechanism.market
+    design = replace(mechanism, market=replace(market, count=np.asarray(counts)))
+    rule = side_payments(design).by_group()
+    price = -total(market.count * mechanism.interim().mean) / market.total_risk_capacity
+    quantities = jnp.broadcast_to(sizes[:, None], (sizes.size, len(counts)))
+    payments = [rule.side_payment(jnp.broadcast_to(price, sizes.shape), quantities).ravel()] if sizes.size else []
+    return jnp.concatenate([rule.participation_fee, rule.spread(), *payments])
 
 
 @partial(compiled, static_argnums=0)
-def _fees(counts, mechanism):
-    """Participation fees and spreads, (2G, L)."""
-
-    def one(mechanism):
-        rule = _schedules(counts, mechanism)
-        return jnp.concatenate([rule.participation_fee, rule.spread()])
-
-    return jax.vmap(one, in_axes=-1, out_axes=-1)(mechanism)
-
-
-@partial(compiled, static_argnums=0)
-def _payments(counts, mechanism, sizes):
-    """Side payments at the expected price, size by size, (sizes · G, L)."""
-
-    def one(mechanism):
-        rule, market = _schedules(counts, mechanism), mechanism.market
-        price = -total(market.count * mechanism.interim().mean) / market.total_risk_capacity
-        quantities = jnp.broadcast_to(sizes[:, None], (sizes.size, len(counts)))
-        return rule.side_payment(jnp.broadcast_to(price, sizes.shape), quantities).ravel()
-
-    return jax.vmap(one, in_axes=-1, out_axes=-1)(mechanism)
+def _rows_and_slopes(counts, market, moves, alphas, sizes):
+    """(rows, their derivatives along the moves of the markets, whether each is solved)."""
+    return jax.jvp(lambda market: _rows(counts, market, alphas, sizes), (market,), (moves,), has_aux=True)
 
 
 def _names(market, weights, sizes):

@@ -10,6 +10,7 @@ from jaxmech.calibration_report import calibration_text, changes_text, values_te
 from jaxmech.calibration_search import descend, distinct, finished, progress_bar, start_places
 from jaxmech.identification import correlation, identification
 from jaxmech.market import Market
+from jaxmech.plain import result
 from jaxmech.tables import MarketError, whole_number
 
 _FINISHED = 8  # starts followed to the end at most: least squares rarely needs more, each takes 0.1 s
@@ -22,6 +23,7 @@ _ROUNDING = 1e-9  # of a target's size, over the whole range of a parameter: slo
 _CHANGE = 0.01  # of the range: how large a change that leaves the targets unchanged is shown
 
 
+@result()
 @dataclass(frozen=True)
 class Calibration:
     """What `calibrate` found. Dictionaries go by the names of parameters and outcomes; money as in the market."""

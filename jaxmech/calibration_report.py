@@ -1,31 +1,4 @@
-"""A calibration in words and as plain numbers."""
-
-import math
-
-import numpy as np
-
-
-def calibration_report(result) -> dict:
-    """Everything a reader asks of a Calibration, as plain numbers that JSON can hold: NaN and ∞ become None."""
-    report = {
-        "verdict": result.verdict,
-        "reached": result.reached,
-        "objective": result.objective,
-        "alpha": result.alpha,
-        "parameters": result.parameters,
-        "standard_errors": result.standard_errors,
-        "correlations": None if result.correlations is None else result.correlations.tolist(),
-        "outcomes": result.outcomes,
-        "residuals": result.residuals,
-        "rank": result.rank,
-        "condition": result.condition,
-        "not_identified": list(result.not_identified),
-        "unseen_changes": list(result.unseen_changes),
-        "at_bounds": list(result.at_bounds),
-        "solutions": list(result.solutions),
-        "starts": {name: np.asarray(column).tolist() for name, column in result.starts.items()},
-    }
-    return _plain(report)
+"""A calibration in words."""
 
 
 def calibration_text(result) -> str:
@@ -61,13 +34,3 @@ def values_text(values):
 
 def _identified(result, name):
     return "  not identified" if name in result.not_identified else ""
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {name: _plain(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -26,6 +26,7 @@ import numpy as np
 from jaxmech.groups import total
 from jaxmech.market import MarketError
 from jaxmech.mechanism import checked_mechanism
+from jaxmech.plain import result
 from jaxmech.pytrees import compiled
 from jaxmech.tables import real_numbers, whole_number
 
@@ -37,6 +38,7 @@ _PANELS, _STEEPEST = 4, 40.0  # of each branch of V; Gauss–Legendre with 32 no
 )
 
 
+@result()
 class CaraSchedule(NamedTuple):
     """Deterministic transfers that implement a mechanism's allocation among traders with CARA utility."""
 

@@ -17,10 +17,12 @@ from jaxmech.groups import mirrored, total
 from jaxmech.ironing import faults
 from jaxmech.mechanism import checked_mechanism
 from jaxmech.outcomes import endowments_of, revenue_by_group, trade_gain_by_group
+from jaxmech.plain import result
 from jaxmech.pytrees import compiled
 from jaxmech.witness import witness
 
 
+@result()
 class Certificate(NamedTuple):
     """Evidence for one mechanism, or a batch. All but the residual are in units of the first-best surplus."""
 

@@ -4,7 +4,6 @@ Exit codes: 0 all certified, 1 some answer is not certified, 2 bad input, 130 in
 """
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from jaxmech.cli_sweep import add_sweep, say_written
 from jaxmech.compile_cache import command_cache
 from jaxmech.extras import MissingExtra
 from jaxmech.market import Market, MarketError
+from jaxmech.plain import json_text
 
 
 def main(arguments=None) -> int:
@@ -84,7 +84,7 @@ def _solve(options):
     from jaxmech.solve import solve
 
     report = mechanism_report(solve(Market.from_toml(options.market), options.alpha))
-    print(json.dumps(report, indent=2) if options.json else mechanism_text(report))
+    print(json_text(report) if options.json else mechanism_text(report))
     return 0 if report["ok"] else 1
 
 
@@ -92,7 +92,7 @@ def _compare(options):
     from jaxmech.report import comparison, comparison_text
 
     rows = comparison(Market.from_toml(options.market), options.alpha)
-    print(json.dumps(rows, indent=2, ensure_ascii=False) if options.json else comparison_text(rows))
+    print(json_text(rows) if options.json else comparison_text(rows))
     return 0
 
 
@@ -105,29 +105,28 @@ def _fees(options):
         raise MarketError(f"--sizes is {options.sizes}; give a whole number ≥ 1")
     rule = side_payments(solve(Market.from_toml(options.market), options.alpha), options.price_unit)
     sheet = fee_sheet(rule, options.sizes)
-    print(json.dumps(sheet, indent=2) if options.json else fee_text(sheet))
+    print(json_text(sheet) if options.json else fee_text(sheet))
     if options.out:
         from jaxmech.plots import fee_figures
 
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "fees.csv").write_text(fee_csv(sheet), encoding="utf-8")
-        (options.out / "fees.json").write_text(json.dumps(sheet, indent=2) + "\n")
+        (options.out / "fees.json").write_text(json_text(sheet) + "\n", encoding="utf-8")
         say_written(fee_figures(rule, sheet, options.out))
     return 0
 
 
 def _sensitivity(options):
-    from jaxmech.derivative_report import sensitivity_report
     from jaxmech.sensitivity import STATUS, sensitivity
 
     found = sensitivity(Market.from_toml(options.market), options.alpha, options.second)
-    text = json.dumps(sensitivity_report(found), indent=1)
+    text = json_text(found)
     print(text if options.json else found)
     if options.out:
         from jaxmech.plots import written
 
         options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "sensitivity.json").write_text(text + "\n")
+        (options.out / "sensitivity.json").write_text(text + "\n", encoding="utf-8")
         found.to_dataframe().to_csv(options.out / "sensitivity.csv", index=False)
         names = ("revenue", "efficiency")
         say_written([written(found.tornado(name), options.out, f"tornado_{name}") for name in names])
@@ -145,24 +144,24 @@ def _frontier(options):
     if options.out:  # before anything is printed or written: the band may be misspelt
         figure = traced.figure(designs, options.band, options.change)
     report = frontier_report(traced, designs)
-    print(json.dumps(report, indent=1) if options.json else frontier_text(report))
+    print(json_text(report) if options.json else frontier_text(report))
     if options.out:
         from jaxmech.plots import written
 
         options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "frontier.json").write_text(json.dumps(report, indent=1) + "\n")
+        (options.out / "frontier.json").write_text(json_text(report) + "\n", encoding="utf-8")
         say_written([written(figure, options.out, "frontier")])
     return 0 if report["ok"] else 1
 
 
 def _calibrate(options):
     from jaxmech.calibration import calibrate
-    from jaxmech.calibration_report import calibration_report, calibration_text
+    from jaxmech.calibration_report import calibration_text
     from jaxmech.calibration_spec import read_calibration
 
     market, free, settings = read_calibration(options.spec)
     found = calibrate(market, free, **settings)
-    print(json.dumps(calibration_report(found), indent=1) if options.json else calibration_text(found))
+    print(json_text(found) if options.json else calibration_text(found))
     return 0 if found.reached else 1
 
 

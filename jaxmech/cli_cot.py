@@ -1,9 +1,9 @@
 """The command `jaxmech cot`: files of the Commitments of Traders to a market, or a list of their contracts."""
 
-import json
 from pathlib import Path
 
-from jaxmech.cli_sweep import refuse_no_file, say_written
+from jaxmech.cli_sweep import say_written
+from jaxmech.plain import json_text
 from jaxmech.tables import MarketError
 
 
@@ -32,9 +32,8 @@ def _run(options):
     if options.list:
         reports = read_cot(options.files)
         rows = [one.summary() for one in reports.contracts]
-        print(json.dumps(rows, indent=1, ensure_ascii=False) if options.json else reports)
+        print(json_text(rows) if options.json else reports)
         return 0
-    refuse_no_file(options.out)
     return _market(options)
 
 
@@ -42,6 +41,6 @@ def _market(options):
     from jaxmech.cot_market import cot_market
 
     found = cot_market(options.files, options.contract, window=options.window, family=options.family, out=options.out)
-    print(json.dumps(found.plain(), indent=1, ensure_ascii=False) if options.json else found.report())
+    print(json_text(found) if options.json else found.report())
     say_written([options.out])
     return 0

@@ -4,7 +4,7 @@ import sys
 from argparse import ArgumentTypeError
 from pathlib import Path
 
-from jaxmech.cli_sweep import refuse_no_file, say_written
+from jaxmech.cli_sweep import say_written
 
 _FORMAT = {  # fields of Format: letters, kinds and help
     "delimiter": (str, "between cells, such as ';' or '\\t'; found out if not given, as all of the following"),
@@ -57,7 +57,6 @@ def _of_group(kind):
 def _run(options):
     from jaxmech.fit_market import COUNT, RISK_CAPACITY, fit_market
 
-    refuse_no_file(options.out)
     if options.delimiter == "\\t":
         options.delimiter = "\t"
     names = ("group_column", "weights_column", "family", "out", *_FORMAT, "missing")

@@ -1,11 +1,11 @@
 """The command `jaxmech sweep`: a sweep into a folder, its verification and its repair."""
 
-import json
 import signal
 import sys
 import time
 from pathlib import Path
 
+from jaxmech.plain import json_text
 from jaxmech.tables import MarketError
 
 LARGEST_COPY = 2**31  # bytes of a netCDF copy of the store; what is larger is read from the store
@@ -32,12 +32,6 @@ def add_sweep(commands):
     sweep.add_argument("--no-figures", action="store_true", help="write no figures")
     sweep.add_argument("--json", action="store_true", help="print the summary as JSON")
     sweep.set_defaults(run=_run)
-
-
-def refuse_no_file(path):
-    """MarketError unless a file can be written there."""
-    if path.is_dir() or not path.parent.is_dir():
-        raise MarketError(f"--out {path}: give a file in a folder that exists")
 
 
 def say_written(paths):
@@ -98,7 +92,7 @@ def _verify(options):
     path = _store_in(options.folder)
     damages = verify(path)
     if options.json:
-        print(json.dumps([damage._asdict() for damage in damages], indent=2))
+        print(json_text(damages))
     else:
         lines = [f"{'chunk ' if isinstance(where, int) else ''}{where}: {reason}" for where, reason in damages]
         print("\n".join([*lines, f"{path}: {len(damages):,} damaged or missing" if damages else f"{path}: whole"]))
@@ -114,11 +108,11 @@ def _report(done, folder, options, seconds):
     summary = sweep_summary(store, done.interrupted)
     summary["failed_chunks"] = {str(chunk): reason for chunk, reason in done.failed.items()}
     text = sweep_text(summary, seconds)
-    print(json.dumps(summary, indent=2) if options.json else text)
+    print(json_text(summary) if options.json else text)
     for chunk, reason in done.failed.items():
         print(f"jaxmech: chunk {chunk} was not computed: {reason}", file=sys.stderr)
     with disk_errors_in_words(folder):
-        write_whole(folder / "summary.json", json.dumps(summary | {"seconds": seconds}, indent=2) + "\n")
+        write_whole(folder / "summary.json", json_text(summary | {"seconds": seconds}) + "\n")
         write_whole(folder / "summary.txt", text + "\n")
         say_written([store.path, folder / "summary.txt", *_copies(store, folder, options)])
     if done.interrupted:

@@ -12,6 +12,7 @@ from jaxmech.groups import mirrored
 from jaxmech.market import MarketError, checked_market
 from jaxmech.mechanism import Mechanism, mechanism_at
 from jaxmech.multipliers import uniform_eta
+from jaxmech.plain import result
 from jaxmech.pytrees import compiled
 from jaxmech.solve import weight_of
 from jaxmech.tables import real_numbers
@@ -47,6 +48,7 @@ def _explicit_mechanism(market, weight):
     return mechanism_at(market, prepared, weight, eta, ends, jnp.where(inside, 0.0, jnp.inf))
 
 
+@result()
 class Example1(NamedTuple):
     """Example 1 in closed form: N traders of risk capacity κ, endowments uniform on [μ − h, μ + h]."""
 

@@ -9,12 +9,14 @@ from jaxmech.answers import answers
 from jaxmech.market import checked_market
 from jaxmech.named_outcomes import named_outcome, outcome_rows
 from jaxmech.parameters import market_with, named_parameter
+from jaxmech.plain import result
 from jaxmech.solve import weight_of
 from jaxmech.tables import MarketError, one_number, whole_number
 
 _BATCH = 64  # counts a call
 
 
+@result()
 class LeastCompetition(NamedTuple):
     """The least number of traders of a group at which an outcome reaches a target."""
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxmech.cot_files import REPORTS, SERIES, file_table
 from jaxmech.extras import extra
+from jaxmech.plain import result
 from jaxmech.tables import MarketError, path_of, shown
 
 _RIGHT = ("weeks", "open_interest")  # columns of numbers in the list of contracts
@@ -26,6 +27,7 @@ class Category(NamedTuple):
     traders_short: np.ndarray
 
 
+@result("name")
 @dataclass(frozen=True, eq=False)
 class Contract:
     """Positions in one contract. Made by `read_cot`."""
@@ -45,6 +47,7 @@ class Contract:
         return {"name": self.name, "code": self.code, "weeks": len(self.dates), **period, "open_interest": interest}
 
 
+@result()
 @dataclass(frozen=True, eq=False)
 class CommitmentsOfTraders:
     """What files of the Commission say. Made by `read_cot`."""

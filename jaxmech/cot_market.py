@@ -18,7 +18,6 @@ import shlex
 import tomllib
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -29,7 +28,8 @@ from jaxmech.endowments.binning import LEAST_DISTINCT
 from jaxmech.fit_market import market_text, reports_of
 from jaxmech.fitting import Fit, checked_options, fit
 from jaxmech.market import Market, Traders
-from jaxmech.tables import MarketError, whole_number
+from jaxmech.plain import plain
+from jaxmech.tables import MarketError, file_to_write, whole_number
 
 WINDOW = 26  # weeks
 STRETCH = 0.1  # of the observed range, on either side
@@ -58,14 +58,10 @@ class CotMarket:
         lines += [f"note: {note}" for note in self.notes]
         return "\n\n".join([self.contract.name, *reports_of(self.fits), "\n".join(lines)])
 
-    def plain(self) -> dict:
-        """The contract, what the market file says, what was left out or assumed, as plain values that JSON can hold."""
-        return {
-            "contract": self.contract.summary(),
-            "market": tomllib.loads(self.toml),
-            "left_out": self.left_out,
-            "notes": list(self.notes),
-        }
+    def to_dict(self) -> dict:
+        """The contract, what the market file says, the fits, what was left out or assumed, as plain values."""
+        parts = {"contract": self.contract.summary(), "market": tomllib.loads(self.toml)}
+        return plain(parts | {"fits": self.fits, "left_out": self.left_out, "notes": self.notes})
 
 
 class _Group(NamedTuple):
@@ -102,6 +98,7 @@ def cot_market(files, contract, *, window=WINDOW, family="truncated_normal", out
     """
     checked_options(family, settings)
     whole_number("window", window)
+    out = file_to_write("out", out)
     reports = files if isinstance(files, CommitmentsOfTraders) else read_cot(files)
     one = reports.contract(contract)
     groups, left_out = _groups(one.categories, window, family, settings)
@@ -129,7 +126,7 @@ def cot_market(files, contract, *, window=WINDOW, family="truncated_normal", out
     }
     text = market_text(one.name, written, counts, capacities, facts, "Counts are observed, risk capacity is not.")
     if out is not None:
-        Path(out).write_text(text, encoding="utf-8")
+        out.write_text(text, encoding="utf-8")
     return CotMarket(one, market, text, fits, left_out, notes)
 
 

@@ -1,31 +1,13 @@
-"""Sensitivities and frontiers as plain numbers and in words, for the command."""
+"""Frontiers beside other designs, as plain numbers and in words, for the command."""
 
 import numpy as np
 
 from jaxmech.double_auction import double_auction
 from jaxmech.first_best import first_best_money
 from jaxmech.outcomes import outcomes
-from jaxmech.sensitivity import MAIN, STATUS
+from jaxmech.plain import plain
 
 _SHOWN = 9  # rows of a frontier on the screen
-
-
-def sensitivity_report(found) -> dict:
-    """A Sensitivity as JSON takes it: None where there is no number."""
-    tables = {name: _numbers(getattr(found, name)) for name in ("derivative", "left", "right", "elasticity")}
-    rows = {name: dict(zip(found.outcomes, table, strict=True)) for name, table in tables.items()}
-    report = {
-        "alpha": found.alpha,
-        "parameters": found.parameters,
-        "at": _numbers(found.at),
-        "unit": _numbers(found.unit),
-        "outcomes": dict(zip(found.outcomes, _numbers(found.value), strict=True)),
-        **rows,
-        "status": {name: [STATUS[k] for k in row] for name, row in zip(found.outcomes, found.status, strict=True)},
-        "direct": dict(zip(MAIN, _numbers(found.direct), strict=True)),
-        "through_mechanism": dict(zip(MAIN, _numbers(found.through_mechanism), strict=True)),
-    }
-    return report | ({} if found.second is None else {"second": dict(zip(MAIN, _numbers(found.second), strict=True))})
 
 
 def frontier_designs(market) -> dict:
@@ -45,14 +27,14 @@ def frontier_report(traced, designs) -> dict:
         gaps[name] = {
             "revenue": float(design.revenue),
             "efficiency": float(design.efficiency),
-            "gap_in_revenue": _numbers(gap.revenue),
-            "gap_in_efficiency": _numbers(gap.efficiency),
+            "gap_in_revenue": plain(gap.revenue),
+            "gap_in_efficiency": plain(gap.efficiency),
         }
     return {
-        **{name: _numbers(getattr(traced, name)) for name in names},
+        **{name: plain(getattr(traced, name)) for name in names},
         "first_best_efficiency": best,
         "first_best_surplus": surplus,
-        "error": _numbers(traced.error),
+        "error": plain(traced.error),
         "solves": int(traced.solves),
         "designs": gaps,
         "ok": bool(np.isfinite(traced.error)),
@@ -85,9 +67,3 @@ def frontier_text(report) -> str:
                 f"    at its revenue the frontier keeps {design['gap_in_efficiency'] / surplus:.4%} more efficiency"
             )
     return "\n".join(lines)
-
-
-def _numbers(values):
-    """Nested lists of floats, None for NaN and ∞."""
-    values = np.asarray(values, float)
-    return np.where(np.isfinite(values), values, None).tolist()

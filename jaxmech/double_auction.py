@@ -19,12 +19,14 @@ from jax import lax
 from jaxmech.groups import total
 from jaxmech.market import Market, MarketError, checked_market
 from jaxmech.outcomes import Interim, absorbed_variance
+from jaxmech.plain import result
 from jaxmech.pytrees import compiled, derived, on_device, pytree, standard, takes_arrays
 from jaxmech.tables import real_numbers
 
 MAX_STEPS = 100
 
 
+@result("price_impact", "unloading", "share", "neutral_type")
 @pytree
 class DoubleAuction:
     """The linear equilibrium of the double auction, with participation fees. Made by `double_auction`.

@@ -1,5 +1,7 @@
 """Laws without a shape given beforehand: histograms, and kernel densities reflected at the ends of the support."""
 
+from functools import partial
+
 import numpy as np
 
 from jaxmech import endowments as laws
@@ -23,20 +25,19 @@ def histogram_estimate(sample, lower, upper, bins=None) -> Estimate:
     """
     edges, masses = binned(sample, lower, upper, bins)
     place = np.clip(np.searchsorted(edges, sample.values, side="right") - 1, 0, masses.size - 1)
-    number = sample.observations
+    covariance = (np.diag(masses) - np.outer(masses, masses)) / sample.observations
+    names = tuple(f"masses_{k}" for k in range(masses.size))
+    law, redrawn = partial(laws.Histogram, edges), partial(_redrawn_masses, sample, place, masses.size)
+    return Estimate(names, masses, covariance, masses.size - 1, law, redrawn)
 
+
+def _redrawn_masses(sample, place, bins, draws, generator):
     def counted(weights):
-        counts = np.stack([np.bincount(place, row, minlength=masses.size) for row in weights])
-        counts = np.maximum(counts, 0.5)
+        counts = np.maximum(np.stack([np.bincount(place, row, minlength=bins) for row in weights]), 0.5)
         return counts / np.sum(counts, axis=1, keepdims=True)
 
-    def redrawn(draws, generator):
-        drawn = [counted(weights) for weights in resamples(sample, draws, generator)]
-        return np.concatenate(drawn)[:draws], np.ones(draws, bool)
-
-    covariance = (np.diag(masses) - np.outer(masses, masses)) / number
-    names = tuple(f"masses_{k}" for k in range(masses.size))
-    return Estimate(names, masses, covariance, masses.size - 1, lambda vector: laws.Histogram(edges, vector), redrawn)
+    drawn = [counted(weights) for weights in resamples(sample, draws, generator)]
+    return np.concatenate(drawn)[:draws], np.ones(draws, bool)
 
 
 def smoothed_estimate(sample, lower, upper, bandwidth=None, points=KNOTS) -> Estimate:
@@ -62,10 +63,6 @@ def smoothed_estimate(sample, lower, upper, bandwidth=None, points=KNOTS) -> Est
     floor = np.maximum(kernels @ share, _FLOOR)
     covariance = ((kernels * share) @ kernels.T - np.outer(kernels @ share, kernels @ share)) / sample.observations
 
-    def redrawn(draws, generator):
-        parts = [weights @ kernels.T / round(sample.observations) for weights in resamples(sample, draws, generator)]
-        return np.maximum(np.concatenate(parts)[:draws], _FLOOR) / width, np.ones(draws, bool)
-
     floored = (kernels @ share < _FLOOR).sum()
     notes = [f"the density is at its floor at {floored} of {points} knots"] if floored else []
     notes += ["AIC and BIC are not defined for a kernel density"]
@@ -76,11 +73,16 @@ def smoothed_estimate(sample, lower, upper, bandwidth=None, points=KNOTS) -> Est
         vector=floor / width,
         covariance=covariance / width**2,
         degrees=np.nan,
-        law=lambda vector: laws.PiecewiseLinear(at, vector),
-        redrawn=redrawn,
+        law=partial(laws.PiecewiseLinear, at),
+        redrawn=partial(_redrawn_heights, sample, kernels, width),
         notes=tuple(notes),
         bandwidth=float(relative * width),
     )
+
+
+def _redrawn_heights(sample, kernels, width, draws, generator):
+    parts = [weights @ kernels.T / round(sample.observations) for weights in resamples(sample, draws, generator)]
+    return np.maximum(np.concatenate(parts)[:draws], _FLOOR) / width, np.ones(draws, bool)
 
 
 def _checked(bandwidth):

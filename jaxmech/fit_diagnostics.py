@@ -10,7 +10,9 @@ import numpy as np
 from jaxmech.bunching import virtual_curves
 from jaxmech.endowments.binning import binned
 from jaxmech.extras import extra
+from jaxmech.fit_estimates import padding
 from jaxmech.ironing import bunch_ends, bunches_of, still_bunching
+from jaxmech.pytrees import compiled
 from jaxmech.tables import MarketError
 
 _MOST_QUANTILES = 500
@@ -19,22 +21,24 @@ _SHORTEST_SERIES = 20  # whose order tells anything
 _SUFFIXES = (".png", ".pdf", ".svg")
 
 
-@partial(jax.jit, static_argnums=0)
-def _of_law(name, law, at):
-    return getattr(law, name)(at)
+@partial(compiled, static_argnums=0)
+def _of_law(names, law, at):
+    return tuple(getattr(law, name)(at) for name in names)
 
 
-def values_of(name, law, at):
-    """A function of a law, "cdf" or "log_pdf" or "quantile", at points (n,); the length is padded, so that code
-    compiles for few lengths."""
+def values_of(law, at, *names):
+    """Functions of a law, such as "cdf", "log_pdf" and "quantile", at points (n,): one array (n,) each."""
     at = np.asarray(at, float)
-    pad = 2 ** int(np.ceil(np.log2(at.size))) - at.size
-    return np.asarray(_of_law(name, law, np.pad(at, (0, pad), mode="edge")))[: at.size]
+    found = _of_law(names, law, np.pad(at, (0, padding(at.size)), mode="edge"))
+    return [np.asarray(values)[: at.size] for values in found]
 
 
-def ks_distance(law, sample) -> float:
-    """The largest distance of the empirical distribution function from the law's, weights as frequencies."""
-    expected = values_of("cdf", law, sample.values)
+def ks_distance(expected, sample) -> float:
+    """The largest distance of the empirical distribution function, weights as frequencies, from a law's.
+
+    Args:
+      expected: the law's distribution function at the sample's values.
+    """
     after = np.cumsum(sample.weights) / sample.observations
     before = np.concatenate([[0.0], after[:-1]])
     return float(max(np.max(after - expected), np.max(expected - before)))
@@ -86,10 +90,10 @@ def quantile_pairs(law, sample):
     at = (np.cumsum(sample.weights) - 0.5 * sample.weights) / sample.observations
     if at.size > _MOST_QUANTILES:
         at = (np.arange(_MOST_QUANTILES) + 0.5) / _MOST_QUANTILES
-    return values_of("quantile", law, at), sample.quantiles(at)
+    return *values_of(law, at, "quantile"), sample.quantiles(at)
 
 
-@jax.jit
+@compiled
 def _ironed_share(law, weight):
     sides = jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., None], law).sides()
     found = bunches_of(still_bunching(virtual_curves(sides, weight)))
@@ -172,7 +176,8 @@ def _density(axes, fit):
     edges, masses = binned(fit.sample, fit.lower, fit.upper)
     axes.stairs(masses / np.diff(edges), edges, fill=True, color="0.85", label="data")
     at = np.linspace(fit.lower, fit.upper, 512)
-    axes.plot(at, np.exp(values_of("log_pdf", fit.law, at)), color="#1f4fb4", label=fit.family.replace("_", " "))
+    (density,) = values_of(fit.law, at, "pdf")
+    axes.plot(at, density, color="#1f4fb4", label=fit.family.replace("_", " "))
     axes.set_xlabel("endowment (asset units)")
     axes.set_ylabel("density")
     axes.set_ylim(bottom=0)

@@ -5,14 +5,14 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxmech import endowments as laws
 from jaxmech.fit_search import newton
+from jaxmech.pytrees import compiled
 from jaxmech.tables import MarketError
 
-_SHORTEST = 1024  # observations are padded to a power of two, so that code compiles for few lengths
+_SHORTEST = 10  # power of two
 _AT_ONCE = 2**21  # weights of resamples held at one time
 
 
@@ -23,7 +23,7 @@ class Estimate(NamedTuple):
     vector: np.ndarray  # (P,)
     covariance: np.ndarray  # (P, P); NaN where it is not known
     degrees: float  # how many parameters the data have chosen; NaN where that is not a number
-    law: Callable  # (P,), traced or not, to the law
+    law: Callable  # (P,), traced or not, to the law; like `redrawn` one that pickles
     redrawn: Callable  # (draws, generator) to vectors (draws, P) from resampled data and whether each settled, (draws,)
     notes: tuple = ()
     bandwidth: float | None = None
@@ -49,21 +49,24 @@ def uniform_estimate(sample, lower, upper, known) -> Estimate:
     ends = np.array([lower, upper])
     covariance = (upper - lower) ** 2 / ((n - 1) * (n + 1) * (n + 2)) * np.array([[n, -1.0], [-1.0, n]])
 
-    def law(vector):
-        both = list(ends)
-        for place, k in enumerate(free):
-            both[k] = vector[place]
-        return laws.Uniform(*both)
-
-    def redrawn(draws, generator):
-        least = 1 - generator.random(draws) ** (1 / n)  # of n uniform draws; of the rest, the largest
-        most = least + (1 - least) * generator.random(draws) ** (1 / (n - 1))
-        margin = (most - least) / (n - 1)
-        drawn = np.stack([least - margin, most + margin], axis=1)
-        return lower + (upper - lower) * drawn[:, free], np.ones(draws, bool)
-
+    law, redrawn = partial(_uniform_law, ends, free), partial(_redrawn_ends, ends, free, n)
     names = tuple(("lower", "upper")[k] for k in free)
     return Estimate(names, ends[free], covariance[np.ix_(free, free)], len(free), law, redrawn)
+
+
+def _uniform_law(ends, free, vector):
+    both = list(ends)
+    for place, k in enumerate(free):
+        both[k] = vector[place]
+    return laws.Uniform(*both)
+
+
+def _redrawn_ends(ends, free, n, draws, generator):
+    least = 1 - generator.random(draws) ** (1 / n)  # of n uniform draws; of the rest, the largest
+    most = least + (1 - least) * generator.random(draws) ** (1 / (n - 1))
+    margin = (most - least) / (n - 1)
+    drawn = np.stack([least - margin, most + margin], axis=1)
+    return ends[0] + (ends[1] - ends[0]) * drawn[:, free], np.ones(draws, bool)
 
 
 def parametric_estimate(family, sample, lower, upper) -> Estimate:
@@ -92,31 +95,35 @@ def parametric_estimate(family, sample, lower, upper) -> Estimate:
     covariance, notes = _covariance(family, values, information, slopes)
     notes = notes if settled else ("the search for the largest likelihood did not settle", *notes)
     warm = family.free(values) if family.starts else None
-
-    def redrawn(draws, generator):
-        parts = [_refitted(family, warm, x, weights) for weights in resamples(sample, draws, generator)]
-        found, good = (np.concatenate(part)[:draws] for part in zip(*parts, strict=True))
-        return offset + factor * found, good
-
     return Estimate(
         names=family.names,
         vector=offset + factor * values,
         covariance=covariance * np.outer(factor, factor),
         degrees=family.degrees,
-        law=lambda vector: family.law(vector, jnp.asarray(lower), jnp.asarray(upper)),
-        redrawn=redrawn,
+        law=partial(_law_on, family, lower, upper),
+        redrawn=partial(_redrawn, family, warm, x, sample, factor, offset),
         notes=notes,
     )
+
+
+def _law_on(family, lower, upper, vector):
+    return family.law(vector, lower, upper)
+
+
+def _redrawn(family, warm, x, sample, factor, offset, draws, generator):
+    parts = [_refitted(family, warm, x, weights) for weights in resamples(sample, draws, generator)]
+    found, good = (np.concatenate(part)[:draws] for part in zip(*parts, strict=True))
+    return offset + factor * found, good
 
 
 def _most_likely(family, sample, x, moments):
     """The best of all starts: parameters on [0, 1], (P,), whether the search settled, the observed information of the
     free parameters, (U, U), and the slopes of the parameters in those, (P, U)."""
     starts = family.free(np.array(family.starts(*moments), float))
-    ends = _searched(family, starts, x, np.broadcast_to(sample.weights, (len(starts), x.size)))
+    ends = _searched(family, starts, x, sample.weights)
     loss = np.where(np.isnan(ends.loss), np.inf, ends.loss + 1e-6 * ~ends.converged)
     best = int(np.argmin(loss))
-    values, slopes = (np.asarray(part) for part in _values_and_slopes(family.values, jnp.asarray(ends.point[best])))
+    values, slopes = (np.asarray(part) for part in _values_and_slopes(family.values, ends.point[best]))
     order = family.order(values)
     values = np.where(family.at_bound(values), family.nearest_bound(values), values)[order]
     return values, bool(ends.converged[best]), sample.observations * ends.bend[best], slopes[order]
@@ -127,24 +134,29 @@ def _refitted(family, warm, x, weights):
     if family.exact is not None:
         return family.exact(x, weights), np.ones(len(weights), bool)
     ends = _searched(family, np.broadcast_to(warm, (len(weights), warm.size)), x, weights)
-    values = np.asarray(_values_of(family.values, jnp.asarray(ends.point)))
+    values = np.asarray(_values_of(family.values, ends.point))
     return np.take_along_axis(values, family.order(values), axis=-1), ends.converged
 
 
 def _searched(family, starts, x, weights):
     """The ends of all searches, NumPy arrays."""
-    pad = 2 ** max(int(np.ceil(np.log2(x.size))), int(np.log2(_SHORTEST))) - x.size
-    x, weights = np.pad(x, (0, pad), constant_values=0.5), np.pad(weights, ((0, 0), (0, pad)))
-    ends = newton(family.loss, jnp.asarray(starts), jnp.asarray(x), jnp.asarray(weights))
+    pad = padding(x.size)
+    x, weights = np.pad(x, (0, pad), constant_values=0.5), np.pad(weights, [(0, 0)] * (weights.ndim - 1) + [(0, pad)])
+    ends = newton(family.loss, starts, x, weights)
     return jax.tree.map(np.asarray, ends)
 
 
-@partial(jax.jit, static_argnums=0)
+def padding(size) -> int:
+    """How many entries to add to data of this size, so that code compiles for few: powers of two, 1024 and more."""
+    return 2 ** max(int(np.ceil(np.log2(size))), _SHORTEST) - size
+
+
+@partial(compiled, static_argnums=0)
 def _values_of(values, free):
     return jax.vmap(values)(free)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compiled, static_argnums=0)
 def _values_and_slopes(values, free):
     return values(free), jax.jacfwd(values)(free)
 
@@ -167,10 +179,10 @@ def _covariance(family, values, information, slopes):
 
 
 def _score_information(family, values, x, weights):
-    slopes = np.asarray(_scores(family.log_pdf, jnp.asarray(values), jnp.asarray(x)))
+    slopes = np.asarray(_scores(family.log_pdf, values, x))
     return (weights[:, None] * slopes).T @ slopes
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compiled, static_argnums=0)
 def _scores(log_pdf, values, x):
     return jax.jacfwd(log_pdf)(values, x)

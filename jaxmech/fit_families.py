@@ -79,6 +79,11 @@ class Family:
     fades: bool = False  # whether the density may vanish at the ends of the support
     exact: Callable | None = None
 
+    def __reduce__(self):
+        """By its name: what it holds are functions without one."""
+        name = "mixture" if self.shares else next(name for name, family in _FAMILIES.items() if family is self)
+        return parametric, (name, self.shares or 2)
+
     @property
     def degrees(self):
         """How many parameters are free, U."""

@@ -2,21 +2,21 @@
 
 import json
 from collections.abc import Mapping
-from numbers import Integral, Real
-from pathlib import Path
+from functools import partial
 from typing import NamedTuple
 
-import numpy as np
-
+from jaxmech.cells import listed
 from jaxmech.fitting import Fit, checked_options, fit
 from jaxmech.market import Market, Traders
 from jaxmech.observation_files import Format, checked_format
 from jaxmech.observations import observations
-from jaxmech.tables import MarketError
+from jaxmech.plain import result
+from jaxmech.tables import MarketError, file_to_write, positive_number, whole_number
 
 COUNT, RISK_CAPACITY = 10, 1.0  # assumed where nothing is given
 
 
+@result()
 class FittedMarket(NamedTuple):
     """A market fitted to a table. Made by `fit_market`."""
 
@@ -78,14 +78,15 @@ def fit_market(
     """
     form = checked_format(**{name: settings.pop(name) for name in Format._fields if name in settings})
     checked_options(family, settings)
+    out = file_to_write("out", out)
     table = observations(data, column, group_column, weights_column, form)
     samples = table.by_group()
-    counts = _numbers_by_group("count", count, samples, Integral)
-    capacities = _numbers_by_group("risk_capacity", risk_capacity, samples, Real)
+    counts = _numbers_by_group("count", count, samples, partial(whole_number, least=1))
+    capacities = _numbers_by_group("risk_capacity", risk_capacity, samples, positive_number)
     ends = [_by_group(name, given, samples) for name, given in (("lower", lower), ("upper", upper))]
     fits, refused = _fits(samples, family, ends, settings)
     if not fits:
-        reasons = "\n  ".join(f"group {name}: {reason}" for name, reason in refused.items())
+        reasons = listed([f"group {name}: {reason}" for name, reason in refused.items()])
         raise MarketError(f"{table.source}: no group that a law can be fitted to:\n  {reasons}")
     Market.of(*(Traders(found.law, capacities[name], counts[name], name) for name, found in fits.items()))
     asked = {"column": column, "group column": group_column, "weights column": weights_column}
@@ -96,7 +97,7 @@ def fit_market(
     facts |= {f"left_out_{place}": f"{name}: {reason}" for place, (name, reason) in enumerate(refused.items(), 1)}
     text = market_text(table.name, fits, counts, capacities, facts)
     if out is not None:
-        Path(out).write_text(text, encoding="utf-8")
+        out.write_text(text, encoding="utf-8")
     return FittedMarket(text, fits, refused, table.said)
 
 
@@ -156,13 +157,10 @@ def _by_group(name, given, groups):
     return {group: values.get(group, values.get(None)) for group in groups}
 
 
-def _numbers_by_group(name, given, groups, kind):
+def _numbers_by_group(name, given, groups, checked):
     """The number of each group; MarketError for one that is missing, of no group, or cannot be."""
     values = _by_group(name, given, groups)
     for group, value in values.items():
         if value is None:
             raise MarketError(f"{name}: none given for group {group!r}; give one for each group, or one number for all")
-        if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value < np.inf:
-            remedy = "a whole number ≥ 1" if kind is Integral else "a number > 0"
-            raise MarketError(f"{name} of {group} is {value!r}; give {remedy}")
-    return {group: (int if kind is Integral else float)(value) for group, value in values.items()}
+    return {group: checked(f"{name} of {group}", value) for group, value in values.items()}

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxmech.pytrees import compiled
+
 _STEPS = 200
 _LONGEST = 3.0  # step in unconstrained units; the sigmoid is all but flat two such steps out
 _SCALES = np.geomspace(1e-3, 10.0, 60)  # of the support's width, on which a Laplace law is first looked for
@@ -28,7 +30,7 @@ class Found(NamedTuple):
     converged: jax.Array  # (B,), booleans
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(compiled, static_argnums=0)
 def newton(loss, starts, x, weights) -> Found:
     """The least mean loss from each start, by damped saddle-free Newton steps.
 
@@ -39,10 +41,11 @@ def newton(loss, starts, x, weights) -> Found:
       loss: a function of (U,) unconstrained parameters and (n,) observations, giving (n,) losses; hashable.
       starts: (B, U).
       x: observations, (n,).
-      weights: (B, n), not all 0 in a lane.
+      weights: (n,), or (B, n) where lanes have their own; not all 0.
     """
     share = weights / jnp.sum(weights, axis=-1, keepdims=True)
-    return jax.vmap(lambda start, share: _newton(lambda u: jnp.sum(share * loss(u, x)), start))(starts, share)
+    axes = 0, (0 if share.ndim > 1 else None)
+    return jax.vmap(lambda start, share: _newton(lambda u: jnp.sum(share * loss(u, x)), start), axes)(starts, share)
 
 
 def _newton(mean_loss, start):

@@ -1,12 +1,11 @@
 """Endowment laws fitted to data."""
 
-from dataclasses import dataclass, fields, replace
-from functools import wraps
+from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Integral
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxmech import endowments as laws
@@ -24,6 +23,8 @@ from jaxmech.fit_diagnostics import (
 )
 from jaxmech.fit_estimates import Estimate, parametric_estimate, uniform_estimate
 from jaxmech.fit_families import NAMES, parametric
+from jaxmech.plain import result
+from jaxmech.pytrees import on_device, on_host
 from jaxmech.tables import MarketError
 
 FITTED = (*NAMES, "mixture", "histogram", "smoothed")
@@ -42,6 +43,7 @@ class Compared(NamedTuple):
     said: str  # why there is none, or what is doubtful
 
 
+@result("lower", "upper", "ks_p_value", without=("sample", "estimate"))
 @dataclass(frozen=True)
 class Fit:
     """A law fitted to data. Made by `fit`."""
@@ -95,7 +97,7 @@ class Fit:
 
     def endowment_table(self) -> dict:
         """The law as the `endowment` table of a market file: plain numbers, lists, and tables for a mixture's laws."""
-        return in_float64(lambda: _table(_law_of(self.estimate)))()
+        return in_float64(lambda: _law_of(self.estimate).to_dict())
 
 
 def fit(
@@ -154,7 +156,7 @@ def fit(
     with jax.enable_x64(True):
         found = _best(sample, ends, known) if family == "best" else _fitted(family, sample, ends, known, options)
     # By way of NumPy: JAX would keep the 64 bits of an array of its own.
-    law = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), found.law)
+    law = on_device(on_host(found.law))
     found = replace(found, law=law, effective_observations=effective)
     return replace(found, notes=(*found.notes, *_notes(found, known), *_order_notes(series, effective)))
 
@@ -162,7 +164,8 @@ def fit(
 def _fitted(family, sample, ends, known, options) -> Fit:
     estimate = _estimate(family, sample, ends, known, options)
     law = _law_of(estimate)
-    likelihood = float(np.sum(sample.weights * values_of("log_pdf", law, sample.values)))
+    log_density, distribution = values_of(law, sample.values, "log_pdf", "cdf")
+    likelihood = float(np.sum(sample.weights * log_density))
     chosen = estimate.degrees + (0 if family == "uniform" else 2 - sum(known))
     deviations = np.sqrt(np.maximum(np.diag(estimate.covariance), 0.0))
     return Fit(
@@ -177,11 +180,11 @@ def _fitted(family, sample, ends, known, options) -> Fit:
         observations=sample.observations,
         effective_observations=sample.observations,
         missing=sample.missing,
-        ks_statistic=ks_distance(law, sample),
+        ks_statistic=ks_distance(distribution, sample),
         bandwidth=estimate.bandwidth,
         notes=estimate.notes,
         sample=sample,
-        estimate=estimate._replace(redrawn=in_float64(estimate.redrawn)),
+        estimate=estimate._replace(redrawn=partial(in_float64, estimate.redrawn)),
     )
 
 
@@ -209,18 +212,13 @@ def _doubts(found):
 
 
 def _law_of(estimate):
-    return jax.tree.map(jnp.asarray, estimate.law(jnp.asarray(estimate.vector)))
+    return on_device(on_host(estimate.law(estimate.vector)))
 
 
-def in_float64(function):
-    """The function with 64-bit floats inside, whatever the session's precision."""
-
-    @wraps(function)
-    def wide(*arguments):
-        with jax.enable_x64(True):
-            return function(*arguments)
-
-    return wide
+def in_float64(function, *arguments):
+    """The function of these, with 64-bit floats inside, whatever the session's precision."""
+    with jax.enable_x64(True):
+        return function(*arguments)
 
 
 def checked_options(family, given) -> dict:
@@ -289,13 +287,3 @@ def _order_notes(series, effective):
             "as large as given"
         )
     return notes
-
-
-def _table(law):
-    names = {family: name for name, family in laws.FAMILIES.items()}
-    table = {"law": names[type(law)]}
-    for entry in fields(law):
-        value = getattr(law, entry.name)
-        whole = isinstance(value, tuple)
-        table[entry.name] = [_table(part) for part in value] if whole else np.asarray(value).tolist()
-    return table

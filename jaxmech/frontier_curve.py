@@ -21,6 +21,7 @@ from jaxmech.market import Market, MarketError
 from jaxmech.mechanism import Mechanism
 from jaxmech.outcomes import outcomes
 from jaxmech.parameters import market_with, named_parameter, present_values
+from jaxmech.plain import result
 from jaxmech.pytrees import compiled, derived, on_device, on_host, pytree, takes_arrays
 from jaxmech.solve import solve_at_weight
 
@@ -42,6 +43,7 @@ class Shift(NamedTuple):
     revenue_at_efficiency: np.ndarray  # at the same efficiency: H_θ/w (envelope theorem); ∞ at w = 0
 
 
+@result("alpha")
 @pytree
 class Frontier:
     """Points of the frontier and the curve through them. Made by `frontier`.

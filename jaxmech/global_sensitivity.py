@@ -13,6 +13,7 @@ import numpy as np
 from jaxmech.extras import extra
 from jaxmech.market import checked_market
 from jaxmech.parameters import name_parts, named_parameter, refuse_overlaps
+from jaxmech.plain import result
 from jaxmech.sweep import STATUS, Range, make_design, run
 from jaxmech.tables import MarketError, one_number, whole_number, yes_or_no
 
@@ -49,6 +50,7 @@ class MorrisIndices(NamedTuple):
     sigma: np.ndarray  # standard deviation: 0 where the parameter acts linearly and alone
 
 
+@result()
 @dataclass(frozen=True)
 class GlobalSensitivity:
     """Indices of every outcome to every parameter, and what they rest on.

@@ -17,11 +17,13 @@ from jaxmech.batching import differentiable_behind
 from jaxmech.checks import check_group_name, check_numbers, check_resolution, one_entry_a_group, possible
 from jaxmech.endowments import FAMILIES, Law, SideBySide
 from jaxmech.groups import total
+from jaxmech.plain import result
 from jaxmech.prepared import Prepared
 from jaxmech.pytrees import derived, on_device, pytree
 from jaxmech.tables import MarketError, read_toml, refuse_other_keys
 
 
+@result()
 @pytree
 class Traders:
     """One or several groups of identical traders (arrays = several groups).
@@ -42,6 +44,7 @@ class Traders:
     name: str = field(default="", metadata={"static": True})
 
 
+@result()
 @pytree
 class Market:
     """Groups of traders, in order. Build one with `Market.of` or `Market.from_toml`.

@@ -14,12 +14,14 @@ from jaxmech.ironing import bunch_ends, bunches_of, bunching, ironed_gain, stand
 from jaxmech.market import Market, MarketError
 from jaxmech.multipliers import AtEnds, Multipliers
 from jaxmech.outcomes import Interim, absorbed_variance, interim_moments
+from jaxmech.plain import result
 from jaxmech.pytrees import compiled, derived, on_device, pytree, takes_arrays
 from jaxmech.virtual_types import virtual_type
 
 _NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(32))
 
 
+@result("binding_interval", "bunching_intervals", "budget_multiplier", "share", without=("ends", "at_ends", "bunching"))
 @pytree
 class Mechanism:
     """The exchange mechanism that maximises αR + (1 − α)A subject to R ≥ 0 (Theorem 1). Made by `solve`.

@@ -208,7 +208,9 @@ def _no_header(text, columns, form):
             firsts.append(next(_records(text, delimiter, form), (0, []))[1])
     names = [cell.strip() for cell in max(firsts, key=len)]
     absent = next((column for column in columns if column not in names), columns[0])
-    return f"no column {absent!r}; there are {', '.join(filter(None, names)) or 'none'}"
+    whole = len(names) == 1 and absent in names[0] and not form.delimiter
+    said = f"no column {absent!r}; there are {', '.join(filter(None, names)) or 'none'}"
+    return said + (", one name; give the delimiter between names" if whole else "")
 
 
 def _decoded(data, encoding):

@@ -1,6 +1,6 @@
 """Observed endowments with their groups and weights, out of files, DataFrames, dictionaries and Datasets."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -64,9 +64,11 @@ def observations(source, column, group_column=None, weights_column=None, form=No
     Raises:
       MarketError: no such table or column, or cells that cannot be read: all of them, each with its line and text.
     """
-    form = Format() if form is None else form
+    form, in_file = Format() if form is None else form, isinstance(source, str | PathLike)
+    given = {"column": column, "group_column": group_column, "weights_column": weights_column}
+    column, group_column, weights_column = (_one_name(role, name, in_file) for role, name in given.items())
     asked = list(dict.fromkeys(name for name in (column, group_column, weights_column) if name is not None))
-    table = _from_file(source, asked, form) if isinstance(source, str | PathLike) else _from_memory(source, asked, form)
+    table = _from_file(source, asked, form) if in_file else _from_memory(source, asked, form)
     numeric = [name for name in (column, weights_column) if name is not None]
     numbers, wrong, said = _numbers(table, numeric, form)
     values, weights = numbers[column], None if weights_column is None else numbers[weights_column]
@@ -83,8 +85,15 @@ def observations(source, column, group_column=None, weights_column=None, form=No
     _refuse(table, wrong)
     if values.size == 0:
         raise MarketError(f"{table.where}: no rows; give observations")
-    said = "; ".join([f"read {values.size} rows of {table.source}", *table.said, *said])
+    said = "; ".join([f"read {values.size} rows of {table.source}", *table.said, *said, *_alike(groups)])
     return Observations(values, weights, groups, table.name, table.source, said, table.digest)
+
+
+def _one_name(role, name, in_file):
+    """The name of a column, those of files being texts; MarketError for what can be none. Only `column` has to be."""
+    if not isinstance(name, Hashable) or (name is None and role == "column"):
+        raise MarketError(f"{role} is {shown(name)}; give the name of one column")
+    return str(name) if in_file and name is not None else name
 
 
 def _numbers(table, names, form):
@@ -94,7 +103,10 @@ def _numbers(table, names, form):
     read = numbers_of(texts, form.decimal, form.thousands, form.missing)
     wrong = [(row, name, why) for name in names for row, why in cells[name].wrong.items()]
     wrong += [(row, name, why) for (name, row), why in read.wrong.items()]
-    values = {name: cells[name].values.ravel() for name in names}
+    values = {name: cells[name].values for name in names}
+    for name, column in values.items():
+        if column.ndim != 1:
+            raise MarketError(f"{table.where}: {name} has {column.ndim} dimensions; give one number a row")
     for (name, row), value in read.values.items():
         values[name][row] = value
     # A gap written as a number is one however its digits are written.
@@ -118,11 +130,21 @@ def _refuse(table, wrong):
         raise MarketError(f"{table.where}: {len(lines)} problems:\n  {listed(lines)}")
 
 
+def _alike(groups):
+    """What is told of names of groups that may mean the same."""
+    names = {}
+    for name in dict.fromkeys(groups or ()):
+        names.setdefault("".join(name.casefold().split()), []).append(name)
+    for same in names.values():
+        if len(same) > 1:
+            yield f"groups {' and '.join(map(repr, same))} differ in case or blanks alone"
+
+
 def _group(cell):
     """The name of a group; empty where there is none."""
     if cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and np.isnan(cell)):
         return ""
-    return str(cell).strip()
+    return (cell.decode(errors="replace") if isinstance(cell, bytes) else str(cell)).strip()
 
 
 def _from_file(path, asked, form):
@@ -184,7 +206,8 @@ def _of_frame(source, asked):
         there = list(frame.columns)
     except TypeError:
         wanted = "a path, a DataFrame, a dictionary of columns or a Dataset"
-        raise MarketError(f"data is {shown(source)}; give {wanted}") from None
+        called = _kind(source) if hasattr(source, "__len__") else shown(source)
+        raise MarketError(f"data is {called}; give {wanted}") from None
     except ValueError as error:
         raise MarketError(f"{_kind(source)}: columns of one name; rename all but one: {error}") from None
     _check_columns(source, asked, there)
@@ -194,4 +217,6 @@ def _of_frame(source, asked):
 def _check_columns(source, asked, there):
     for name in asked:
         if name not in there:
-            raise MarketError(f"{_kind(source)}: no column {name!r}; there are {', '.join(map(str, there)) or 'none'}")
+            said = f"{_kind(source)}: no column {name!r}; there are {', '.join(map(str, there)) or 'none'}"
+            index = name in getattr(getattr(source, "index", None), "names", ())
+            raise MarketError(said + ("; it is the index, of which reset_index() makes a column" if index else ""))

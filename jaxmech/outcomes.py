@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jaxmech.batching import differentiable_behind
 from jaxmech.first_best import first_best_efficiency, first_best_surplus
 from jaxmech.groups import mirrored, total
+from jaxmech.plain import result
 from jaxmech.pytrees import compiled
 from jaxmech.tables import MarketError
 from jaxmech.virtual_types import expected_virtual_type
@@ -58,6 +59,7 @@ def endowments_of(market, interim) -> Endowments:
     return Endowments(interim.endowment_mean, interim.endowment_variance, *at)
 
 
+@result()
 class Outcomes(NamedTuple):
     """What a design achieves in expectation. Money and holding cost share one unit (asset²/risk capacity)."""
 

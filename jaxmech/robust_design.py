@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxmech.first_best import first_best_money
 from jaxmech.mechanism import Mechanism
+from jaxmech.plain import result
 from jaxmech.pytrees import compiled
 from jaxmech.side_payments import side_payments
 from jaxmech.solve import solve, weight_of
@@ -28,6 +29,7 @@ from jaxmech.worst_case import (
 _CLOSED = 1e-5  # of the first-best surplus: when the guarantee and what could be guaranteed differ by less, it is over
 
 
+@result("guaranteed", "nominal_guaranteed", "is_nominal")
 class RobustDesign(NamedTuple):
     """A schedule designed for the worst law. Money in the unit of holding costs."""
 

@@ -17,6 +17,7 @@ from jaxmech.audit import best_point, check_trader, payment_of
 from jaxmech.first_best import first_best_efficiency, first_best_surplus
 from jaxmech.groups import total
 from jaxmech.market import MarketError, checked_market
+from jaxmech.plain import result
 from jaxmech.prepared import Prepared
 from jaxmech.pytrees import compiled, on_device, on_host
 from jaxmech.side_payments import SidePayments
@@ -27,6 +28,7 @@ _NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legend
 _TYPES = 513
 
 
+@result()
 class Robustness(NamedTuple):
     """What a schedule achieves in a market it was not designed for. Money in the unit of holding costs."""
 
@@ -98,6 +100,7 @@ def _robustness(rule, law):
     )
 
 
+@result()
 class MisjudgedCapacity(NamedTuple):
     """What one trader's misjudged risk capacity does, from simulated auctions. Money in the unit of holding costs."""
 

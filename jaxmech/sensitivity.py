@@ -19,6 +19,7 @@ from jaxmech.fixed_rule import fixed_rule_outcomes
 from jaxmech.market import MarketError, checked_market
 from jaxmech.named_outcomes import market_sizes, named_outcome, outcome_names, outcome_rows
 from jaxmech.parameters import every_parameter, is_location, market_with, present_values
+from jaxmech.plain import plain
 from jaxmech.pytrees import compiled
 from jaxmech.solve import weight_of
 from jaxmech.tables import yes_or_no
@@ -69,6 +70,19 @@ class Sensitivity:
         if outcome not in self.outcomes or parameter not in self.parameters:
             raise KeyError(f"{outcome!r} to {parameter!r}: choose of {self.outcomes} and {self.parameters}")
         return float(self.derivative[self.outcomes.index(outcome), self.parameters.index(parameter)])
+
+    def to_dict(self) -> dict:
+        """All of it as plain values that JSON holds; rows by the names of the outcomes. NaN and ±∞ become None."""
+        tables = {name: getattr(self, name) for name in ("derivative", "left", "right", "elasticity")}
+        tables = {name: dict(zip(self.outcomes, rows, strict=True)) for name, rows in tables.items()}
+        status = {name: [STATUS[k] for k in row] for name, row in zip(self.outcomes, self.status, strict=True)}
+        main = ("direct", "through_mechanism", *(() if self.second is None else ("second",)))
+        return plain(
+            {"alpha": self.alpha, "parameters": self.parameters, "at": self.at, "unit": self.unit}
+            | {"outcomes": dict(zip(self.outcomes, self.value, strict=True)), **tables, "status": status}
+            | {"scale": dict(zip(self.outcomes, self.scale, strict=True))}
+            | {name: dict(zip(MAIN, getattr(self, name), strict=True)) for name in main}
+        )
 
     def to_dataframe(self):
         """One row per outcome and parameter. Needs pandas (extra `data`)."""

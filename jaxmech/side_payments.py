@@ -25,10 +25,12 @@ from jaxmech.groups import total
 from jaxmech.market import MarketError
 from jaxmech.mechanism import Mechanism, checked_mechanism
 from jaxmech.outcomes import absorbed_variance
+from jaxmech.plain import result
 from jaxmech.pytrees import compiled, derived, on_device, picked, pytree, takes_arrays
 from jaxmech.virtual_types import inverse_virtual_type
 
 
+@result("curvature", "price_impact", without=("columns",))
 @pytree
 class SidePayments:
     """Demands, clearing price and side payments of Theorem 2, one column a trader. Made by `side_payments`.

@@ -22,6 +22,7 @@ import numpy as np
 
 from jaxmech.market import Market, MarketError, checked_market
 from jaxmech.outcomes import Interim, absorbed_variance
+from jaxmech.plain import result
 from jaxmech.pytrees import compiled, derived, pytree, takes_arrays
 from jaxmech.schedule_moments import ScheduleMoments, positive, schedule_moments, solve_neutral_offer
 
@@ -33,6 +34,7 @@ FEES = {
 }
 
 
+@result("binding_interval", "spread_in_money", "slope_in_money", "size_charge", "largest_fee", without=("ends",))
 @pytree
 class SimpleSchedule:
     """A double auction with simple side payments. Made by `simple_schedule`, or by `SimpleSchedule.of` from numbers.

@@ -15,6 +15,7 @@ from jaxmech.auction_blocks import BINS, Play, block_length, centre_and_top, no_
 from jaxmech.clearing import as_schedule
 from jaxmech.columns import unfolded_market
 from jaxmech.market import MarketError, checked_market
+from jaxmech.plain import result
 from jaxmech.pytrees import compiled, on_device
 from jaxmech.tables import whole_number
 from jaxmech.tabulated import quick_sampler, tabulated
@@ -22,6 +23,7 @@ from jaxmech.tabulated import quick_sampler, tabulated
 _PROTOCOL = ("market", "demand", "clearing_price", "side_payment")
 
 
+@result()
 class Simulation(NamedTuple):
     """Means over simulated auctions, with their standard errors. Money in the unit of holding costs.
 

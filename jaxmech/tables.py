@@ -29,7 +29,17 @@ def path_of(name, value) -> Path:
     """A path; MarketError for what cannot be one."""
     if not isinstance(value, str | PathLike) or not str(value) or "\0" in str(value):
         raise MarketError(f"{name} is {value!r}; give a path")
+    if "://" in str(value):
+        raise MarketError(f"{name} is {value!r}, an address; download it first, and give a path on this machine")
     return Path(value)
+
+
+def file_to_write(name, value) -> Path | None:
+    """A path where a file can be written, or None; MarketError for another."""
+    path = None if value is None else path_of(name, value)
+    if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        raise MarketError(f"{name} is {str(path)!r}; give a file in a folder that exists")
+    return path
 
 
 def refuse_other_keys(table, allowed, where, required=frozenset()):
@@ -90,5 +100,5 @@ def shown(value) -> str:
     """The value as messages show it."""
     if isinstance(value, int) and abs(value) >= 2**64:
         return "an integer of more than 64 bits"
-    text = repr(value)
+    text = repr(value).replace("\n", " ")  # of arrays and tables
     return text if len(text) <= 200 else text[:200] + " …"

@@ -19,6 +19,7 @@ import numpy as np
 from jaxmech.endowments import Beta, SideBySide, TruncatedNormal, Uniform
 from jaxmech.groups import total
 from jaxmech.market import Market, checked_market
+from jaxmech.plain import result
 from jaxmech.pytrees import compiled
 from jaxmech.robustness import robustness
 from jaxmech.side_payments import SidePayments
@@ -30,6 +31,7 @@ _TRIED = 64  # directions in which nature looks first
 _FOLLOWED = 4  # of them, the worst, from which it goes on
 
 
+@result()
 class WorstCase(NamedTuple):
     """The worst law found for a schedule. Money in the unit of holding costs."""
 

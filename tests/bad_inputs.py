@@ -435,7 +435,20 @@ def fit_cases():
     }
     files, contracts = (*NOT_PATHS, [None], [THREE_CONTRACTS, 3], {}), (*NOT_NAMES, 3, "", "no such contract", "O")
     settings = {"window": NOT_WHOLE[1:], "family": bad["family"], "bins": (3,)}
+    table = {"data": {"z": SAMPLES, "who": ["a"] * 40}, "column": "z", "family": "uniform"}
+    numbers = {"count": (*NOT_WHOLE, 0), "risk_capacity": NOT_POSITIVE, "lower": (*ends, 0.5), "upper": (*ends, -0.5)}
+    numbers = {
+        name: [value for value in values if not isinstance(value, dict)] for name, values in numbers.items()
+    }  # of no group
+    columns = {"group_column": NOT_NAMES[1:], "weights_column": (*NOT_NAMES[1:], "who"), "out": NOT_PATHS[1:]}
     return cases | {
+        "fit_market": Case(
+            jm.fit_market,
+            table,
+            {"data": (*NOT_PATHS, 0.5, {}, ["z"], SAMPLES), "column": NOT_NAMES, "family": bad["family"]}
+            | numbers
+            | columns,
+        ),
         "read_cot": Case(jm.read_cot, {"files": THREE_CONTRACTS}, {"files": files}),
         "cot_market": Case(
             jm.cot_market,

@@ -16,6 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = (
     "memory_maps",
     "extras",
+    "plain",
     "pytrees",
     "groups",
     "tangents",

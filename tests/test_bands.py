@@ -9,6 +9,7 @@ from jaxmech.fitting import fit
 from jaxmech.named_outcomes import outcome_names
 
 ENDS = {"lower": -1.0, "upper": 1.5}
+ASKED = {"weights": (0.5,), "sizes": (0.3,)}
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +26,12 @@ def fits():
 
 @pytest.fixture(scope="module")
 def delta(fits, market):
-    return answer_bands(fits, market, 0.5, weights=(0.5,))
+    return answer_bands(fits, market, 0.5, **ASKED)
 
 
 @pytest.fixture(scope="module")
 def bootstrap(fits, market):
-    return answer_bands(fits, market, 0.5, method="bootstrap", weights=(0.5,), draws=200)
+    return answer_bands(fits, market, 0.5, method="bootstrap", **ASKED, draws=200)
 
 
 @pytest.mark.slow
@@ -42,6 +43,7 @@ def test_values_are_the_answers_of_the_fitted_market(fits, market, delta, bootst
     )
     mechanism = jm.solve(there, 0.5)
     achieved, rule = jm.outcomes(mechanism), jm.side_payments(mechanism).by_group()
+    price = jm.fee_sheet(jm.side_payments(mechanism))["prices"][1]
     expected = {
         "revenue": achieved.revenue,
         "efficiency": achieved.efficiency,
@@ -49,6 +51,7 @@ def test_values_are_the_answers_of_the_fitted_market(fits, market, delta, bootst
         "frontier.revenue@0.5": achieved.revenue,
         "dealer.participation_fee": rule.participation_fee[0],
         "fund.spread": rule.spread()[1],
+        "fund.side_payment@0.3": rule.side_payment(price, [0.3, 0.3])[1],
     }
     for found in (delta, bootstrap):
         assert found.names[: len(outcome_names(market))] == outcome_names(market)
@@ -86,7 +89,7 @@ def test_delta_bands_are_derivatives_times_errors(fits, market, delta):
 
 
 def test_the_same_seed_gives_the_same_bands(fits, market, bootstrap):
-    again = answer_bands(fits, market, 0.5, method="bootstrap", weights=(0.5,), draws=200)
+    again = answer_bands(fits, market, 0.5, method="bootstrap", **ASKED, draws=200)
     np.testing.assert_array_equal(again.lower, bootstrap.lower)
 
 
@@ -101,7 +104,7 @@ def test_failed_draws_are_counted_and_left_out(fits, market, bootstrap):
         return vectors, good
 
     failing = {"dealer": replace(found, estimate=found.estimate._replace(redrawn=some_fail))}
-    bands = answer_bands(failing, market, 0.5, method="bootstrap", weights=(0.5,), draws=200)
+    bands = answer_bands(failing, market, 0.5, method="bootstrap", **ASKED, draws=200)
     assert (bands.failed, bands.draws) == (7, 200)
     assert np.isfinite(bands.lower).all()
     assert "7 of 200 draws failed" in str(bands)
@@ -111,7 +114,7 @@ def test_parameters_without_errors_are_named(fits, market):
     from dataclasses import replace
 
     unknown = replace(fits["dealer"], covariance=np.full((2, 2), np.nan))
-    bands = answer_bands({"dealer": unknown}, market, 0.5, weights=(0.5,))
+    bands = answer_bands({"dealer": unknown}, market, 0.5, **ASKED)
     assert "loc, scale of dealer: no standard error" in bands.notes[0]
     assert bands.of("revenue")[0] == bands.of("revenue")[2]
 

@@ -10,7 +10,6 @@ import jaxmech as jm
 from jaxmech.answers import answers
 from jaxmech.calibration import calibrate
 from jaxmech.calibration_problem import calibration_problem
-from jaxmech.calibration_report import calibration_report
 from jaxmech.calibration_spec import read_calibration
 from jaxmech.competition import least_competition
 from jaxmech.named_outcomes import outcome_values
@@ -216,7 +215,7 @@ def test_a_lane_that_fails_leaves_its_neighbours_untouched():
 
 def test_a_report_is_plain_json_and_the_text_begins_with_the_verdict():
     found = fit(example_1(), KAPPA | ALPHA, {"revenue": (closed_form(0.5, 0.5)[0], 0.1)})
-    report = json.loads(json.dumps(calibration_report(found), allow_nan=False))
+    report = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert report["condition"] is None and report["parameters"] == found.parameters
     assert str(found).startswith(found.verdict)
 

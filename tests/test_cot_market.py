@@ -203,8 +203,8 @@ def test_the_command_writes_what_the_function_returns(reports, tmp_path, capsys)
     assert out.read_text(encoding="utf-8") == found.toml
     assert capsys.readouterr().out == found.report() + "\n"
     assert main(["cot", str(THREE_CONTRACTS), *asked, "--json", "--out", str(out)]) == 0  # replaces its own file
-    assert json.loads(capsys.readouterr().out) == found.plain()
-    assert found.plain()["market"]["traders"] == tomllib.loads(found.toml)["traders"]
+    assert json.loads(capsys.readouterr().out) == found.to_dict()
+    assert found.to_dict()["market"]["traders"] == tomllib.loads(found.toml)["traders"]
 
 
 def test_the_command_lists_contracts(capsys):
@@ -227,7 +227,7 @@ def test_the_command_lists_contracts(capsys):
         ([], "give --list alone, or --contract TEXT and --out FILE"),
         (["--list", "--contract", "EURO"], "give --list alone"),
         (["--contract", "EURO"], "give --list alone"),
-        (["--contract", "EURO", "--out", "none/market.toml"], "--out none/market.toml: give a file in a folder that"),
+        (["--contract", "EURO", "--out", "none/market.toml"], "out is 'none/market.toml'; give a file in a folder"),
         (["--contract", "CHICAGO", "--out", "market.toml"], "contract 'CHICAGO': 2 match"),
         (["--contract", "EURO", "--out", "market.toml"], "0 of 24 weeks have 26 reports in the 52 weeks before them"),
     ],

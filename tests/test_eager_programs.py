@@ -14,6 +14,7 @@ from jaxmech.audit import best_reply
 from jaxmech.fees import fee_text
 
 Z = np.zeros(5)
+DRAWS = np.random.default_rng(0).normal(0.0, 0.5, 50).clip(-1.0, 1.0)
 
 
 def two_groups(law, place=0.0):
@@ -61,6 +62,7 @@ def straight():
         "auction": auction,
         "achieved": jm.outcomes(auction),
         "key": jax.random.key(0),
+        "fit": jm.fit(DRAWS),
         "schedule": jm.SimpleSchedule.of(market, 0.1, 0.1),
         "curve": curve,
         "revenue": float(np.mean(curve.revenue)),
@@ -114,6 +116,11 @@ CALLS = {
     "curve.mechanism_at": (2, lambda at: at["curve"].mechanism_at(revenue=at["revenue"])),
     "curve.mechanism_at, a rate": (2, lambda at: at["curve"].mechanism_at(exchange_rate=1.0)),
     "curve.shift": (1, lambda at: at["curve"].shift("dealer.risk_capacity")),
+    # The search, its parameters with their slopes, and the law at the observations; for groups of any size up to 1024.
+    "fit": (3, lambda at: [jm.fit(DRAWS[:number]) for number in (20, 50)]),
+    # The markets with their moves, and the answers with theirs.
+    "answer_bands": (2, lambda at: jm.answer_bands({"dealer": at["fit"]}, at["market"], 0.5)),
+    "fit.report": (1, lambda at: at["fit"].report()),
     "sensitivity": (5, lambda at: jm.sensitivity(at["market"], 0.5)),
 }
 SLOW = {

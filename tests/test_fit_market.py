@@ -91,7 +91,7 @@ REFUSALS = {
     "line 2: position is 'much', not a number": {"change": (1, "dealer,much,1\n")},
     "line 3: who is empty": {"change": (2, ",0.5,1\n")},
     "count of dealer is 2.5; give a whole number": {"count": 2.5},
-    "risk_capacity of dealer is -1; give a number > 0": {"risk_capacity": -1},
+    "risk_capacity of dealer is -1; give a number above 0": {"risk_capacity": -1},
     "count: no group 'bank' in the data": {"count": {"bank": 3}},
     "count: none given for group 'fund": {"count": {"dealer": 3}},
     "group dealer: samples: .* lie outside": {"lower": 0.0},

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from marks import cases
-
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", *(f"docs/{page}.md" for page in ("data", "fees", "laws", "questions", "sweeps", "tables"))]
 EXAMPLE = r"<!-- run -->\n```python\n(.*?)```\n```text\n(.*?)```"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", cases(PAGES, [page for page in PAGES if page != "docs/data.md"]))
+@pytest.mark.parametrize("page", PAGES)
 def test_examples_print_what_the_page_says(page):
     """The blocks of one page run in order in one interpreter."""
     blocks = re.findall(EXAMPLE, (ROOT / page).read_text(), re.S)

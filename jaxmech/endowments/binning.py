@@ -1,5 +1,6 @@
 """Data made ready for a law: cleaned samples, the support they suggest, and histograms. NumPy alone."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from jaxmech.tables import MarketError, one_number, shown
 
 LEAST_DISTINCT = 5  # distinct values without which no law is fitted
 MOST_BINS = 128
+_NARROWEST, _WIDEST = 1e-150, 1e150  # supports, whose squares are floats
 _HEAVIEST = 0.5  # share of the weight beyond which one value is an atom
 
 
@@ -75,6 +77,8 @@ def clean_samples(samples, weights=None) -> Sample:
 
 def sample_numbers(name, values) -> np.ndarray:
     """Floats of the shape of the values, NaN where they have gaps; MarketError names what is no number."""
+    if isinstance(values, Mapping) or hasattr(type(values), "columns"):
+        raise MarketError(f"{name} is a whole table, a {type(values).__name__}; give one of its columns")
     cells = cells_of(values)
     wrong = cells.wrong | {place: f"is {shown(text)}, a text" for place, text in cells.texts.items()}
     if wrong:
@@ -144,7 +148,8 @@ def support_of(sample, lower=None, upper=None):
       (lower, upper), floats.
 
     Raises:
-      MarketError: an end that is no number, ends out of order, or samples outside them.
+      MarketError: an end that is no number, ends out of order, as near or as far as no float's square, or samples
+        outside them.
     """
     first, last = float(sample.values[0]), float(sample.values[-1])
     margin = (last - first) / (sample.observations - 1)
@@ -155,6 +160,8 @@ def support_of(sample, lower=None, upper=None):
     low, high = ends
     if not low < high:
         raise MarketError(f"lower is {low:g} and upper {high:g}; lower must lie below upper")
+    if not _NARROWEST < high - low < _WIDEST:
+        raise MarketError(f"samples: the support is {high - low:g} wide, whose square is no float; choose another unit")
     outside = (sample.values < low) | (sample.values > high)
     if np.any(outside):
         worst = sample.values[outside][0]

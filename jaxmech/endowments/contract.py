@@ -10,6 +10,7 @@ Endowments z have shape (..., G) and broadcast against the fields. Everything is
 and in every field, ends of the support included.
 """
 
+import re
 from dataclasses import fields, replace
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from jaxmech.endowments.landmarks import EVEN, beside
 from jaxmech.endowments.quantiles import quantile
+from jaxmech.plain import plain
 from jaxmech.pytrees import as_array, compiled, pytree, takes_arrays
 
 
@@ -211,6 +213,12 @@ class Law:
     def jump_at(self, z, known):
         """Where z is a point at which the density jumps, that point as the law moves it, and True; else z and False."""
         return z, jnp.zeros(jnp.shape(z), bool)
+
+    def to_dict(self) -> dict:
+        """The law as the `endowment` table of a market file: its family's name as "law", then its fields, as plain
+        values; see `jaxmech.plain`."""
+        family = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+        return {"law": family} | {entry.name: plain(getattr(self, entry.name)) for entry in fields(self)}
 
     def mapped(self, function):
         """The law with function(name, number, listed) in place of each of its numbers; see `stacked_fields`.

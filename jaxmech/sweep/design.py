@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxmech.market import Market, MarketError, checked_market
 from jaxmech.parameters import market_with, named_parameter, refuse_overlaps, valid_market
+from jaxmech.plain import result
 from jaxmech.pytrees import compiled
 from jaxmech.tables import one_number, real_numbers, whole_number
 
@@ -18,6 +19,7 @@ _DIGITS = 30  # to round to 17 once they are computed
 _LEAST, _MOST, _CHUNKS = 4096, 65536, 32  # points a chunk, between the ends: a 32nd of the sweep
 
 
+@result()
 @dataclass(frozen=True)
 class Range:
     """An interval that a random design draws from, evenly, or evenly in logarithms; or that a grid takes `values` of.
