@@ -225,7 +225,6 @@ def test_of_hundreds_of_bad_groups_ten_are_named():
     ("given", "name"),
     [
         ('a.b = "c" \\ é\u2028', 'a.b = "c" \\ é'),
-        ("]\x07\x7f\n[", "]\x07\x7f\n["),
         ("nan", "nan"),
         (1, "1"),
         (datetime.date(2024, 1, 5), "2024-01-05"),
@@ -236,6 +235,15 @@ def test_names_of_groups_survive_the_market_file(tmp_path, given, name):
     table, out = {"z": [*DRAWS, *DRAWS], "who": [given] * 20 + ["other"] * 20}, tmp_path / "market.toml"
     jm.fit_market(table, "z", group_column="who", family="uniform", out=out)
     assert jm.Market.from_toml(out).names == (name, "other")
+
+
+@pytest.mark.parametrize(("given", "proposed"), [("]\x07\x7f\n[", "]   ["), ("all", "")])
+def test_names_that_no_report_can_show_or_that_mean_every_group_are_refused(tmp_path, given, proposed):
+    table, out = {"z": [*DRAWS, *DRAWS], "who": [given] * 20 + ["other"] * 20}, tmp_path / "market.toml"
+    with pytest.raises(jm.MarketError, match="name of traders 1 is") as refused:
+        jm.fit_market(table, "z", group_column="who", family="uniform", out=out)
+    assert proposed in str(refused.value)
+    assert not out.exists()
 
 
 def test_names_of_groups_that_may_mean_the_same_are_told():
