@@ -93,18 +93,33 @@ def located(curve) -> Located:
 def _pooled_pieces(curve, values):
     """Slopes of the lower convex hull of C over M at the nodes, and which pieces lie in bunches; (nodes − 1, ...).
 
-    A piece lies in one where the hull leaves nodes out, or where the curve falls from node to node.
+    A piece lies in one where the hull leaves nodes out, or where the curve falls from node to node. Panels of many
+    nodes show no bunch narrower than some of them but where the curve falls: every third is enough for the hull.
     """
     slope, mass = curve.pieces()
     slope = jnp.where(mass > 0, slope, values[:-1])
     rounding = curve.rounding()
     rounding = jnp.maximum(rounding[1:], rounding[:-1])
-    pooled, begins, inside = isotonic(slope, mass, rounding)
+    few = curve.count // 6
+    pooled, begins, inside = isotonic(*_together(slope, mass, rounding, few))
+    pooled, begins, inside = (jnp.repeat(part, few, axis=0)[: len(slope)] for part in (pooled, begins, inside))
     # Bunches that share a node are told apart.
-    apart = jnp.concatenate([jnp.zeros_like(inside[:1]), inside[:-1]]) & begins
+    first = (jnp.arange(len(slope)) % few == 0).reshape(-1, *(1,) * (slope.ndim - 1))
+    apart = jnp.concatenate([jnp.zeros_like(inside[:1]), inside[:-1]]) & begins & first
     linked = (inside & ~apart) | (jnp.diff(values, axis=0) < -rounding)
     # No η reaches levels so high.
     return pooled, linked & (pooled < curve.law.upper + 1e6 * curve.span)
+
+
+def _together(slope, mass, rounding, few):
+    """The same of a few pieces that follow each other as one; what is missing at the end counts for nothing."""
+    if few == 1:
+        return slope, mass, rounding
+    parts = (jnp.concatenate([part, jnp.zeros_like(part[: -len(part) % few])]) for part in (slope, mass, rounding))
+    slope, mass, rounding = (part.reshape(-1, few, *part.shape[1:]) for part in parts)
+    whole = jnp.sum(mass, axis=1)
+    mean = jnp.sum(slope * mass, axis=1) / jnp.where(whole > 0, whole, 1.0)
+    return jnp.where(whole > 0, mean, slope[:, 0]), whole, jnp.max(rounding, axis=1)
 
 
 def _bunch_of_nodes(first, exists, size):
