@@ -58,9 +58,9 @@ def _both(one, other):
 
 
 def _mean_slope(at):
-    """The level of bunches from the curve at their ends, starts before stops."""
+    """The level of bunches from the curve at their ends, starts before stops; and their measure."""
     rise, mass = (jnp.diff(part.reshape(2, -1, *part.shape[1:]), axis=0)[0] for part in (at.integral, at.measure))
-    return rise / jnp.where(mass > 0, mass, 1.0)
+    return rise / jnp.where(mass > 0, mass, 1.0), mass
 
 
 def located(curve) -> Located:
@@ -161,10 +161,19 @@ def standing(curve, where, types) -> Standing:
     types = jnp.where(ends.pinned, pick(cuts, ends.cut), types)
     tail, *rest = curve.tail(ends.panel, types)
     here = curve.point(tail, *rest, types)
-    level = _mean_slope(here)
+    level, _ = _mean_slope(here)
+    level = level + lax.stop_gradient(_between(level, here.value, ends.pinned) - level)
     step = (_both(level, level) - here.value) / jnp.where(here.slope > 0, here.slope, jnp.inf)
     moved = jnp.where(ends.pinned, types, types + (step - lax.stop_gradient(step)))
     return Standing(_bunches(where, moved, level), types, tail)
+
+
+def _between(level, values, pinned):
+    """The level, known to rounding over the measure of its bunch, as that of the curve at the ends that are crossings:
+    what is left of rounding must not make the ironed curve fall."""
+    (start, stop), (start_pinned, stop_pinned) = jnp.split(values, 2), jnp.split(pinned, 2)
+    level = jnp.where(start_pinned, level, jnp.maximum(level, start))
+    return jnp.where(stop_pinned, level, jnp.minimum(level, stop))
 
 
 def located_standing(curve) -> Standing:
@@ -243,7 +252,7 @@ def _polished(curve, values, first, last, level, exists):
 
     A few at a time, for most laws one: they have fewer by far than they allow for.
     """
-    final, most = curve.size - 1, len(exists)
+    final, most, rounding = curve.size - 1, len(exists), curve.rounding()
     few = -(-most // _ROUNDS)
     like = jnp.zeros_like(level[:few])
     nowhere = Crossing(jnp.zeros(like.shape, int), like, like < 0, jnp.zeros(like.shape, int))
@@ -254,12 +263,12 @@ def _polished(curve, values, first, last, level, exists):
         first_, last_, level_, exists_ = (
             lax.dynamic_slice_in_dim(part, place, few) for part in (first, last, level, exists)
         )
-        return first_, last_, level_, nowhere, jnp.where(exists_, jnp.inf, like), exists_
+        return first_, last_, level_, nowhere, jnp.where(exists_, jnp.inf, like), like, exists_
 
     def step(state):
         place, count, own, found = state
         here = jnp.minimum(place, most - few)
-        new = _polished_once(curve, values, final, *own)
+        new = _polished_once(curve, values, rounding, final, *own)
         found = jax.tree.map(lambda all, some: _put(all, some, here, most), found, new[:-1])
         ended = ~jnp.any(new[-1]) | (count + 1 >= _POLISHES)
         place = place + jnp.where(ended, few, 0)
@@ -272,11 +281,11 @@ def _polished(curve, values, first, last, level, exists):
 
     number = jnp.max(jnp.sum(exists, axis=0, dtype=int), initial=0)  # those that exist come first
     ends = jax.tree.map(lambda part: jnp.concatenate([part[:1]] * (2 * most)), nowhere)
-    found = first, last, level, ends, jnp.where(exists, jnp.inf, 0.0).astype(values.dtype)
-    first, last, level, ends, move = lax.while_loop(unfinished, step, (0, 0, begun(0), found))[-1]
+    far = jnp.where(exists, jnp.inf, 0.0).astype(values.dtype)
+    found = first, last, level, ends, far, jnp.zeros_like(far)
+    first, last, level, ends, move, near = lax.while_loop(unfinished, step, (0, 0, begun(0), found))[-1]
     # Where rounding is all there is, far out in a tail, a bunch may fade away.
     low, high = jnp.split(curve.type_at(ends.panel, ends.t), 2)
-    near = curve.near
     about = (pick(values, first) >= level - near) & (pick(values, last) <= level + near)
     exists = exists & (move <= near) & (low < high) & about
     order = jnp.argsort(jnp.where(exists, first, curve.size), axis=0)
@@ -291,21 +300,25 @@ def _put(all, some, place, most):
     return all
 
 
-def _polished_once(curve, values, final, first, last, level, ends, far, running):
+def _polished_once(curve, values, rounding, final, first, last, level, ends, far, near, running):
     """One step of bunches, (few, ...): their nodes one further, where they must, their ends and their levels."""
     before, after = pick(values, jnp.maximum(first - 1, 0)), pick(values, jnp.minimum(last + 1, final))
     start, stop = pick(values, first), pick(values, last)
     down = running & (first > 0) & (before >= level)
     up = running & (last < final) & (after <= level)
     # An end on the wrong side of the level has gone too far, unless the curve comes back between the nodes.
-    fore = running & (start < level) & (first < last) & (start <= pick(values, jnp.minimum(first + 1, final)))
-    back = running & (stop > level) & (last > first) & (stop >= pick(values, jnp.maximum(last - 1, 0)))
+    behind, ahead = pick(values, jnp.minimum(first + 1, final)), pick(values, jnp.maximum(last - 1, 0))
+    fore = running & (start < level) & (first < last) & (start <= behind + pick(rounding, first))
+    back = running & (stop > level) & (last > first) & (stop >= ahead - pick(rounding, last))
     first = first + jnp.where(down, -1, jnp.where(fore, 1, 0))
     last = last + jnp.where(up, 1, jnp.where(back, -1, 0))
     found = crossing(curve, _both(first, last + 1), _both(level, level), _both(running, running))
     ends = jax.tree.map(lambda new, old: jnp.where(_both(running, running), new, old), found, ends)
-    new = jnp.where(running, _mean_slope(curve.at_place(ends.panel, ends.t)), level)
+    new, mass = _mean_slope(curve.at_place(ends.panel, ends.t))
+    new = jnp.where(running, new, level)
     move = jnp.where(running, jnp.abs(new - level), far)
+    # Integrals round by about a quarter of the tolerance: over the measure the level is known to that and no further.
+    near = jnp.where(running, curve.near + 0.25 * curve.tolerance / jnp.where(mass > 0, mass, 1e-300), near)
     still = ~(down | up | fore | back)
-    stalled = still & (move > 0.5 * far) & (move < curve.near)
-    return first, last, new, ends, move, running & (move > curve.tolerance) & ~stalled
+    stalled = still & (move > 0.5 * far) & (move < near)
+    return first, last, new, ends, move, near, running & (move > curve.tolerance) & ~stalled

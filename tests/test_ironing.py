@@ -302,3 +302,18 @@ def test_vmap_over_markets_solves_the_same():
     front = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), market)
     mapped = jax.vmap(lambda one: jm.outcomes(jm.solve(one, 0.3)).revenue)(front)
     np.testing.assert_allclose(mapped, jm.outcomes(jm.solve(market, jnp.full(3, 0.3))).revenue, rtol=1e-12)
+
+
+def test_bunches_with_next_to_nobody_in_them_are_ironed_all_the_same():
+    """Between two peaks a density may be 1e-14 of its largest: levels there are rounding, and yet V must not fall."""
+    draws, shape = np.random.default_rng(0), (2, 200)
+    one = jnp.ones(shape)
+
+    def normal():
+        return jm.TruncatedNormal(
+            *map(jnp.asarray, (draws.uniform(-1, 1, shape), np.exp(draws.uniform(-3.5, -1, shape)))), -one, one
+        )
+
+    law = jm.Mixture((normal(), normal()), jnp.stack([one, one]))
+    certificate = jm.certify(jm.solve_at_weight(jm.Market(law, one, 3 * one, ("a", "b")), jnp.full(200, 1e-13)))
+    assert float(jnp.max(certificate.monotonicity_breach)) <= 1e-12
