@@ -6,6 +6,9 @@ Here stand those that no other test holds; `ELSEWHERE` says where the others are
 import ast
 import datetime
 import gzip
+import os
+import threading
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -252,6 +255,68 @@ def test_names_of_groups_that_may_mean_the_same_are_told():
     )
     assert found.said.endswith("groups 'Hedge fund' and 'hedge  fund' and 'HedgeFund' differ in case or blanks alone")
     assert list(found.by_group()) == ["Hedge fund", "bank", "hedge  fund", "HedgeFund", "b"]
+
+
+DOORS = {
+    "market": (jm.Market.from_toml, Path(__file__).parents[1] / "experiments" / "markets" / "us_treasury_10y.toml"),
+    "commitments": (jm.read_cot, THREE_CONTRACTS),
+    "table": (lambda path: observations(path, "Open_Interest_All"), THREE_CONTRACTS),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_pipe_is_read_and_a_folder_refused_for_what_it_is(tmp_path, door):
+    """Both were "no such file"."""
+    read, path = DOORS[door]
+    with pytest.raises(jm.MarketError, match="cannot be read: Is a directory; give"):
+        read(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(path.read_bytes()), daemon=True)
+    writer.start()
+    read(tmp_path / "pipe")
+    writer.join()
+
+
+DAMAGED = {
+    "flipped": lambda data, k: data[:k] + bytes([data[k] ^ 255]) + data[k + 1 :],
+    "cut": lambda data, k: data[:k],
+    "filled": lambda data, k: data[:k] + bytes(len(data) - k),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+@pytest.mark.parametrize("door", ["table", "commitments"])
+def test_a_workbook_or_zip_with_damaged_bytes_is_read_or_refused(tmp_path, door, kind):
+    """It was zlib's, the XML parser's or openpyxl's own error."""
+    if door == "table":
+        path = tmp_path / "t.xlsx"
+        book = openpyxl.Workbook()
+        for value in ("z", *VALUES):
+            book.active.append([value])
+        book.save(path)
+    else:
+        path = tmp_path / "t.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("data.txt", THREE_CONTRACTS.read_bytes()[:9000].rpartition(b"\n")[0])
+    read = jm.read_cot if door == "commitments" else lambda path: observations(path, "z")
+    data, refused = path.read_bytes(), 0
+    read(path)
+    for place in np.random.default_rng(0).integers(0, len(data), 60):
+        path.write_bytes(DAMAGED[kind](data, int(place)))
+        try:
+            read(path)
+        except jm.MarketError:
+            refused += 1
+    assert refused > 10
+
+
+def test_a_workbook_of_charts_alone_has_no_columns(tmp_path):
+    book = openpyxl.Workbook()
+    book.create_chartsheet().add_chart(openpyxl.chart.BarChart())
+    del book["Sheet"]
+    book.save(tmp_path / "t.xlsx")
+    with pytest.raises(jm.MarketError, match=r"t\.xlsx: no column 'z' in sheet ; there are none"):
+        observations(tmp_path / "t.xlsx", "z")
 
 
 def test_a_market_is_written_where_there_is_a_folder(tmp_path):
