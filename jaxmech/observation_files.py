@@ -57,7 +57,7 @@ def checked_format(**given) -> Format:
             raise MarketError(f"{name} is {shown(value)}; choose one of {', '.join(map(repr, choices))}")
     if found.decimal is not None and found.decimal == found.thousands:
         raise MarketError(f"decimal and thousands are both {found.decimal!r}; give two marks")
-    missing = (found.missing,) if isinstance(found.missing, str) else tuple(found.missing)
+    missing = found.missing if isinstance(found.missing, list | tuple | set) else (found.missing,)
     for text in missing:
         if not isinstance(text, str):
             raise MarketError(f"missing is {shown(text)}; give texts, as they stand in the table")
@@ -70,7 +70,7 @@ def checked_format(**given) -> Format:
         whole_number("header_row", found.header_row)
     if found.sheet is not None and not isinstance(found.sheet, str):
         raise MarketError(f"sheet is {shown(found.sheet)}; give its name")
-    return found._replace(missing=missing)
+    return found._replace(missing=tuple(missing))
 
 
 def file_rows(path, columns, form) -> Rows:

@@ -9,6 +9,7 @@ import gzip
 import os
 import threading
 import zipfile
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import openpyxl
 import pandas as pd
 import polars as pl
 import pytest
+import scipy.sparse
 import xarray as xr
 
 import jaxmech as jm
@@ -189,6 +191,8 @@ REFUSED = {
     "group_column is .'who'.; give the name of one column": (FRAME, "z", ["who"]),
     "data is a pandas Series; give a path, a DataFrame": (FRAME["z"], "z"),
     "data is a list; give a path, a DataFrame": ([{"z": 1.0}], "z"),
+    r"z is array\(2.\); give a list or an array": ({"z": np.array(2.0)}, "z"),
+    "z is .*sparse.*; give a list or an array": ({"z": scipy.sparse.csr_matrix(VALUES)}, "z"),
     "z has 2 dimensions; give one number a row": ({"z": np.ones((3, 2)), "who": ["a"] * 3}, "z", "who"),
 }
 
@@ -247,6 +251,29 @@ def test_names_that_no_report_can_show_or_that_mean_every_group_are_refused(tmp_
         jm.fit_market(table, "z", group_column="who", family="uniform", out=out)
     assert proposed in str(refused.value)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        np.array([1, np.nan], np.float32),
+        [1, Decimal("NaN")],
+        np.array(["2024-01-05", "NaT"], "datetime64[D]"),
+        np.ma.array(["a", "b"], mask=[False, True]),
+        [1, pd.NaT],
+        pd.array([1, None], dtype="Int64"),
+    ],
+)
+def test_every_kind_of_gap_is_no_name_of_a_group(names):
+    """They were groups called "nan", "NaT" and "--"."""
+    with pytest.raises(jm.MarketError, match="a dict, row 1: who is empty; name the group"):
+        observations({"z": [1.0, 2.0], "who": names}, "z", "who")
+
+
+def test_rows_are_told_apart_in_one_pass_however_many_groups_there_are():
+    """One comparison of all rows for each group took hours for a column of numbers taken for groups."""
+    found = observations({"z": np.arange(200_000.0), "who": np.arange(200_000)}, "z", "who").by_group()
+    assert [found[str(k)][0].tolist() for k in (0, 777, 199_999)] == [[0], [777], [199_999]]
 
 
 def test_names_of_groups_that_may_mean_the_same_are_told():
