@@ -111,8 +111,8 @@ def _numbers(table, names, form):
             raise MarketError(f"{table.where}: {name} has {column.ndim} dimensions; give one number a row")
     for (name, row), value in read.values.items():
         values[name][row] = value
-    # A gap written as a number is one however its digits are written.
-    gaps = numbers_of(dict(enumerate(form.missing)), form.decimal, form.thousands).values.values()
+    # A gap written as a number is one however its digits are written, under the table's marks.
+    gaps = numbers_of(dict(enumerate(form.missing)), read.decimal or form.decimal, form.thousands).values.values()
     for name in names:
         found = values[name]
         found[np.isin(found, [gap for gap in gaps if not np.isnan(gap)])] = np.nan
