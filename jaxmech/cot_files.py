@@ -190,7 +190,8 @@ def _block(sheet, category, stem):
 
     names = _columns(category, stem)
     series = {key: sheet.numbers(name, (".",) if key in _COUNTS else ()) for key, name in names.items()}
-    own = {"name": sheet.words(_CONTRACT["name"]), "code": sheet.words(_CONTRACT["code"]), "date": sheet.dates()}
+    code = sheet.words(_CONTRACT["code"]).str.zfill(6)  # spreadsheets drop zeros in front
+    own = {"name": sheet.words(_CONTRACT["name"]), "code": code, "date": sheet.dates()}
     interest = sheet.numbers(_CONTRACT["open_interest"])
     return pd.DataFrame({**own, "category": category, "open_interest": interest, "spread": 0.0, **series})
 
