@@ -235,7 +235,7 @@ def test_files_that_are_no_tables_are_refused(tmp_path):
     for header, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flag of what needs a password
         data[data.index(header) + place] |= 1
     (tmp_path / "locked.zip").write_bytes(data)
-    with pytest.raises(jm.MarketError, match="nor a zip that holds one: .*encrypted"):
+    with pytest.raises(jm.MarketError, match=r"nor a zip that holds one: .*encrypted"):
         jm.read_cot(tmp_path / "locked.zip")
     with pytest.raises(jm.MarketError, match="no such file"):
         jm.read_cot(tmp_path / "none.txt")
