@@ -145,6 +145,7 @@ def test_names_that_netcdf_cannot_carry_are_kept_beside_ones_it_can(tmp_path, ki
         xr.testing.assert_identical(back.load(), dataset)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of files that h5netcdf half opened
 def test_a_file_with_a_flipped_byte_is_read_or_refused(dataset, tmp_path):
     """Some were a RuntimeError of HDF5."""
