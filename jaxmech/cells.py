@@ -85,9 +85,18 @@ def _magnitude(quantity):
         return np.nan, problem
 
 
+def is_gap(cell) -> bool:
+    """Whether a cell is empty: None, NaN, NA, NaT or masked."""
+    if cell is None or cell is np.ma.masked or type(cell).__name__ in ("NAType", "NaTType"):
+        return True
+    if isinstance(cell, Decimal):
+        return cell.is_qnan()
+    return isinstance(cell, Real | np.datetime64 | np.timedelta64) and bool(cell != cell)
+
+
 def _number(cell):
     """(number, what is wrong) of one cell that is no text."""
-    if cell is None or cell is np.ma.masked or type(cell).__name__ in ("NAType", "NaTType"):
+    if is_gap(cell):
         return np.nan, None
     if isinstance(cell, bool | np.bool_):
         return np.nan, "a truth value, not a number; leave it empty if unknown"

@@ -1,11 +1,13 @@
 """The command `jaxmech`: parses, prints, writes files; holds no formula.
 
-Exit codes: 0 all certified, 1 some answer is not certified, 2 bad input, 130 interrupted (what is done is kept).
+Exit codes: 0 all certified, 1 some answer is not certified, 2 bad input or a disk or pipe that refuses, 130 interrupted
+(what is done is kept).
 """
 
 import argparse
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from jaxmech.cli_cot import add_cot
@@ -23,19 +25,32 @@ def main(arguments=None) -> int:
 
     jax.config.update("jax_enable_x64", True)
     os.environ.setdefault("MPLBACKEND", "Agg")  # figures are written, not shown
+    with suppress(AttributeError):  # a notebook's
+        sys.stdout.reconfigure(errors="backslashreplace")  # α where the terminal's or the pipe's encoding has none
     options = _parser().parse_args(arguments)
     try:
         out = getattr(options, "out", None)
         if out is not None and options.command not in ("fit", "cot") and out.exists() and not out.is_dir():
             raise MarketError(f"--out {out}: is a file; give a folder")
         with command_cache(off=options.no_cache):
-            return options.run(options)
-    except (MarketError, MissingExtra) as error:
+            code = options.run(options)
+        sys.stdout.flush()  # what nobody takes shows here, not when Python ends
+        return code
+    except (MarketError, MissingExtra, OSError) as error:
         print(f"jaxmech: {error}", file=sys.stderr)
+        _drop_what_nobody_takes()
         return 2
     except KeyboardInterrupt:
         print("jaxmech: interrupted", file=sys.stderr)
         return 130
+
+
+def _drop_what_nobody_takes():
+    """Where the output is a pipe that was closed or a disk that is full, Python would fail over it again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser():

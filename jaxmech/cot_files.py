@@ -4,14 +4,12 @@ import hashlib
 import io
 import re
 import warnings
-import zipfile
-import zlib
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxmech.extras import extra
-from jaxmech.tables import MarketError
+from jaxmech.tables import MarketError, bytes_of
 
 # Categories of each report, with what the Commission calls them in the names of its columns.
 REPORTS = {
@@ -62,9 +60,7 @@ def file_table(path) -> Table:
     with extra("data"):
         import pandas as pd
 
-    if not path.is_file():
-        raise MarketError(f"{path}: no such file; give a file of the Commission, or an extract")
-    data = path.read_bytes()
+    data = bytes_of(path, "a file of the Commission, or an extract")
     sheet = _Sheet(path, _cells(path, data))
     if all(sheet.has(name) for name in _EXTRACT):
         blocks, report = [_extract(sheet)], None
@@ -87,7 +83,7 @@ def _cells(path, data):
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             cells = pd.read_csv(io.BytesIO(data), **settings)
-    except (ValueError, pd.errors.ParserWarning, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # whatever a zip and pandas find wrong with damaged bytes
         raise MarketError(f"{path}: not a table in UTF-8, nor a zip that holds one: {str(error).strip()}") from None
     cells = cells.fillna("")
     cells.index += 1
@@ -194,7 +190,8 @@ def _block(sheet, category, stem):
 
     names = _columns(category, stem)
     series = {key: sheet.numbers(name, (".",) if key in _COUNTS else ()) for key, name in names.items()}
-    own = {"name": sheet.words(_CONTRACT["name"]), "code": sheet.words(_CONTRACT["code"]), "date": sheet.dates()}
+    code = sheet.words(_CONTRACT["code"]).str.zfill(6)  # spreadsheets drop zeros in front
+    own = {"name": sheet.words(_CONTRACT["name"]), "code": code, "date": sheet.dates()}
     interest = sheet.numbers(_CONTRACT["open_interest"])
     return pd.DataFrame({**own, "category": category, "open_interest": interest, "spread": 0.0, **series})
 

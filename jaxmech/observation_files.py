@@ -4,14 +4,13 @@ import codecs
 import csv
 import hashlib
 import io
-import zipfile
 from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
 from jaxmech.extras import extra
 from jaxmech.number_texts import DECIMALS, THOUSANDS
-from jaxmech.tables import MarketError, one_of, path_of, shown, whole_number
+from jaxmech.tables import MarketError, bytes_of, one_of, path_of, shown, whole_number
 
 DELIMITERS = (",", ";", "\t", "|")
 WORKBOOKS = (".xlsx", ".xlsm")
@@ -58,7 +57,7 @@ def checked_format(**given) -> Format:
             raise MarketError(f"{name} is {shown(value)}; choose one of {', '.join(map(repr, choices))}")
     if found.decimal is not None and found.decimal == found.thousands:
         raise MarketError(f"decimal and thousands are both {found.decimal!r}; give two marks")
-    missing = (found.missing,) if isinstance(found.missing, str) else tuple(found.missing)
+    missing = found.missing if isinstance(found.missing, list | tuple | set) else (found.missing,)
     for text in missing:
         if not isinstance(text, str):
             raise MarketError(f"missing is {shown(text)}; give texts, as they stand in the table")
@@ -71,7 +70,7 @@ def checked_format(**given) -> Format:
         whole_number("header_row", found.header_row)
     if found.sheet is not None and not isinstance(found.sheet, str):
         raise MarketError(f"sheet is {shown(found.sheet)}; give its name")
-    return found._replace(missing=missing)
+    return found._replace(missing=tuple(missing))
 
 
 def file_rows(path, columns, form) -> Rows:
@@ -88,12 +87,7 @@ def file_rows(path, columns, form) -> Rows:
       MarketError: no such file, one that is no table, no such column, or two of that name.
     """
     path = path_of("path", path)
-    if not path.is_file():
-        raise MarketError(f"{path}: no such file; give the path of a table")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise MarketError(f"{path}: cannot be read: {error.strerror}") from None
+    data = bytes_of(path, "the path of a table")
     workbook = path.suffix.lower() in WORKBOOKS
     for name in ("delimiter", "encoding") if workbook else ("sheet",):
         if getattr(form, name) is not None:
@@ -238,10 +232,9 @@ def _decoded(data, encoding):
 def _of_workbook(data, columns, form):
     with extra("data"):
         from openpyxl import load_workbook
-        from openpyxl.utils.exceptions import InvalidFileException
     try:
         values, formulas = (load_workbook(io.BytesIO(data), data_only=only) for only in (True, False))
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError) as error:
+    except Exception as error:  # whatever a zip, its XML and openpyxl find wrong with damaged bytes
         raise MarketError(f"not a workbook: {error}; save it again as .xlsx or .csv") from None
     sheets = [sheet.title for sheet in values.worksheets]
     if form.sheet is not None:
@@ -252,7 +245,7 @@ def _of_workbook(data, columns, form):
     if len(found) > 1:
         raise MarketError(f"sheets {', '.join(found)} have these columns; give the sheet")
     if not found:
-        first = next((row for _, row in records[sheets[0]]), [])
+        first = next((row for sheet in sheets for _, row in records[sheet]), [])
         names = [str(cell).strip() for cell in first if not _blank(cell)]
         absent = next((column for column in columns if column not in names), columns[0])
         raise MarketError(f"no column {absent!r} in sheet {', '.join(sheets)}; there are {', '.join(names) or 'none'}")

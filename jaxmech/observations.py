@@ -1,13 +1,14 @@
 """Observed endowments with their groups and weights, out of files, DataFrames, dictionaries and Datasets."""
 
 from collections.abc import Hashable, Mapping
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxmech.cells import cells_of, listed
+from jaxmech.cells import cells_of, is_gap, listed
 from jaxmech.extras import extra
 from jaxmech.number_texts import numbers_of
 from jaxmech.observation_files import Format, file_rows
@@ -29,8 +30,9 @@ class Observations(NamedTuple):
 
     def by_group(self):
         """(values, weights or None) by group, in order of appearance; of all as "traders" where there are none."""
-        groups = np.array(self.groups or ("traders",) * self.values.size, dtype=object)
-        rows = {name: groups == name for name in dict.fromkeys(groups)}
+        rows = {}
+        for row, name in enumerate(self.groups or ("traders",) * self.values.size):
+            rows.setdefault(name, []).append(row)
         return {
             name: (self.values[own], None if self.weights is None else self.weights[own]) for name, own in rows.items()
         }
@@ -109,8 +111,8 @@ def _numbers(table, names, form):
             raise MarketError(f"{table.where}: {name} has {column.ndim} dimensions; give one number a row")
     for (name, row), value in read.values.items():
         values[name][row] = value
-    # A gap written as a number is one however its digits are written.
-    gaps = numbers_of(dict(enumerate(form.missing)), form.decimal, form.thousands).values.values()
+    # A gap written as a number is one however its digits are written, under the table's marks.
+    gaps = numbers_of(dict(enumerate(form.missing)), read.decimal or form.decimal, form.thousands).values.values()
     for name in names:
         found = values[name]
         found[np.isin(found, [gap for gap in gaps if not np.isnan(gap)])] = np.nan
@@ -142,7 +144,7 @@ def _alike(groups):
 
 def _group(cell):
     """The name of a group; empty where there is none."""
-    if cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and np.isnan(cell)):
+    if not isinstance(cell, str) and is_gap(cell):
         return ""
     return (cell.decode(errors="replace") if isinstance(cell, bytes) else str(cell)).strip()
 
@@ -165,7 +167,7 @@ def _from_memory(source, asked, form):
         columns, said = _of_xarray(source, asked)
     else:
         columns, said = _of_frame(source, asked), ()
-    lengths = {name: len(column) for name, column in columns.items()}
+    lengths = {name: _length(name, column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise MarketError(f"columns of unequal lengths: {said}; give one row for each observation")
@@ -179,11 +181,15 @@ def _kind(source):
 
 def _of_mapping(source, asked):
     _check_columns(source, asked, list(source))
-    columns = {name: source[name] for name in asked}
-    for name, column in columns.items():
-        if isinstance(column, str) or not hasattr(column, "__len__"):
-            raise MarketError(f"{name} is {shown(column)}; give a list or an array")
-    return columns
+    return {name: source[name] for name in asked}
+
+
+def _length(name, column):
+    """Rows of a column; MarketError for what has none: a text, a single number, an array of no dimension."""
+    with suppress(TypeError):
+        if not isinstance(column, str | bytes):
+            return len(column)
+    raise MarketError(f"{name} is {shown(column)}; give a list or an array")
 
 
 def _of_xarray(source, asked):

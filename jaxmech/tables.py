@@ -15,14 +15,21 @@ class MarketError(ValueError):
 def read_toml(path) -> dict:
     """A TOML file as a dictionary; MarketError says what is missing or where it does not parse."""
     path = path_of("path", path)
-    if not path.is_file():
-        raise MarketError(f"{path}: no such file; give the path of a market's TOML file")
+    data = bytes_of(path, "the path of a market's TOML file")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(data.decode("utf-8-sig"))  # some editors write a mark first
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MarketError(f"{path}: not valid TOML: {error}") from None
+
+
+def bytes_of(path, wanted) -> bytes:
+    """What a file or a pipe holds; MarketError where there is none, or it cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise MarketError(f"{path}: no such file; give {wanted}") from None
     except OSError as error:
-        raise MarketError(f"{path}: cannot be read: {error.strerror}") from None
+        raise MarketError(f"{path}: cannot be read: {error.strerror}; give {wanted}") from None
 
 
 def path_of(name, value) -> Path:

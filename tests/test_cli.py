@@ -1,12 +1,17 @@
 """The command: what it prints and writes, what it refuses, and its exit codes."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import xarray as xr
 
 import jaxmech as jm
+from commitments import THREE_CONTRACTS
 from jaxmech.cli import main
 from markets import DEALERS_AND_FUND as MARKET
 
@@ -157,3 +162,39 @@ def test_compare_leaves_the_double_auction_out_for_two_traders(folder, capsys):
     (folder / "pair.toml").write_text(MARKET.replace("count = 2", "count = 1"))
     assert main(["compare", str(folder / "pair.toml"), "--alpha", "0.5"]) == 0
     assert "double auction" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["fees", "fit", "cot"])
+def test_an_output_that_cannot_be_written_is_bad_input_and_no_traceback(folder, capsys, command):
+    """The exit code was 1, which means that an answer is not certified."""
+    (folder / "a_file").write_text("")
+    (folder / "t.csv").write_text("z\n" + "\n".join(str(value) for value in np.linspace(-1.0, 1.0, 20)))
+    market, out = str(folder / "market.toml"), ["--out", str(folder / "a_file" / "out")]
+    arguments = {
+        "fees": [market, "--alpha", "0.5"],
+        "fit": [str(folder / "t.csv"), "--column", "z", "--family", "uniform"],
+        "cot": [str(THREE_CONTRACTS), "--contract", "nano", "--window", "8", "--family", "uniform"],
+    }
+    out = ["--out", "/dev/full"] if command in ("fit", "cot") else out
+    assert main([command, *arguments[command], *out]) == 2
+    assert re.search("jaxmech: .*(No space left on device|Not a directory)", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("shell", "said"),
+    [
+        ("{} | true; exit ${{PIPESTATUS[0]}}", "jaxmech: [Errno 32] Broken pipe\n"),
+        ("{} > /dev/full", "jaxmech: [Errno 28] No space left on device\n"),
+    ],
+)
+def test_an_output_that_nobody_takes_ends_the_command_in_one_line(shell, said):
+    command = f"{sys.executable} -m jaxmech.cli cot {THREE_CONTRACTS} --list"
+    ended = subprocess.run(["bash", "-c", shell.format(command)], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (2, said)
+
+
+def test_letters_that_the_output_cannot_carry_are_escaped(folder):
+    command = [sys.executable, "-m", "jaxmech.cli", "solve", str(folder / "market.toml"), "--alpha", "0.5"]
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    ended = subprocess.run(command, capture_output=True, check=True, env=environment)
+    assert ended.stdout.startswith(rb"Optimal mechanism at \u03b1 = 0.5")

@@ -113,6 +113,15 @@ def test_years_in_any_order_and_zips_are_one_history_in_which_a_week_counts_once
     assert len({digest for _, digest in found.files}) == 2
 
 
+def test_codes_whose_zeros_a_spreadsheet_dropped_are_the_same_contract(tmp_path):
+    """They were two contracts of one name, each with half of the history."""
+    head, *rows = tff(weeks=4)
+    place = head.index("CFTC_Contract_Market_Code")
+    later = [[*row[:place], row[place].lstrip("0"), *row[place + 1 :]] for row in rows[2:]]
+    files = [written(tmp_path / "one.txt", [head, *rows[:2]]), written(tmp_path / "two.txt", [head, *later])]
+    equal(jm.read_cot(files), jm.read_cot(written(tmp_path / "all.txt", [head, *rows])))
+
+
 def test_files_that_contradict_each_other_are_refused(tmp_path):
     head, *rows = tff(weeks=3)
     one = written(tmp_path / "one.txt", [head, *rows])
@@ -144,10 +153,14 @@ def test_a_contract_is_found_by_its_code_a_part_of_its_name_or_a_former_name(pub
 def test_a_whole_name_goes_before_names_that_hold_it(tmp_path):
     head, *rows = tff(weeks=2)
     names = ("E-MINI S&P 500 - CHICAGO MERCANTILE EXCHANGE", "MICRO E-MINI S&P 500 INDEX - CHICAGO MERCANTILE EXCHANGE")
-    more = [[name, *row[1:3], code, *row[4:]] for name, code in zip(names, "AB", strict=True) for row in rows]
+    more = [
+        [name, *row[1:3], code, *row[4:]]
+        for name, code in zip(names, ("13874A", "13874U"), strict=True)
+        for row in rows
+    ]
     found = jm.read_cot(written(tmp_path / "two.txt", [head, *more]))
-    assert found.contract("e-mini s&p 500").code == "A"
-    with pytest.raises(jm.MarketError, match=r"'E-MINI': 2 match; .*\(code A\); MICRO .*\(code B\)"):
+    assert found.contract("e-mini s&p 500").code == "13874A"
+    with pytest.raises(jm.MarketError, match=r"'E-MINI': 2 match; .*\(code 13874A\); MICRO .*\(code 13874U\)"):
         found.contract("E-MINI")
 
 
@@ -216,6 +229,14 @@ def test_files_that_are_no_tables_are_refused(tmp_path):
         archive.writestr("b.txt", "x")
     with pytest.raises(jm.MarketError, match="nor a zip that holds one: Multiple files"):
         jm.read_cot(tmp_path / "two.zip")
+    with zipfile.ZipFile(tmp_path / "locked.zip", "w") as archive:
+        archive.writestr("a.txt", "x")
+    data = bytearray((tmp_path / "locked.zip").read_bytes())
+    for header, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flag of what needs a password
+        data[data.index(header) + place] |= 1
+    (tmp_path / "locked.zip").write_bytes(data)
+    with pytest.raises(jm.MarketError, match=r"nor a zip that holds one: .*encrypted"):
+        jm.read_cot(tmp_path / "locked.zip")
     with pytest.raises(jm.MarketError, match="no such file"):
         jm.read_cot(tmp_path / "none.txt")
     for files in ([], 3, None):

@@ -6,6 +6,10 @@ Here stand those that no other test holds; `ELSEWHERE` says where the others are
 import ast
 import datetime
 import gzip
+import os
+import threading
+import zipfile
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,7 @@ import openpyxl
 import pandas as pd
 import polars as pl
 import pytest
+import scipy.sparse
 import xarray as xr
 
 import jaxmech as jm
@@ -186,6 +191,8 @@ REFUSED = {
     "group_column is .'who'.; give the name of one column": (FRAME, "z", ["who"]),
     "data is a pandas Series; give a path, a DataFrame": (FRAME["z"], "z"),
     "data is a list; give a path, a DataFrame": ([{"z": 1.0}], "z"),
+    r"z is array\(2.\); give a list or an array": ({"z": np.array(2.0)}, "z"),
+    "z is .*sparse.*; give a list or an array": ({"z": scipy.sparse.csr_matrix(VALUES)}, "z"),
     "z has 2 dimensions; give one number a row": ({"z": np.ones((3, 2)), "who": ["a"] * 3}, "z", "who"),
 }
 
@@ -246,12 +253,97 @@ def test_names_that_no_report_can_show_or_that_mean_every_group_are_refused(tmp_
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        np.array([1, np.nan], np.float32),
+        [1, Decimal("NaN")],
+        np.array(["2024-01-05", "NaT"], "datetime64[D]"),
+        np.ma.array(["a", "b"], mask=[False, True]),
+        [1, pd.NaT],
+        pd.array([1, None], dtype="Int64"),
+    ],
+)
+def test_every_kind_of_gap_is_no_name_of_a_group(names):
+    """They were groups called "nan", "NaT" and "--"."""
+    with pytest.raises(jm.MarketError, match="a dict, row 1: who is empty; name the group"):
+        observations({"z": [1.0, 2.0], "who": names}, "z", "who")
+
+
+def test_rows_are_told_apart_in_one_pass_however_many_groups_there_are():
+    """One comparison of all rows for each group took hours for a column of numbers taken for groups."""
+    found = observations({"z": np.arange(200_000.0), "who": np.arange(200_000)}, "z", "who").by_group()
+    assert [found[str(k)][0].tolist() for k in (0, 777, 199_999)] == [[0], [777], [199_999]]
+
+
 def test_names_of_groups_that_may_mean_the_same_are_told():
     found = observations(
         {"z": VALUES * 2, "who": ["Hedge fund", "bank", "hedge  fund", "bank ", "HedgeFund", "b"]}, "z", "who"
     )
     assert found.said.endswith("groups 'Hedge fund' and 'hedge  fund' and 'HedgeFund' differ in case or blanks alone")
     assert list(found.by_group()) == ["Hedge fund", "bank", "hedge  fund", "HedgeFund", "b"]
+
+
+DOORS = {
+    "market": (jm.Market.from_toml, Path(__file__).parents[1] / "experiments" / "markets" / "us_treasury_10y.toml"),
+    "commitments": (jm.read_cot, THREE_CONTRACTS),
+    "table": (lambda path: observations(path, "Open_Interest_All"), THREE_CONTRACTS),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_pipe_is_read_and_a_folder_refused_for_what_it_is(tmp_path, door):
+    """Both were "no such file"."""
+    read, path = DOORS[door]
+    with pytest.raises(jm.MarketError, match="cannot be read: Is a directory; give"):
+        read(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(path.read_bytes()), daemon=True)
+    writer.start()
+    read(tmp_path / "pipe")
+    writer.join()
+
+
+DAMAGED = {
+    "flipped": lambda data, k: data[:k] + bytes([data[k] ^ 255]) + data[k + 1 :],
+    "cut": lambda data, k: data[:k],
+    "filled": lambda data, k: data[:k] + bytes(len(data) - k),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+@pytest.mark.parametrize("door", ["table", "commitments"])
+def test_a_workbook_or_zip_with_damaged_bytes_is_read_or_refused(tmp_path, door, kind):
+    """It was zlib's, the XML parser's or openpyxl's own error."""
+    if door == "table":
+        path = tmp_path / "t.xlsx"
+        book = openpyxl.Workbook()
+        for value in ("z", *VALUES):
+            book.active.append([value])
+        book.save(path)
+    else:
+        path = tmp_path / "t.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("data.txt", THREE_CONTRACTS.read_bytes()[:9000].rpartition(b"\n")[0])
+    read = jm.read_cot if door == "commitments" else lambda path: observations(path, "z")
+    data, refused = path.read_bytes(), 0
+    read(path)
+    for place in np.random.default_rng(0).integers(0, len(data), 60):
+        path.write_bytes(DAMAGED[kind](data, int(place)))
+        try:
+            read(path)
+        except jm.MarketError:
+            refused += 1
+    assert refused > 10
+
+
+def test_a_workbook_of_charts_alone_has_no_columns(tmp_path):
+    book = openpyxl.Workbook()
+    book.create_chartsheet().add_chart(openpyxl.chart.BarChart())
+    del book["Sheet"]
+    book.save(tmp_path / "t.xlsx")
+    with pytest.raises(jm.MarketError, match=r"t\.xlsx: no column 'z' in sheet ; there are none"):
+        observations(tmp_path / "t.xlsx", "z")
 
 
 def test_a_market_is_written_where_there_is_a_folder(tmp_path):

@@ -382,6 +382,7 @@ REFUSALS = {
     "weights are all 0": (GOOD, {"weights": [0] * 20}),
     "some are not finite": (GOOD, {"weights": [np.nan] + [1] * 19}),
     "weights sum to 1: they count observations": (GOOD, {"weights": [0.05] * 20}),
+    r"weights sum to 2e\+301: they count observations": (GOOD, {"weights": [1e300] * 20}),
     "lie outside the support": (GOOD, {"lower": 0.0}),
     "lower must lie below upper": (GOOD, {"lower": 3.0, "upper": -3.0}),
     "lower is nan; give a finite number": (GOOD, {"lower": np.nan}),

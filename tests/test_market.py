@@ -195,6 +195,11 @@ def test_a_market_file_gives_the_market_it_describes(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, market, expected)
 
 
+def test_a_mark_that_editors_write_before_the_text_is_no_error(tmp_path):
+    (tmp_path / "market.toml").write_text(TOML, encoding="utf-8-sig")
+    jm.Market.from_toml(tmp_path / "market.toml")
+
+
 def test_a_missing_market_file_is_named(tmp_path):
     with pytest.raises(jm.MarketError, match=r"none\.toml: no such file; give the path of a market's TOML file"):
         jm.Market.from_toml(tmp_path / "none.toml")

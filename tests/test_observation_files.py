@@ -101,6 +101,7 @@ BAD_FORMATS = {
     "decimal and thousands are both ','": {"decimal": ",", "thousands": ","},
     "encoding is 'klingon'; give a name such as": {"encoding": "klingon"},
     "missing is -999; give texts": {"missing": (-999,)},
+    "missing is -9; give texts": {"missing": -9},
     "skip_rows is -1; give a whole number": {"skip_rows": -1},
     "header_row is 1.5; give a whole number": {"header_row": 1.5},
     "sheet is 0; give its name": {"sheet": 0},

@@ -109,6 +109,8 @@ def test_a_gap_written_as_a_number_is_one_in_whatever_digits(tmp_path):
     np.testing.assert_array_equal(found.values, [np.nan, np.nan, 1])
     found = observations({"p": [-999.0, 1.0]}, "p", form=checked_format(missing=("-999",)))
     np.testing.assert_array_equal(found.values, [np.nan, 1])
+    found = read(tmp_path / "t.csv", "p;q\n0,5;\n-9,999;\n-9.999;\n-9999;\n", "p", missing="-9.999")
+    np.testing.assert_array_equal(found.values, [0.5, -9.999, np.nan, np.nan])
 
 
 def test_a_workbook_is_read_cell_by_cell(tmp_path):

@@ -51,7 +51,7 @@ def clean_samples(samples, weights=None) -> Sample:
 
     Raises:
       MarketError: no numbers, infinities, lengths that differ, weights that are negative, not finite, all 0 or sum to
-        less than 5, fewer than 5 distinct values, or one value with more than half of the weight.
+        less than 5 or to 2⁵³ and more, fewer than 5 distinct values, or one value with more than half of the weight.
     """
     values = sample_numbers("samples", samples).ravel()
     counted = weights is not None
@@ -113,10 +113,10 @@ def _check_weights(weights, known):
     total = np.sum(weights)
     if total == 0:
         raise MarketError("weights are all 0; give how often each sample was seen")
-    if total < LEAST_DISTINCT:
+    if not LEAST_DISTINCT <= total < 2**53:
         raise MarketError(
-            f"weights sum to {total:g}: they count observations, of which at least {LEAST_DISTINCT} are needed; if "
-            "they are only relative, multiply them by the number of observations over their sum"
+            f"weights sum to {total:g}: they count observations, of which at least {LEAST_DISTINCT} and fewer than "
+            "2**53 are needed; if they are only relative, multiply them by the number of observations over their sum"
         )
 
 

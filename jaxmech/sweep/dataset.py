@@ -144,7 +144,7 @@ def read_netcdf(path):
 
     try:
         dataset = xr.open_dataset(path, engine="h5netcdf")
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever HDF5 and xarray find wrong with damaged bytes
         raise MarketError(f"{path}: cannot be read as netCDF: {error}") from None
     changed = {name: held.attrs.pop(_KEPT_NAME) for name, held in dataset.variables.items() if _KEPT_NAME in held.attrs}
     return dataset.rename(changed)

@@ -145,6 +145,19 @@ def test_names_that_netcdf_cannot_carry_are_kept_beside_ones_it_can(tmp_path, ki
         xr.testing.assert_identical(back.load(), dataset)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of files that h5netcdf half opened
+def test_a_file_with_a_flipped_byte_is_read_or_refused(dataset, tmp_path):
+    """Some were a RuntimeError of HDF5."""
+    data = write(dataset, tmp_path / "sweep.nc").read_bytes()
+    for place in np.random.default_rng(0).integers(0, len(data), 80):
+        (tmp_path / "flipped.nc").write_bytes(data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :])
+        try:
+            open_sweep(tmp_path / "flipped.nc").close()
+        except jm.MarketError as error:
+            assert "cannot be read as netCDF" in str(error)
+
+
 def test_a_file_that_is_none_is_told_and_one_that_cannot_be_written_leaves_nothing(monkeypatch, dataset, tmp_path):
     (tmp_path / "no.nc").write_text("no")
     with pytest.raises(jm.MarketError, match=r"no\.nc: cannot be read as netCDF"):
