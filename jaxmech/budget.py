@@ -53,8 +53,10 @@ def solve_within_budget(market, floor):
         new = jnp.maximum(_weight_of(_next(bracket, steps)), least)
         enough = (steps == 0) & (~(at_first_best < 0) | (earned >= 0)) | (weight == least) & (earned >= 0)
         settled = (jnp.abs(new - weight) <= tolerance * weight) & (jnp.abs(earned) <= 1e-10 * surplus)
-        collapsed = bracket[2] - bracket[0] <= tolerance * bracket[2]
-        arrived = enough | settled | collapsed | (jnp.abs(earned) <= tolerance * surplus)
+        collapsed, short = bracket[2] - bracket[0] <= tolerance * bracket[2], earned < -1e-10 * surplus
+        # Where R leaps over 0 the budget is met just above.
+        new = jnp.where(collapsed & short, _weight_of(bracket[2]) * (1 + 4 * tolerance), new)
+        arrived = enough | settled | (collapsed & ~short) | (jnp.abs(earned) <= tolerance * surplus)
         # Where a market has arrived the weight stays, and so does all that is found there, to the last bit.
         running = running & ~arrived
         return jnp.where(running, new, weight), bracket, running, steps + 1, solution, moments

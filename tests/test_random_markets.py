@@ -55,6 +55,11 @@ def test_a_binding_interval_leaves_an_end_where_its_ratio_is_infinite_but_roundi
     assert float(mechanism.binding_interval[1, 1]) < -0.2
 
 
+def valley(one, other, share, ends):
+    """Two narrow peaks."""
+    return jm.Mixture((jm.TruncatedNormal(*one, *ends), jm.TruncatedNormal(*other, *ends)), (share, 1 - share))
+
+
 HARD = {
     "nobody trades where the solver starts": (
         1.0,
@@ -86,6 +91,13 @@ HARD = {
         0.0,
         jm.Traders(jm.TruncatedNormal(-1.1615918, 0.00321215, -1.18575642, -0.66150633), 69.14348265, 37),
         jm.Traders(jm.TruncatedNormal(1.99476785, 0.3303437, -0.20912468, 0.13529492), 0.070218, 223),
+    ),
+    "revenue leaps over 0, through a valley with a probability of 1e-15": (
+        0.0,
+        jm.Traders(
+            valley((-0.77179479, 0.09533554), (-0.0651041, 0.08729946), 0.271366, (-1.444365, 1.225072)), 2.690493, 2
+        ),
+        jm.Traders(valley((-0.414003, 0.08409756), (0.964189, 0.07993802), 0.118639, (-1.429371, 1.342927)), 0.248159),
     ),
 }
 
