@@ -13,6 +13,7 @@ from jax import lax
 from jaxmech.batching import batch_behind
 from jaxmech.binding_ends import end_range
 from jaxmech.bracket import narrowed, secant
+from jaxmech.endowments.panels import known_to
 from jaxmech.first_best import first_best_revenue, first_best_surplus
 from jaxmech.multipliers import iterated, moved
 from jaxmech.outcomes import interim_moments, revenue
@@ -20,6 +21,7 @@ from jaxmech.pytrees import standard
 from jaxmech.tangents import directional, is_zero, scaled
 
 MAX_STEPS = 120
+_LEAP = 1e-10  # by which w goes up to get over a leap of R
 
 
 @jax.custom_jvp
@@ -41,6 +43,7 @@ def solve_within_budget(market, floor):
     at_first_best, within = first_best_revenue(market), end_range(market)
     tolerance = 2 * jnp.finfo(floor.dtype).eps
     surplus = first_best_surplus(market)
+    near = known_to(1e-10, floor.dtype) * surplus
 
     def step(state):
         weight, bracket, running, steps, *_ = state
@@ -50,13 +53,14 @@ def solve_within_budget(market, floor):
         # What R is at the floor is forgotten, so that w* is the same number whatever α lies below it.
         seen = narrowed(bracket, weight / (1 + weight) ** 2, earned)
         bracket = jax.tree.map(lambda new, old: jnp.where(steps > 0, new, old), seen, bracket)
-        new = jnp.maximum(_weight_of(_next(bracket, steps)), least)
-        enough = (steps == 0) & (~(at_first_best < 0) | (earned >= 0)) | (weight == least) & (earned >= 0)
-        settled = (jnp.abs(new - weight) <= tolerance * weight) & (jnp.abs(earned) <= 1e-10 * surplus)
-        collapsed, short = bracket[2] - bracket[0] <= tolerance * bracket[2], earned < -1e-10 * surplus
+        low, _, high, *_ = bracket
         # Where R leaps over 0 the budget is met just above.
-        new = jnp.where(collapsed & short, _weight_of(bracket[2]) * (1 + 4 * tolerance), new)
-        arrived = enough | settled | (collapsed & ~short) | (jnp.abs(earned) <= tolerance * surplus)
+        collapsed, short = high - low <= tolerance * high, earned < -near
+        beyond = jnp.maximum(low, high) * (1 + known_to(_LEAP, floor.dtype))
+        new = jnp.maximum(_weight_of(jnp.where(collapsed & short, beyond, _next(bracket, steps))), least)
+        enough = (steps == 0) & (~(at_first_best < 0) | (earned >= 0)) | (weight == least) & (earned >= 0)
+        settled = (jnp.abs(new - weight) <= tolerance * weight) & (jnp.abs(earned) <= near)
+        arrived = enough | settled | collapsed & ~short | (jnp.abs(earned) <= tolerance * surplus)
         # Where a market has arrived the weight stays, and so does all that is found there, to the last bit.
         running = running & ~arrived
         return jnp.where(running, new, weight), bracket, running, steps + 1, solution, moments

@@ -42,10 +42,8 @@ class VirtualTypes(Curve):
     def rounding(self):
         (weight,) = self.parameters
         ratio = self.cdf / self.density
-        return (
-            known_to(1e-12, ratio.dtype) * (self.span + weight * ratio)
-            + weight * ratio * self.density_error() / self.density
-        )
+        rounded = known_to(1e-12, ratio.dtype) * (self.span + weight * ratio)
+        return rounded + weight * ratio * self.density_error() / self.density
 
 
 class _Multipliers(Curve):

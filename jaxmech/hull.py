@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxmech.curves import Crossing, crossing
 from jaxmech.endowments.contract import LeftTail
-from jaxmech.endowments.isotonic import isotonic
+from jaxmech.endowments.isotonic import Pools, isotonic
 from jaxmech.endowments.search import count_below, pick, runs
 
 _POLISHES = 40
@@ -68,15 +69,15 @@ def located(curve) -> Located:
 
     No derivatives: where there are some to be kept away, of a `still` curve.
     """
-    (values, _), integrals = curve.node_values(), curve.node_integrals()
-    slope, linked = _pooled_pieces(curve, values)
+    (values, _), integrals, rounding = curve.node_values(), curve.node_integrals(), curve.rounding()
+    slope, linked = _pooled_pieces(curve, values, rounding)
 
     def step(state):
         *_, linked, count = state
         first, last, exists, number = runs(linked, curve.law.bunches)
         roughly = pick(slope, jnp.minimum(first, len(slope) - 1))
         level = jnp.where(count == 0, roughly, _chord(curve, values, integrals, first, last))
-        found = _polished(curve, values, first, last, level, exists)
+        found = _polished(curve, values, rounding, first, last, level, exists)
         linked, merged = _merged(curve, *found)
         return Located(*found, (number > curve.law.bunches)[None]), merged, linked, count + 1
 
@@ -90,7 +91,7 @@ def located(curve) -> Located:
     return lax.while_loop(unfinished, step, start)[0]
 
 
-def _pooled_pieces(curve, values):
+def _pooled_pieces(curve, values, rounding):
     """Slopes of the lower convex hull of C over M at the nodes, and which pieces lie in bunches; (nodes − 1, ...).
 
     A piece lies in one where the hull leaves nodes out, or where the curve falls from node to node. Panels of many
@@ -98,28 +99,28 @@ def _pooled_pieces(curve, values):
     """
     slope, mass = curve.pieces()
     slope = jnp.where(mass > 0, slope, values[:-1])
-    rounding = curve.rounding()
     rounding = jnp.maximum(rounding[1:], rounding[:-1])
-    few = curve.count // 6
-    pooled, begins, inside = isotonic(*_together(slope, mass, rounding, few))
-    pooled, begins, inside = (jnp.repeat(part, few, axis=0)[: len(slope)] for part in (pooled, begins, inside))
+    pooled, begins, inside = _pools(slope, mass, rounding, curve.count // 6)
     # Bunches that share a node are told apart.
-    first = (jnp.arange(len(slope)) % few == 0).reshape(-1, *(1,) * (slope.ndim - 1))
-    apart = jnp.concatenate([jnp.zeros_like(inside[:1]), inside[:-1]]) & begins & first
+    apart = jnp.concatenate([jnp.zeros_like(inside[:1]), inside[:-1]]) & begins
     linked = (inside & ~apart) | (jnp.diff(values, axis=0) < -rounding)
     # No η reaches levels so high.
     return pooled, linked & (pooled < curve.law.upper + 1e6 * curve.span)
 
 
-def _together(slope, mass, rounding, few):
-    """The same of a few pieces that follow each other as one; what is missing at the end counts for nothing."""
+def _pools(slope, mass, rounding, few):
+    """`isotonic` of pieces, a few that follow each other taken as one."""
     if few == 1:
-        return slope, mass, rounding
+        return isotonic(slope, mass, rounding)
     parts = (jnp.concatenate([part, jnp.zeros_like(part[: -len(part) % few])]) for part in (slope, mass, rounding))
-    slope, mass, rounding = (part.reshape(-1, few, *part.shape[1:]) for part in parts)
-    whole = jnp.sum(mass, axis=1)
-    mean = jnp.sum(slope * mass, axis=1) / jnp.where(whole > 0, whole, 1.0)
-    return jnp.where(whole > 0, mean, slope[:, 0]), whole, jnp.max(rounding, axis=1)
+    slopes, masses, rounding = (part.reshape(-1, few, *part.shape[1:]) for part in parts)
+    whole = jnp.sum(masses, axis=1)
+    mean = jnp.sum(slopes * masses, axis=1) / jnp.where(whole > 0, whole, 1.0)
+    mean = jnp.where(whole > 0, mean, slopes[:, 0])
+    pools = isotonic(mean, whole, jnp.max(rounding, axis=1))
+    level, begins, apart = (jnp.repeat(part, few, axis=0)[: len(slope)] for part in pools)
+    first = (np.arange(len(slope)) % few == 0).reshape(-1, *(1,) * (slope.ndim - 1))
+    return Pools(level, begins & first, apart)
 
 
 def _bunch_of_nodes(first, exists, size):
@@ -247,12 +248,12 @@ def reached(curve, nodes, level):
     return jnp.where(found.pinned, pick(curve.law.cuts, found.cut), curve.type_at(found.panel, found.t))
 
 
-def _polished(curve, values, first, last, level, exists):
+def _polished(curve, values, rounding, first, last, level, exists):
     """First and last nodes, existence and crossings of the bunches that are roughly known; no derivatives.
 
     A few at a time, for most laws one: they have fewer by far than they allow for.
     """
-    final, most, rounding = curve.size - 1, len(exists), curve.rounding()
+    final, most = curve.size - 1, len(exists)
     few = -(-most // _ROUNDS)
     like = jnp.zeros_like(level[:few])
     nowhere = Crossing(jnp.zeros(like.shape, int), like, like < 0, jnp.zeros(like.shape, int))
@@ -318,7 +319,8 @@ def _polished_once(curve, values, rounding, final, first, last, level, ends, far
     new = jnp.where(running, new, level)
     move = jnp.where(running, jnp.abs(new - level), far)
     # Integrals round by about a quarter of the tolerance: over the measure the level is known to that and no further.
-    near = jnp.where(running, curve.near + 0.25 * curve.tolerance / jnp.where(mass > 0, mass, 1e-300), near)
+    tolerance = curve.tolerance
+    near = jnp.where(running, curve.near + 0.25 * tolerance / jnp.maximum(mass, jnp.finfo(mass.dtype).tiny), near)
     still = ~(down | up | fore | back)
     stalled = still & (move > 0.5 * far) & (move < near)
-    return first, last, new, ends, move, near, running & (move > curve.tolerance) & ~stalled
+    return first, last, new, ends, move, near, running & (move > tolerance) & ~stalled

@@ -18,14 +18,14 @@ from marks import cases
 # Of two groups: solve, outcomes, certify, and the gradient of revenue in α; some 3% above what was counted.
 # Certificates of laws by panels look into cut panels apart from whole ones: sixty operations for a quarter of the time.
 SIZES = {
-    "uniform": (890, 90, 310, 1360),
+    "uniform": (880, 90, 310, 1350),
     "normal": (1620, 90, 795, 2340),
     "beta": (1745, 90, 1085, 2430),
-    "histogram": (3370, 90, 1000, 4620),
-    "mixture": (3990, 90, 1485, 5310),
+    "histogram": (3320, 90, 1000, 4570),
+    "mixture": (3960, 90, 1485, 5260),
     "triangular": (1410, 90, 690, 2110),
     "student": (3610, 90, 1190, 4960),
-    "density": (3580, 90, 1090, 4890),
+    "density": (3530, 90, 1090, 4840),
 }
 
 
