@@ -62,7 +62,7 @@ table = jm.sensitivity(market, 0.5)
 assert np.isfinite(table.value).all()
 passes, loop = [], budget.iterated
 budget.iterated = lambda *arguments: jax.debug.callback(lambda: passes.append(0)) or loop(*arguments)
-jax.block_until_ready(jm.solve(random_markets((2, 0, 0), 500, 3), 0.0).eta)
+jax.block_until_ready(jm.solve(random_markets((2, 0, 0), 1000, 3), 0.0).eta)
 jax.effects_barrier()
 budget.iterated = loop
 assert 0 < len(passes) < 50  # no search for w* goes on where only rounding is left
