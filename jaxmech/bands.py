@@ -95,17 +95,17 @@ def answer_bands(
     weights, sizes = _numbers("weights", weights), _numbers("sizes", sizes)
     if any(not 0 < weight <= 1 for weight in weights):
         raise MarketError(f"weights is {weights!r}; effective weights lie above 0, and at most at 1")
-    market_of = jax.vmap(partial(_market_of, fits, market), in_axes=1, out_axes=-1)
+    carried = (*_places(fits, market), market)
     counts = tuple(np.asarray(market.count).tolist())
     asked = on_device((np.array([alpha, *weights]), np.array(sizes)))
     at = np.concatenate([found.estimate.vector for found in fits.values()])
     if method == "delta":
-        value, error, notes, failed = *_delta(fits, market_of, at, counts, asked), 0
+        value, error, notes, failed = *_delta(fits, carried, at, counts, asked), 0
         reach = NormalDist().inv_cdf(0.5 + 0.5 * level)
         lower, upper = value - reach * error, value + reach * error
     else:
         drawn = _drawn(fits, draws, seed)
-        value, rows, failed = _bootstrap(drawn, market_of, at, counts, asked)
+        value, rows, failed = _bootstrap(drawn, carried, at, counts, asked)
         error, notes = np.std(rows, axis=1, ddof=1), ()
         lower, upper = np.quantile(rows, [0.5 - 0.5 * level, 0.5 + 0.5 * level], axis=1)
     return Bands(
@@ -123,7 +123,7 @@ def answer_bands(
     )
 
 
-def _delta(fits, market_of, at, counts, asked):
+def _delta(fits, carried, at, counts, asked):
     """Values and standard errors of all rows, and notes."""
     covariance, notes, start = np.zeros((at.size, at.size)), [], 0
     for name, found in fits.items():
@@ -135,8 +135,8 @@ def _delta(fits, market_of, at, counts, asked):
             notes.append(f"{', '.join(held)} of {name}: no standard error, taken as known; the bootstrap moves them")
     lanes = max(at.size, 1)
     points, ways = np.broadcast_to(at[:, None], (at.size, lanes)), np.eye(at.size, lanes)
-    moved = compiled(lambda points, ways: jax.jvp(market_of, (points,), (ways,)))
-    value, slopes, solved = on_host(_rows_and_slopes(counts, *moved(*on_device((points, ways))), *asked))
+    moved = _moved(*carried, *on_device((points, ways)))
+    value, slopes, solved = on_host(_rows_and_slopes(counts, *moved, *asked))
     _refuse_unsolved(solved[0])
     slopes = slopes[:, : at.size]
     if not np.all(np.isfinite(slopes)):
@@ -153,14 +153,16 @@ def _drawn(fits, draws, seed):
     return vectors, np.all([settled for _, settled in drawn], axis=0) & np.all(np.isfinite(vectors), axis=1)
 
 
-def _bootstrap(drawn, market_of, at, counts, asked):
+def _bootstrap(drawn, carried, at, counts, asked):
     """Values of all rows, rows of the draws that went well, (rows, good draws), and how many did not."""
     (vectors, good), draws = drawn, len(drawn[0])
     vectors = np.concatenate([at[None], np.where(good[:, None], vectors, at)])
     lanes = min(_LANES, draws + 1)
     padded = np.concatenate([vectors, np.broadcast_to(at, (-len(vectors) % lanes, at.size))])
-    batch = compiled(market_of)
-    parts = [_rows(counts, batch(on_device(padded[k : k + lanes].T)), *asked) for k in range(0, len(padded), lanes)]
+    parts = [
+        _rows(counts, _markets(*carried, on_device(padded[k : k + lanes].T)), *asked)
+        for k in range(0, len(padded), lanes)
+    ]
     rows, solved = (np.concatenate(part, axis=-1) for part in zip(*on_host(parts), strict=True))
     _refuse_unsolved(solved[0])
     good &= solved[1 : draws + 1]
@@ -175,16 +177,31 @@ def _refuse_unsolved(solved):
         raise MarketError("the market with the fitted laws is not solved to rounding; certify(solve(...)) says more")
 
 
-def _market_of(fits, market, vector):
-    """The market whose fitted laws have these parameters, (P,)."""
-    own = [jax.tree.map(lambda leaf, k=k: leaf[..., k], law) for law, _, n in market.laws() for k in range(n)]
-    laws, start = dict(zip(market.names, own, strict=True)), 0
-    for name, found in fits.items():
-        size = found.estimate.vector.size
-        laws[name] = found.estimate.law(vector[start : start + size])
-        start += size
-    traders = zip(laws.items(), market.risk_capacity, market.count, strict=True)
-    return Market.of(*(Traders(law, capacity, count, name) for (name, law), capacity, count in traders))
+def _places(fits, market):
+    """(the first and the last of its parameters among those of all fits, its law of them) of each group of the market:
+    two tuples, with None for groups whose laws are known."""
+    ends = np.cumsum([0, *(found.estimate.vector.size for found in fits.values())]).tolist()
+    own = {name: (found.estimate.law, ends[k : k + 2]) for k, (name, found) in enumerate(fits.items())}
+    laws, places = zip(*(own.get(name, (None, ())) for name in market.names), strict=True)
+    return tuple(map(tuple, places)), laws
+
+
+@partial(compiled, static_argnums=0)
+def _markets(places, laws, market, vectors):
+    """The markets whose fitted laws have these parameters, (P, L), one a lane; see `_places`."""
+    known = [jax.tree.map(lambda leaf, k=k: leaf[..., k], law) for law, _, n in market.laws() for k in range(n)]
+
+    def market_of(vector):
+        own = [law(vector[slice(*place)]) if law else old for law, place, old in zip(laws, places, known, strict=True)]
+        return Market.of(*map(Traders, own, market.risk_capacity, market.count))
+
+    return jax.vmap(market_of, in_axes=1, out_axes=-1)(vectors)
+
+
+@partial(compiled, static_argnums=0)
+def _moved(places, laws, market, points, ways):
+    """The same, and how they move where the parameters do."""
+    return jax.jvp(lambda vectors: _markets(places, laws, market, vectors), (points,), (ways,))
 
 
 @partial(compiled, static_argnums=0)

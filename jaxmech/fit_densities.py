@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+from jax.tree_util import Partial
 
 from jaxmech import endowments as laws
 from jaxmech.endowments.binning import binned
@@ -27,7 +28,7 @@ def histogram_estimate(sample, lower, upper, bins=None) -> Estimate:
     place = np.clip(np.searchsorted(edges, sample.values, side="right") - 1, 0, masses.size - 1)
     covariance = (np.diag(masses) - np.outer(masses, masses)) / sample.observations
     names = tuple(f"masses_{k}" for k in range(masses.size))
-    law, redrawn = partial(laws.Histogram, edges), partial(_redrawn_masses, sample, place, masses.size)
+    law, redrawn = Partial(laws.Histogram, edges), partial(_redrawn_masses, sample, place, masses.size)
     return Estimate(names, masses, covariance, masses.size - 1, law, redrawn)
 
 
@@ -73,7 +74,7 @@ def smoothed_estimate(sample, lower, upper, bandwidth=None, points=KNOTS) -> Est
         vector=floor / width,
         covariance=covariance / width**2,
         degrees=np.nan,
-        law=partial(laws.PiecewiseLinear, at),
+        law=Partial(laws.PiecewiseLinear, at),
         redrawn=partial(_redrawn_heights, sample, kernels, width),
         notes=tuple(notes),
         bandwidth=float(relative * width),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.tree_util import Partial
 
 from jaxmech import endowments as laws
 from jaxmech.fit_search import newton
@@ -23,7 +24,7 @@ class Estimate(NamedTuple):
     vector: np.ndarray  # (P,)
     covariance: np.ndarray  # (P, P); NaN where it is not known
     degrees: float  # how many parameters the data have chosen; NaN where that is not a number
-    law: Callable  # (P,), traced or not, to the law; like `redrawn` one that pickles
+    law: Callable  # (P,), traced or not, to the law: a `Partial`, so that programs serve all fits of a kind
     redrawn: Callable  # (draws, generator) to vectors (draws, P) from resampled data and whether each settled, (draws,)
     notes: tuple = ()
     bandwidth: float | None = None
@@ -49,16 +50,21 @@ def uniform_estimate(sample, lower, upper, known) -> Estimate:
     ends = np.array([lower, upper])
     covariance = (upper - lower) ** 2 / ((n - 1) * (n + 1) * (n + 2)) * np.array([[n, -1.0], [-1.0, n]])
 
-    law, redrawn = partial(_uniform_law, ends, free), partial(_redrawn_ends, ends, free, n)
+    law, redrawn = Partial(_UniformOn(tuple(free)), ends), partial(_redrawn_ends, ends, free, n)
     names = tuple(("lower", "upper")[k] for k in free)
     return Estimate(names, ends[free], covariance[np.ix_(free, free)], len(free), law, redrawn)
 
 
-def _uniform_law(ends, free, vector):
-    both = list(ends)
-    for place, k in enumerate(free):
-        both[k] = vector[place]
-    return laws.Uniform(*both)
+class _UniformOn(NamedTuple):
+    """The uniform law with these ends, but for those that are free."""
+
+    free: tuple
+
+    def __call__(self, ends, vector):
+        both = list(ends)
+        for place, k in enumerate(self.free):
+            both[k] = vector[place]
+        return laws.Uniform(*both)
 
 
 def _redrawn_ends(ends, free, n, draws, generator):
@@ -100,14 +106,10 @@ def parametric_estimate(family, sample, lower, upper) -> Estimate:
         vector=offset + factor * values,
         covariance=covariance * np.outer(factor, factor),
         degrees=family.degrees,
-        law=partial(_law_on, family, lower, upper),
+        law=Partial(family.law_on, lower, upper),
         redrawn=partial(_redrawn, family, warm, x, sample, factor, offset),
         notes=notes,
     )
-
-
-def _law_on(family, lower, upper, vector):
-    return family.law(vector, lower, upper)
 
 
 def _redrawn(family, warm, x, sample, factor, offset, draws, generator):

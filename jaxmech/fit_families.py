@@ -127,6 +127,10 @@ class Family:
         kinds = [box.kind for box in self.boxes] + ["number"] * self.shares
         return np.array([by_kind[kind] for kind in kinds]), np.array([lower * (kind == "location") for kind in kinds])
 
+    def law_on(self, lower, upper, values):
+        """The law of parameters (P,) on a support."""
+        return self.law(values, lower, upper)
+
     def log_pdf(self, values, x):
         """log f on [0, 1]; of mixtures by logarithms, lest far components underflow."""
         law = self.law(values, jnp.zeros_like(values[0]), jnp.ones_like(values[0]))

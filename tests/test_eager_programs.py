@@ -38,8 +38,9 @@ def compilations():
     def note(event, duration, **_):
         programs.append(duration) if event == reach else None
 
-    def count(function, *arguments, **named):
-        jax.clear_caches()
+    def count(function, *arguments, anew=True, **named):
+        if anew:
+            jax.clear_caches()
         programs.clear()
         result = function(*arguments, **named)
         return len(programs), result
@@ -140,6 +141,21 @@ def test_a_call_compiles_its_own_programs_and_no_others(call, compilations, stra
     if call == "audit.ok":
         straight["audit"] = jm.audit(straight["rule"], types=5, prices=3, quantities=9)
     assert compilations(function, straight)[0] <= most
+    assert compilations(function, straight, anew=False)[0] == 0, "compiled again by the same call"
+
+
+@pytest.mark.slow
+def test_bands_of_other_data_and_supports_compile_nothing(compilations):
+    def bands(data, method, anew):
+        funds = jm.fit(data, "truncated_normal"), jm.fit(data, "uniform", lower=-2.0), jm.fit(data, "histogram", bins=4)
+        fits = dict(zip("abc", funds, strict=True))
+        market = jm.Market.of(*(jm.Traders(found.law, 1.0, 2, name) for name, found in fits.items()))
+        return compilations(jm.answer_bands, fits, market, 0.5, method=method, draws=10, anew=anew)[0]
+
+    draws = np.random.default_rng(0).uniform(-1.0, 1.0, (2, 40))
+    for method in ("delta", "bootstrap"):
+        assert bands(draws[0], method, anew=True) > 0
+        assert bands(1.1 * draws[1], method, anew=False) == 0
 
 
 @pytest.mark.slow
@@ -147,6 +163,7 @@ def test_a_call_compiles_its_own_programs_and_no_others(call, compilations, stra
 def test_a_search_compiles_its_own_programs_and_no_others(call, compilations, straight):
     most, function = SLOW[call]
     assert compilations(function, straight)[0] <= most
+    assert compilations(function, straight, anew=False)[0] == 0, "compiled again by the same call"
 
 
 def test_a_batch_is_traced_by_one_program(compilations):
