@@ -136,13 +136,13 @@ def _copies(store, folder, options):
 
 
 def _netcdf_copy(store, folder, options):
-    from jaxmech.sweep import open_sweep, write
-    from jaxmech.sweep.view import loaded_dataset
+    from jaxmech.sweep import write
+    from jaxmech.sweep.view import loaded_dataset, stored_dataset
 
     (folder / "sweep.nc").unlink(missing_ok=True)
     if options.format != "nc":
         return []
-    size = open_sweep(store.path).nbytes
+    size = stored_dataset(store).nbytes
     if size > LARGEST_COPY:
         print(f"jaxmech: no sweep.nc, it would take {size / 1e9:.1f} GB: open_sweep reads the store", file=sys.stderr)
         return []
@@ -151,9 +151,9 @@ def _netcdf_copy(store, folder, options):
 
 def _figures(store, folder, options):
     from jaxmech.plots import sweep_figures
-    from jaxmech.sweep import open_sweep
+    from jaxmech.sweep.view import stored_dataset
 
-    return sweep_figures(open_sweep(store.path), folder)
+    return sweep_figures(stored_dataset(store), folder)
 
 
 def _store_in(folder):

@@ -10,7 +10,7 @@ from typing import get_type_hints
 import jax
 import numpy as np
 import pytest
-from bad_inputs import LAWS
+from bad_inputs import LAWS, market, mechanism, rule
 
 import jaxmech as jm
 from commitments import THREE_CONTRACTS
@@ -19,22 +19,6 @@ from jaxmech.fit_families import _FAMILIES, parametric
 from jaxmech.plain import json_text, plain
 
 DRAWS = np.random.default_rng(0).uniform(-1.0, 1.0, 40)
-
-
-@cache
-def market():
-    groups = jm.Traders(jm.Uniform(-1.0, 1.3), 0.7, 2, "dealer"), jm.Traders(jm.Uniform(-0.4, 0.9), 1.1, 1, "fund")
-    return jm.Market.of(*groups)
-
-
-@cache
-def mechanism():
-    return jm.solve(market(), 0.5)
-
-
-@cache
-def rule():
-    return jm.side_payments(mechanism())
 
 
 @cache

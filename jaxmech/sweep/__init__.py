@@ -8,7 +8,7 @@ from jaxmech.sweep.dataset import provenance, read_netcdf, to_dataset, write
 from jaxmech.sweep.design import Design, Range, make_design
 from jaxmech.sweep.engine import STATUS, run
 from jaxmech.sweep.store import opened
-from jaxmech.tables import MarketError, path_of, whole_number
+from jaxmech.tables import MarketError, file_to_write, path_of, whole_number
 
 __all__ = [
     "STATUS",
@@ -89,8 +89,7 @@ def _checked_path(path, resume):
     if suffix not in (None, ".nc", ".zarr"):
         raise MarketError(f"path is {path}; give one ending in .nc (netCDF) or .zarr (a store)")
     if suffix == ".nc":
-        if path.is_dir() or not path.parent.is_dir():
-            raise MarketError(f"path is {path}; give a file in a folder that exists")
+        file_to_write("path", path)
         with extra("data"):
             import h5netcdf  # noqa: F401
     if resume and suffix != ".zarr":

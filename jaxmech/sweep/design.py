@@ -177,12 +177,12 @@ class Design:
         return dict(zip(["alpha", *(p.name for p in self.parameters)], values.tolist(), strict=True))
 
     def market_at(self, values):
-        """The batch of markets, groups first, at parameter values (parameters, B). Works on tracers."""
-        return market_with(self.market, self.parameters, values)
+        """The batch of markets, groups first, at parameter values (parameters, B)."""
+        return _markets(self.market, self.parameters, values)
 
     def valid(self, alpha, values):
         """Which points are markets at all: the rules of `Market.of` and α in [0, 1], as data. Host only."""
-        return (alpha >= 0) & (alpha <= 1) & valid_market(_markets(self.market, self.parameters, values))
+        return (alpha >= 0) & (alpha <= 1) & valid_market(self.market_at(values))
 
 
 @partial(compiled, static_argnames="parameters")

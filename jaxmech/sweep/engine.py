@@ -1,10 +1,10 @@
-"""The sweep's engine: chunks of points through two compiled functions, whatever the number of points.
+"""The sweep's engine: chunks of points through three compiled functions, whatever the number of points.
 
-First w* of every market of a chunk, then everything at every point at w = max(α, w*): an α-sweep finds w* once. A chunk
-is cut into fixed, padded micro-batches, handed round the devices of the process, all started before the first is
-waited for. So every device runs the same program, and their number changes no bit; that of lanes in a batch does, by
-rounding, as would one program split over devices. Batches lie along the last axis. Lanes are independent, so one
-pull-back of ones gives every point its own derivatives.
+Which of them are markets, then w* of every market of a chunk, then everything at every point at w = max(α, w*): an
+α-sweep finds w* once. A chunk is cut into fixed, padded micro-batches, handed round the devices of the process, all
+started before the first is waited for. So every device runs the same program, and their number changes no bit; that of
+lanes in a batch does, by rounding, as would one program split over devices. Batches lie along the last axis. Lanes are
+independent, so one pull-back of ones gives every point its own derivatives.
 """
 
 from functools import partial
