@@ -10,7 +10,6 @@ EVEN = np.sort(np.concatenate([np.linspace(0, 1, 25), _FINER, 1 - _FINER]))
 TOWARDS_ZERO = 6.0 ** -np.arange(10.0, 0.0, -1.0)
 # How far the log of a density has fallen from its peak at the landmarks around it; at the last little is left.
 FALLS = np.array([0.5, 2, 5, 9, 14, 20, 26, 33, 41, 50, 60])
-SMOOTH_FALLS = np.array([1.2, 4.5, 10, 17, 25, 33, 42, 51, 60])  # of a normal law
 
 
 def unit_rule(nodes):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from jaxmech.endowments.contract import Law, LeftTail, Ratios
 from jaxmech.endowments.draws import truncated_normal_sample
-from jaxmech.endowments.landmarks import SMOOTH_FALLS, around, beside, gathered_rule, nodes_from
+from jaxmech.endowments.landmarks import FALLS, around, beside, gathered_rule, nodes_from
 from jaxmech.endowments.mills import (
     AT_MODE,
     bounded_moments,
@@ -130,7 +130,7 @@ class TruncatedNormal(Law):
     def landmarks(self):
         peak = jnp.clip(self.loc, self.lower, self.upper)
         away = jnp.abs(peak - self.loc) / self.scale
-        steps = jnp.sqrt(away**2 + 2 * beside(SMOOTH_FALLS, away)) - away
+        steps = jnp.sqrt(away**2 + 2 * beside(FALLS, away)) - away
         return around(peak, self.scale * steps, self.lower, self.upper)
 
     def rules(self):
