@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxmech.batching import batch_behind
+from jaxmech.batching import batch_behind, in_pieces
 from jaxmech.binding_ends import end_range
 from jaxmech.bracket import narrowed, secant
 from jaxmech.endowments.panels import known_to
@@ -26,6 +26,7 @@ _LEAP = 1e-10  # by which w goes up to get over a leap of R
 
 @jax.custom_jvp
 @batch_behind
+@in_pieces
 def solve_within_budget(market, floor):
     """The smallest w ≥ floor with R(w) ≥ 0, Eq. (7), and the solution of (*) there.
 
@@ -117,6 +118,7 @@ def _solve_within_budget_jvp(primals, tangents):
 
 @jax.custom_jvp
 @batch_behind
+@in_pieces
 def solve_at_known_weight(market, floor, weight):
     """What `solve_within_budget` finds where its weight, max(floor, w*), is known already; its derivatives, too."""
     solution = iterated(market, end_range(market), weight)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.batching import differentiable_behind
+from jaxmech.batching import differentiable_behind, in_pieces
 from jaxmech.first_best import first_best_surplus
 from jaxmech.groups import mirrored, total
 from jaxmech.ironing import faults
@@ -71,6 +71,7 @@ def certify(mechanism) -> Certificate:
 
 @compiled
 @differentiable_behind
+@in_pieces
 def _certify(mechanism):
     market, weight, interim = mechanism.market, mechanism.weight, mechanism.interim()
     sides, risk_capacity, count = market.endowment.sides(), market.risk_capacity, market.count

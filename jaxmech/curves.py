@@ -179,8 +179,9 @@ def _with_ends(law):
     return jnp.concatenate([left[:, None], values, right[:, None]], axis=1)
 
 
-def crossing(curve, place, level, sought=True) -> Crossing:
-    """Where a curve crosses a level upwards between its nodes place − 1 and place, from 0 to the number of nodes.
+def crossing(curve, place, level, values, near, sought=True) -> Crossing:
+    """Where a curve, whose values at its nodes these are, crosses a level upwards between its nodes place − 1 and
+    place, from 0 to the number of nodes; sought from the types `near` on, where they lie between those nodes.
 
     Beyond them that is an end of the support. Nothing is sought where `sought` is False. No derivatives.
     """
@@ -189,12 +190,17 @@ def crossing(curve, place, level, sought=True) -> Crossing:
     left, panel = lax.div(before, count), lax.div(after, count)
     pinned = (left != panel) | (before == after) | ~jnp.asarray(sought)
     low, high = curve.t[lax.rem(before, count)], curve.t[lax.rem(after, count)]
-    t = _root(curve, panel, jnp.where(pinned, high, low), high, level)
+    # Where the curve comes down through the level there is nothing to be found, in many passes.
+    down = (pick(values, before) >= level) & (pick(values, after) < level)
+    low, high = jnp.where(pinned, high, low), jnp.where(down, low, high)
+    t = (near - pick(curve.law.cuts, panel)) / pick(curve.table.half, panel) - 1
+    t = jnp.where((low < t) & (t < high), t, 0.5 * (low + high))
+    t = _root(curve, panel, t, low, high, level)
     return Crossing(panel, t, pinned, jnp.where(place == curve.size, panel + 1, panel))
 
 
-def _root(curve, panel, low, high, level):
-    """The place between low and high in a panel where the curve has this value, by bracketed Newton."""
+def _root(curve, panel, t, low, high, level):
+    """The place between low and high in a panel where the curve has this value, by bracketed Newton from t on."""
     half = pick(curve.table.half, panel)
     eps = jnp.finfo(half.dtype).eps
 
@@ -216,7 +222,7 @@ def _root(curve, panel, low, high, level):
         *_, running, count = state
         return jnp.any(running) & (count < _STEPS)
 
-    return lax.while_loop(unfinished, step, (0.5 * (low + high), low, high, high > low, 0))[0]
+    return lax.while_loop(unfinished, step, (t, low, high, high > low, 0))[0]
 
 
 def settled(curve, where, level):

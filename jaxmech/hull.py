@@ -19,7 +19,7 @@ from jax import lax
 from jaxmech.curves import Crossing, crossing
 from jaxmech.endowments.contract import LeftTail
 from jaxmech.endowments.isotonic import Pools, isotonic
-from jaxmech.endowments.search import count_below, pick, runs
+from jaxmech.endowments.search import count_below, first_reached, pick, runs
 
 _POLISHES = 40
 _ROUNDS = 32  # in which the bunches that a law allows for are polished, at most
@@ -231,20 +231,21 @@ def ironed_nodes(curve, bunches):
     (first, last, exists, *_), (values, _) = bunches.where, curve.node_values()
     bunch, number = _bunch_of_nodes(first, exists, len(values))
     inside = (pick(first, bunch) <= number) & (number <= pick(last, bunch)) & pick(exists, bunch)
-    return lax.cummax(jnp.where(inside, pick(bunches.level, bunch), values), axis=0)
+    return jnp.where(inside, pick(bunches.level, bunch), values)
 
 
-def crossings(curve, nodes, level):
-    """Where the ironed curve, whose values at its nodes these are, first reaches levels, (m, ...); no derivatives."""
-    return crossing(curve, count_below(nodes, level), level)
+def crossings(curve, nodes, level, near):
+    """Where the ironed curve, whose values at its nodes these are, first reaches levels, (m, ...), sought from types
+    that are near; no derivatives."""
+    return crossing(curve, first_reached(nodes, level), level, nodes, near)
 
 
-def reached(curve, nodes, level):
+def reached(curve, nodes, level, near):
     """The type at which the ironed curve first reaches a level, (m, ...); an end of the support if none.
 
     Without derivatives: see `settled`.
     """
-    found = crossings(curve, nodes, level)
+    found = crossings(curve, nodes, level, near)
     return jnp.where(found.pinned, pick(curve.law.cuts, found.cut), curve.type_at(found.panel, found.t))
 
 
@@ -313,8 +314,9 @@ def _polished_once(curve, values, rounding, final, first, last, level, ends, far
     back = running & (stop > level) & (last > first) & (stop >= ahead - pick(rounding, last))
     first = first + jnp.where(down, -1, jnp.where(fore, 1, 0))
     last = last + jnp.where(up, 1, jnp.where(back, -1, 0))
-    found = crossing(curve, _both(first, last + 1), _both(level, level), _both(running, running))
-    ends = jax.tree.map(lambda new, old: jnp.where(_both(running, running), new, old), found, ends)
+    place, types, sought = _both(first, last + 1), curve.type_at(ends.panel, ends.t), _both(running, running)
+    found = crossing(curve, place, _both(level, level), values, types, sought)
+    ends = jax.tree.map(lambda new, old: jnp.where(sought, new, old), found, ends)
     new, mass = _mean_slope(curve.at_place(ends.panel, ends.t))
     new = jnp.where(running, new, level)
     move = jnp.where(running, jnp.abs(new - level), far)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxmech.batching import batch_behind
+from jaxmech.batching import batch_behind, in_pieces
 from jaxmech.binding_ends import end_range, move_ends
 from jaxmech.bunching import overflows, virtual_curves
 from jaxmech.groups import mirrored, norm, total
@@ -146,6 +146,7 @@ def _start(market, weight):
 
 @jax.custom_jvp
 @batch_behind
+@in_pieces
 def solve_multipliers(market, weight):
     """Solve (*) for η and the binding intervals.
 

@@ -1,5 +1,7 @@
 """`vmap` runs the program of trailing axes, whatever it is mixed with, and gives the same numbers."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import jaxmech as jm
 from jaxmech import batching
 from jaxmech.batching import batch_behind, differentiable_behind
+from jaxmech.budget import solve_within_budget
 
 BATCH = 6
 
@@ -98,3 +101,38 @@ def test_what_does_not_depend_on_the_batch_is_the_same_in_every_lane_also_beside
 
     x = jnp.arange(3.0)
     np.testing.assert_allclose(jax.grad(lambda x: jax.vmap(both, (0, None))(x, 2.0).sum())(x), [2.0] * 3)
+
+
+@pytest.mark.parametrize("lanes", [21, 24, 40])
+def test_a_batch_in_pieces_is_the_whole_batch(lanes, monkeypatch):
+    draws = np.random.default_rng(lanes)
+    law = jm.Uniform(jnp.asarray(draws.uniform(-2, -1, (3, lanes))), jnp.asarray(draws.uniform(1, 2, (3, lanes))))
+    capacity, count = jnp.asarray(draws.uniform(0.5, 1.5, (3, lanes))), jnp.asarray([2.0, 1.0, 3.0])[:, None]
+    market, alpha = jm.Market(law, capacity, count), jnp.linspace(0, 1, lanes)
+    loops, answers = [], []
+
+    def solved(market, alpha):
+        prepared = market.prepared()
+
+        def weights(capacity):
+            return jnp.sum(solve_within_budget(replace(prepared, risk_capacity=capacity), alpha)[0])
+
+        return solve_within_budget(prepared, alpha), jax.grad(weights)(prepared.risk_capacity)
+
+    for held in (0, 10**9):
+        monkeypatch.setattr(batching, "_HELD", held)
+        program = jax.jit(lambda *at: solved(*at))
+        loops.append(str(jax.make_jaxpr(program)(market, alpha)).count("scan["))
+        answers.append(program(market, alpha))
+    assert loops[0] > loops[1]
+    jax.tree.map(lambda *pair: np.testing.assert_allclose(*pair, rtol=1e-12, atol=1e-15), *answers)
+
+
+def test_a_batch_as_large_as_there_are_groups_is_left_whole(monkeypatch):
+    monkeypatch.setattr(batching, "_HELD", 0)
+    monkeypatch.setattr(batching, "_FEWEST", 1)
+    law = jm.Uniform(jnp.full((3, 3), -1.0), jnp.asarray([[1.0], [1.5], [2.0]]) * jnp.ones((3, 3)))
+    market = jm.Market(law, jnp.asarray([[0.5], [1.0], [2.0]]) * jnp.ones((3, 3)), jnp.ones((3, 3)))
+    found = jm.solve(market, jnp.asarray([0.2, 0.5, 0.9]))
+    alone = jm.solve(jax.tree.map(lambda leaf: leaf[:, 1], market), 0.5)
+    np.testing.assert_allclose(found.eta[:, 1], alone.eta, rtol=1e-13)

@@ -3,12 +3,19 @@
 The multipliers of the main case in float64, the whole batch in one piece on the accelerator and 2,000 at a time on the
 CPU beside it, the same markets to both. Floors: special functions as above, measured on the device, and memory traffic:
 inputs, outputs and the loop's state, read and written once a step, over the bandwidth that a copy reaches.
+
+What is known without one is the program that is lowered for CUDA, of a vmapped certified point of two groups: its
+operations, loops, calls of anything else than what the compiler makes, special functions (bodies of loops counted
+once), bytes of a market that go in and out, and bytes that the loops carry from pass to pass.
 """
 
+import re
 from functools import partial
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from harness import Measured, medians, plot, require, table
 from main_case import (
     TRADERS,
@@ -21,6 +28,11 @@ from main_case import (
     special_points,
 )
 
+import jaxmech as jm
+from jaxmech import batching
+from sections.laws import LAWS, Draws
+
+LOWERED = ("Uniform", "TruncatedNormal", "Beta", "Triangular", "Histogram of 10 bins", "Mixture of two normals, ironed")
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 CPU_LARGEST = 1_000_000
 AGREEMENT = 1e-11
@@ -33,11 +45,47 @@ def accelerators():
 
 
 def measured(quick=False, device=None):
-    found = [device] if device else accelerators()
+    found, program = [device] if device else accelerators(), lowered(LOWERED[:1] if quick else LOWERED)
     if not found:
         columns = [*COLUMNS, "floors, ns a market"]
-        return Measured([table(columns, [["not measured: no GPU here"] + [None] * (len(columns) - 1)])])
-    return on_device(found[0], (100, 1_000) if quick else SIZES, 0.01 if quick else 1.0)
+        return Measured([table(columns, [["not measured: no GPU here"] + [None] * (len(columns) - 1)]), program])
+    on_it = on_device(found[0], (100, 1_000) if quick else SIZES, 0.01 if quick else 1.0)
+    return on_it._replace(tables=[*on_it.tables, program])
+
+
+def lowered(names, markets=1000):
+    """What is known of the program that is lowered for CUDA, a row a law."""
+
+    def certified(market, weight):
+        mechanism = jm.solve(market, weight)
+        return jm.outcomes(mechanism), jm.certify(mechanism)
+
+    rows = []
+    for name in names:
+        draws = Draws(markets)
+        market = jm.Market(LAWS[name](draws), draws(0.3, 3), jnp.full((2, markets), 3.0))
+        front = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), market), jnp.full(markets, 0.5)
+        with mock.patch.object(batching, "_HELD", np.inf):  # pieces are for CPUs
+            traced = jax.jit(jax.vmap(certified)).trace(*front)
+        program = traced.lower(lowering_platforms=("cuda",))
+        text, cost = program.as_text(), program.cost_analysis()
+        state = list(carried(traced.jaxpr.jaxpr))
+        moved = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((front, traced.out_info)))
+        row = [len(re.findall(r"stablehlo\.\w+", text)), len(state), len(re.findall(r"custom_call @\w+", text))]
+        rows.append([name, *row, *(round(part / markets) for part in (cost["transcendentals"], moved, sum(state)))])
+    columns = ["law", "operations", "loops", "other calls", "special functions", "bytes in and out", "carried"]
+    return table(columns, rows)
+
+
+def carried(jaxpr):
+    """Bytes that each loop of a jaxpr carries."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in ("while", "scan"):
+            yield sum(variable.aval.size * variable.aval.dtype.itemsize for variable in equation.outvars)
+        for value in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda leaf: hasattr(leaf, "eqns")):
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                yield from carried(inner)
 
 
 def on_device(device, sizes, patience):

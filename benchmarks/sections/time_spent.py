@@ -5,12 +5,18 @@ functions cost. Each pass of the loop needs F and f at both ends of every trader
 whatever else it does; a market needs its steps, one pass which finds that all is done, and one evaluation at the top of
 the support. The floor has that many of each and nothing else, measured on the same machine in the same rounds. Markets
 of a chunk go on until the last of them has ended: that is what `idle` counts.
+
+Then the public functions, law by law, two groups of three traders and α = 0.4, each part compiled by itself from what
+the one before gave: the market prepared, `solve_at_weight` and `solve`, which prepare it too, `outcomes`, `certify`;
+and `solve`, `outcomes` and `certify` as one program, with the batch behind the groups and under `vmap`.
 """
 
 from functools import partial
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from harness import Measured, repeated, table
+from harness import Measured, repeated, require, table
 from main_case import (
     CHUNK,
     CHUNKS,
@@ -30,8 +36,12 @@ from main_case import (
 )
 
 import jaxmech as jm
+from sections.laws import LAWS, Draws
 
 MARKETS = 20_000
+PUBLIC = {"Uniform": 1000, "TruncatedNormal": 1000, "Beta": 1000} | dict.fromkeys(
+    ("Triangular", "Kumaraswamy", "Histogram of 10 bins", "Mixture of two normals, ironed"), 200
+)
 
 
 def measured(quick=False):
@@ -49,6 +59,7 @@ def measured(quick=False):
             table(["part", "µs a market", "over multipliers"], parts),
             table(["markets a chunk", "multipliers, µs a market", "steps of its slowest, mean", "idle"], sizes),
             table(["steps", "markets", "share"], counts),
+            by_law({"Uniform": 4} if quick else PUBLIC, 0.2 * patience),
         ],
         notes=[
             f"Mean {steps.mean():.2f} steps, largest {steps.max()}. In the first table multipliers are found for "
@@ -100,3 +111,31 @@ def by_chunk(market, weight, steps, chunks, patience):
         [chunk, float(time), most, f"{1 - (steps.mean() + 1) / (most + 1):.0%}"]
         for chunk, time, most in zip(chunks, times, slowest, strict=True)
     ]
+
+
+def by_law(laws, patience):
+    """µs a market of the public functions for so many markets of each law."""
+    parts = ["prepared", "at a weight", "solve", "outcomes", "certify", "all three", "all three, vmap"]
+    rows = [[name, markets, *public_times(LAWS[name], markets, patience)] for name, markets in laws.items()]
+    return table(["law, µs a market", "markets", *parts], rows)
+
+
+def public_times(law, markets, patience):
+    draws, alpha = Draws(markets), jnp.full(markets, 0.4)
+    market = jm.Market(law(draws), draws(0.3, 3), jnp.full((2, markets), 3.0))
+    front = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), market)
+    mechanism = jm.solve(market, alpha)
+
+    def all_three(market, alpha):
+        found = jm.solve(market, alpha)
+        return jm.outcomes(found), jm.certify(found)
+
+    calls = [
+        partial(jax.jit(lambda market: market.prepared()), market),
+        *(partial(jax.jit(function), market, alpha) for function in (jm.solve_at_weight, jm.solve)),
+        *(partial(jax.jit(function), mechanism) for function in (jm.outcomes, jm.certify)),
+        partial(jax.jit(all_three), market, alpha),
+        partial(jax.jit(jax.vmap(all_three)), front, alpha),
+    ]
+    require(bool(jnp.all(calls[-1]()[1].ok)), "some mechanisms are not certified")
+    return [float(time) for time in np.median(repeated(calls, patience), axis=0) / markets * 1e6]

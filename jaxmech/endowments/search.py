@@ -35,6 +35,12 @@ def count_below(values, target, strictly=True):
     return lax.fori_loop(0, math.ceil(math.log2(size + 1)), halved, (low, low + size))[0]
 
 
+def first_reached(values, target):
+    """The first place where the values, which need not be sorted, reach the target; shapes as above."""
+    place = lax.broadcasted_iota(int, values.shape, 0)[:, None]
+    return jnp.min(jnp.where(values[:, None] >= target, place, len(values)), axis=0)
+
+
 def pick(values, place):
     """values[place] along the first axis, lane by lane: shapes (n, ...) and (m, ...), integers, give (m, ...)."""
     return jnp.take_along_axis(values, place, axis=0, mode="promise_in_bounds")
