@@ -190,17 +190,20 @@ def crossing(curve, place, level, values, near, sought=True) -> Crossing:
     left, panel = lax.div(before, count), lax.div(after, count)
     pinned = (left != panel) | (before == after) | ~jnp.asarray(sought)
     low, high = curve.t[lax.rem(before, count)], curve.t[lax.rem(after, count)]
-    # Where the curve comes down through the level there is nothing to be found, in many passes.
-    down = (pick(values, before) >= level) & (pick(values, after) < level)
-    low, high = jnp.where(pinned, high, low), jnp.where(down, low, high)
+    low = jnp.where(pinned, high, low)
     t = (near - pick(curve.law.cuts, panel)) / pick(curve.table.half, panel) - 1
     t = jnp.where((low < t) & (t < high), t, 0.5 * (low + high))
-    t = _root(curve, panel, t, low, high, level)
+    t = _root(curve, panel, t, low, high, level, (pick(values, before) < level, pick(values, after) >= level))
     return Crossing(panel, t, pinned, jnp.where(place == curve.size, panel + 1, panel))
 
 
-def _root(curve, panel, t, low, high, level):
-    """The place between low and high in a panel where the curve has this value, by bracketed Newton from t on."""
+def _root(curve, panel, t, low, high, level, known):
+    """The place between low and high in a panel where the curve has this value, by bracketed Newton from t on.
+
+    `known`: whether the curve is below the level at low, and above it at high. Where it is not, halving would end there,
+    in many passes.
+    """
+    below, above = known
     half = pick(curve.table.half, panel)
     eps = jnp.finfo(half.dtype).eps
 
@@ -210,12 +213,11 @@ def _root(curve, panel, t, low, high, level):
         short, slope = here.value < level, here.slope * half
         low, high = jnp.where(short, t, low), jnp.where(short, high, t)
         newton = t - (here.value - level) / jnp.where(slope > 0, slope, 1.0)
-        # Where there is no crossing the answer is an end: a look at it saves the bisections.
-        newton = jnp.where(count == 0, jnp.clip(newton, low, high), newton)
         # The step after so short a step of Newton's would be rounding; so is that it leaves the bracket.
         short_step = jnp.abs(newton - t) <= eps**0.6
         safe = (slope > 0) & (short_step | ((newton >= low) & (newton <= high)))
-        new = jnp.where(safe, jnp.clip(newton, low, high), 0.5 * (low + high))
+        halved = jnp.where(short & ~above, high, jnp.where(short | below, 0.5 * (low + high), low))
+        new = jnp.where(safe, jnp.clip(newton, low, high), halved)
         return new, low, high, jnp.abs(new - t) > jnp.where(safe, eps**0.6, 4 * eps), count + 1
 
     def unfinished(state):
