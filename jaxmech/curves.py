@@ -200,8 +200,8 @@ def crossing(curve, place, level, values, near, sought=True) -> Crossing:
 def _root(curve, panel, t, low, high, level, known):
     """The place between low and high in a panel where the curve has this value, by bracketed Newton from t on.
 
-    `known`: whether the curve is below the level at low, and above it at high. Where it is not, halving would end there,
-    in many passes.
+    `known`: whether the curve is below the level at low, and above it at high. Where it is not, halving would end
+    there, in many passes.
     """
     below, above = known
     half = pick(curve.table.half, panel)
