@@ -66,6 +66,9 @@ jax.block_until_ready(jm.solve(random_markets((2, 0, 0), 1000, 3), 0.0).eta)
 jax.effects_barrier()
 budget.iterated = loop
 assert 0 < len(passes) < 50  # no search for w* goes on where only rounding is left
+shapes, one = np.random.default_rng(0).uniform(1.5, 4, (2, 2, 50)), jnp.ones((2, 50))
+vanishing = jm.Market(jm.Kumaraswamy(*map(jnp.asarray, shapes), -one, one), one, 3 * one)
+assert jm.certify(jm.solve(vanishing, jnp.full(50, 0.4))).ok.all()  # next to its ends density and F are rounding
 swept = jm.sweep(market, [0.0, 0.5, 1.0], {"all.risk_capacity.factor": [0.5, 1.0, 2.0]}, progress=False)
 assert (swept.status == 0).all() and swept.attrs["precision"] == "float32"
 """

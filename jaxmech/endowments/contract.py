@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.endowments.landmarks import EVEN, beside
+from jaxmech.endowments.landmarks import EVEN, beside, told_apart
 from jaxmech.endowments.quantiles import quantile
 from jaxmech.plain import plain
 from jaxmech.pytrees import as_array, compiled, pytree, takes_arrays
@@ -179,7 +179,7 @@ class Law:
 
     def landmarks(self):
         """Points of the support, both ends included, between which the density is smooth and changes little."""
-        share = beside(EVEN, self.width)
+        share = beside(told_apart(EVEN, self.width), self.width)
         return self.lower * (1 - share) + self.upper * share
 
     def nodes_to(self, z):

@@ -12,6 +12,12 @@ TOWARDS_ZERO = 6.0 ** -np.arange(10.0, 0.0, -1.0)
 FALLS = np.array([0.5, 2, 5, 9, 14, 20, 26, 33, 41, 50, 60])
 
 
+def told_apart(shares, like):
+    """Parts of a width, sorted, without those next to 0 and 1 that a type of this precision can hardly be told from."""
+    least = 1024 * np.finfo(jnp.result_type(like)).eps
+    return np.where(shares < least, 0.0, np.where(shares > 1 - least, 1.0, shares))
+
+
 def unit_rule(nodes):
     """Gauss–Legendre nodes and weights on [0, 1]."""
     places, weights = np.polynomial.legendre.leggauss(nodes)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxmech.endowments.landmarks import TOWARDS_ZERO, beside
+from jaxmech.endowments.landmarks import TOWARDS_ZERO, beside, told_apart
 from jaxmech.endowments.numerical import FromDensity
 from jaxmech.pytrees import pytree
 
@@ -31,7 +31,7 @@ class Triangular(FromDensity):
 
     def landmarks(self):
         lower, mode, upper = jnp.broadcast_arrays(self.lower, self.mode, self.upper)
-        shares = beside(TOWARDS_ZERO, mode)
+        shares = beside(told_apart(TOWARDS_ZERO, mode), mode)
         rising, falling = lower + (mode - lower) * shares, upper - (upper - mode) * shares[::-1]
         return jnp.concatenate([lower[None], rising, mode[None], falling, upper[None]])
 
