@@ -17,7 +17,7 @@ from jaxmech.endowments.contract import Law, LeftTail, Ratios, Witnesses
 from jaxmech.endowments.landmarks import beside
 from jaxmech.endowments.polynomials import Rule, chebyshev, rule_of, weighed
 from jaxmech.endowments.quantiles import quantile
-from jaxmech.endowments.ratio_integrals import LEAST, Inside, RatioIntegral, rounding_of, seen, summed
+from jaxmech.endowments.ratio_integrals import LEAST, Inside, RatioIntegral, least_density, seen, summed
 from jaxmech.endowments.search import count_below, pick
 from jaxmech.pytrees import pytree
 
@@ -142,7 +142,7 @@ class Panels(Law):
     def last_density(self, inside, known):
         values = self.values[-1]
         found = jnp.tensordot(jnp.asarray(self.rule.ends[1], values.dtype), values, axes=1, precision="highest")
-        return jnp.maximum(found, rounding_of(values.dtype) * jnp.max(values, axis=0)) + known.floor
+        return jnp.maximum(found, least_density(values, 0)) + known.floor
 
     def _read(self, z, table):
         """LeftTail, density and slope at z."""
@@ -163,7 +163,7 @@ class Panels(Law):
         z, shape = self.rows(z)
         panel, _ = self.place(z)
         cut = pick(self.cuts, panel)
-        left, right = jnp.maximum(end_values(self), rounding_of(self.values.dtype) * jnp.max(self.values, axis=1)) + known.floor
+        left, right = jnp.maximum(end_values(self), least_density(self.values)) + known.floor
         before, after = pick(right, jnp.maximum(panel - 1, 0)), pick(left, panel)
         jumps = (cut == z) & (panel > 0) & (jnp.abs(after - before) > known_to(1e-9, z.dtype) * (after + before))
         return jnp.where(jumps, cut, z).reshape(shape), jumps.reshape(shape)
@@ -204,7 +204,7 @@ class Panels(Law):
         basis = np.polynomial.chebyshev.chebvander(places, count + 2).T
         rows = jnp.asarray(np.stack([self.rule.value @ basis, self.rule.once @ basis]), self.values.dtype)
         density, mass = jnp.einsum("rnm,pn...->rpm...", rows, self.values, precision="highest")
-        start, half, least = self.cuts[:-1], known.half, rounding_of(self.values.dtype) * jnp.max(self.values, axis=1)
+        start, half, least = self.cuts[:-1], known.half, least_density(self.values)
         cdf, density = seen(density, mass, half[:, None], known.cdf[:-1, None], least[:, None], known.floor)
 
         # Pieces from the end or the cut before to each end, and from there to the next cut where no other end is.
@@ -263,7 +263,7 @@ def tail_at(table, panel, t):
     rows = np.stack([rule.value, rule.once, rule.slope, rule.twice, rule.thrice])
     density, mass, slope, twice, thrice = jnp.sum(weighed(rows, basis) * values, axis=1)
     half, before, first, second = (pick(part, panel) for part in (table.half, table.cdf, table.first, table.second))
-    cdf, density = seen(density, mass, half, before, rounding_of(values.dtype) * jnp.max(values, axis=0), table.floor)
+    cdf, density = seen(density, mass, half, before, least_density(values, 0), table.floor)
     ratio = cdf / density
     slope = jnp.where(half > 0, slope / jnp.where(half > 0, half, 1.0), 0.0)
     width = half * (t + 1)

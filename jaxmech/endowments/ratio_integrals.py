@@ -12,9 +12,9 @@ from jaxmech.endowments.search import pick
 LEAST = 1e-18  # part of its largest below which nothing is to be known about a density
 
 
-def rounding_of(dtype):
-    """The part of a panel's largest density at which rounding takes over: 1e-14, in float32 5e-6."""
-    return 45 * float(jnp.finfo(dtype).eps)
+def least_density(values, axis=1):
+    """Where rounding takes over, 1e-14 (float32: 5e-6) of the largest density at the nodes of a panel."""
+    return 45 * jnp.finfo(values.dtype).eps * jnp.max(values, axis=axis)
 
 
 def summed(pieces):
@@ -39,7 +39,7 @@ class Inside:
     def __init__(self, law, table):
         rule, values = law.rule, law.values
         self.half, self._cdf, self._floor = table.half, table.cdf, table.floor
-        self._least = rounding_of(values.dtype) * jnp.max(values, axis=1)
+        self._least = least_density(values)
         # Neither polynomial has a higher degree than there are nodes.
         self._rows = np.stack([rule.value, rule.once], axis=1)[..., : len(rule.nodes) + 1]
         self._values = values
