@@ -20,7 +20,7 @@ import numpy as np
 from harness import Row, main, require
 
 import jaxmech as jm
-from jaxmech.tabulated import tabulated
+from jaxmech.auctions.tabulated import tabulated
 
 LAWS = {
     "uniform": jm.Uniform(-1.0, 1.0),

@@ -12,7 +12,7 @@ from harness import interleaved, require
 from jax.scipy.special import erf
 
 import jaxmech as jm
-from jaxmech.certificate import tolerance_of
+from jaxmech.optimum.certificate import tolerance_of
 
 TRADERS = 5
 CHUNKS = (500, 1000, 2000, 5000, 20000)  # markets a piece of a batch: small pieces stay in cache and end early

@@ -144,7 +144,7 @@ def draw(results, folder):
     import matplotlib
 
     matplotlib.use("Agg")
-    from jaxmech.plots import STYLE
+    from jaxmech.reports.plots import STYLE
 
     folder.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(STYLE):

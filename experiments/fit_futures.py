@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import jaxmech as jm
-from jaxmech.plots import STYLE, written
+from jaxmech.reports.plots import STYLE, written
 
 CONTRACTS = {
     "us_treasury_10y": "10-year Treasury note",

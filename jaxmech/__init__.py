@@ -1,18 +1,23 @@
 """jaxmech: which trading mechanism gets the most revenue and efficiency out of a market of risk-averse traders."""
 
-from jaxmech.answers import Answers, answers
-from jaxmech.audit import Audit, audit, best_reply
-from jaxmech.bands import Bands, answer_bands
-from jaxmech.calibration import Calibration, calibrate
-from jaxmech.cara import CaraSchedule, cara_certainty_equivalent, cara_schedule
-from jaxmech.certificate import Certificate, certify
-from jaxmech.closed_forms import Example1, example_1, explicit_mechanism
-from jaxmech.competition import LeastCompetition, least_competition
+from jaxmech import _moved
+from jaxmech.auctions.audit import Audit, audit, best_reply
+from jaxmech.auctions.double_auction import DoubleAuction, double_auction
+from jaxmech.auctions.fee_notice import fee_sheet
+from jaxmech.auctions.robust_design import RobustDesign, robust_design
+from jaxmech.auctions.robustness import MisjudgedCapacity, Robustness, misjudged_capacity, robustness
+from jaxmech.auctions.schedule_search import simple_schedule
+from jaxmech.auctions.side_payments import SidePayments, side_payments
+from jaxmech.auctions.simple_schedule import SimpleSchedule
+from jaxmech.auctions.simulation import Simulation, simulate
+from jaxmech.auctions.worst_case import WorstCase, worst_case_law
 from jaxmech.compile_cache import compile_cache
-from jaxmech.conditions import condition_1, condition_2
-from jaxmech.cot import CommitmentsOfTraders, read_cot
-from jaxmech.cot_market import CotMarket, cot_market
-from jaxmech.double_auction import DoubleAuction, double_auction
+from jaxmech.derivatives.answers import Answers, answers
+from jaxmech.derivatives.calibration import Calibration, calibrate
+from jaxmech.derivatives.competition import LeastCompetition, least_competition
+from jaxmech.derivatives.frontier import frontier
+from jaxmech.derivatives.frontier_curve import Frontier
+from jaxmech.derivatives.sensitivity import Sensitivity, sensitivity
 from jaxmech.endowments import (
     Beta,
     Density,
@@ -29,27 +34,24 @@ from jaxmech.endowments import (
     TruncatedStudent,
     Uniform,
 )
-from jaxmech.fees import fee_sheet
-from jaxmech.first_best import first_best_is_attainable, minimum_subsidy
-from jaxmech.fit_market import fit_market
-from jaxmech.fitting import Fit, fit
-from jaxmech.frontier import frontier
-from jaxmech.frontier_curve import Frontier
-from jaxmech.global_sensitivity import GlobalSensitivity, global_sensitivity
-from jaxmech.market import Market, MarketError, Traders
-from jaxmech.mechanism import Mechanism
-from jaxmech.outcomes import Outcomes, outcomes
-from jaxmech.robust_design import RobustDesign, robust_design
-from jaxmech.robustness import MisjudgedCapacity, Robustness, misjudged_capacity, robustness
-from jaxmech.schedule_search import simple_schedule
-from jaxmech.sensitivity import Sensitivity, sensitivity
-from jaxmech.side_payments import SidePayments, side_payments
-from jaxmech.simple_schedule import SimpleSchedule
-from jaxmech.simulation import Simulation, simulate
-from jaxmech.solve import budget_weight, first_best, solve, solve_at_weight
+from jaxmech.estimation.bands import Bands, answer_bands
+from jaxmech.estimation.cot import CommitmentsOfTraders, read_cot
+from jaxmech.estimation.cot_market import CotMarket, cot_market
+from jaxmech.estimation.fit import Fit, fit
+from jaxmech.estimation.market_from_table import fit_market
+from jaxmech.market.market import Market, MarketError, Traders
+from jaxmech.optimum.cara import CaraSchedule, cara_certainty_equivalent, cara_schedule
+from jaxmech.optimum.certificate import Certificate, certify
+from jaxmech.optimum.closed_forms import Example1, example_1, explicit_mechanism
+from jaxmech.optimum.conditions import condition_1, condition_2
+from jaxmech.optimum.first_best import first_best_is_attainable, minimum_subsidy
+from jaxmech.optimum.mechanism import Mechanism
+from jaxmech.optimum.outcomes import Outcomes, outcomes
+from jaxmech.optimum.solve import budget_weight, first_best, solve, solve_at_weight
 from jaxmech.sweep import Range, open_sweep, sweep
-from jaxmech.worst_case import WorstCase, worst_case_law
+from jaxmech.sweep.global_sensitivity import GlobalSensitivity, global_sensitivity
 
+_moved.install()
 __version__ = "0.1.0"
 
 __all__ = [

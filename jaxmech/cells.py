@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxmech.tables import shown
+from jaxmech.inputs import shown
 
 MOST_LISTED = 10
 _DATES = datetime.date | datetime.time | datetime.timedelta | np.datetime64 | np.timedelta64

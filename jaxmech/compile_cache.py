@@ -15,7 +15,7 @@ from pathlib import Path
 
 import jax
 
-from jaxmech.tables import path_of
+from jaxmech.inputs import path_of
 
 _VARIABLE = "JAXMECH_CACHE"
 _SETTINGS = {  # of JAX, without which it keeps only what took a second to compile

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import strategies as st
 
 import jaxmech as jm
-from jaxmech.calibration_spec import read_calibration
 from jaxmech.cli import main
+from jaxmech.cli.calibration import read_calibration
 from jaxmech.sweep.spec import read_spec
 
 TRIED = Counter()
@@ -159,7 +159,7 @@ def checked_spec_of(path):
 
 
 def checked_calibration_of(path):
-    from jaxmech.calibration_problem import calibration_problem
+    from jaxmech.derivatives.calibration_problem import calibration_problem
 
     market, free, settings = read_calibration(path)
     calibration_problem(market, free, settings.get("targets"), settings.get("alpha", 0.5), settings.get("maximise"))

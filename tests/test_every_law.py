@@ -10,7 +10,7 @@ import pytest
 
 import jaxmech as jm
 from every_law import LAWS, SHAPES, batch_of, market_of
-from jaxmech import memory_maps
+from jaxmech import programs
 
 
 def revenue(market, alpha):
@@ -81,12 +81,12 @@ def test_every_public_function_takes_every_law(law, shape):
 @pytest.mark.slow
 def test_a_session_gives_its_memory_maps_back_before_they_run_out(monkeypatch):
     """Linux allows a process 65,530; each compiled loop holds some, and at the last one the process is aborted."""
-    if not memory_maps.used():
+    if not programs.used():
         pytest.skip("the system does not tell")
-    monkeypatch.setattr(memory_maps, "MOST", memory_maps.used() + 500)
+    monkeypatch.setattr(programs, "MOST", programs.used() + 500)
     most = 0
     for number in range(8):
         traders = jm.Traders(jm.TruncatedNormal(0.0, 0.5, -1.0, 1.0), jnp.ones(2 + number), 5)
         certified(jm.Market.of(traders)), revenue(jm.Market.of(traders), 0.0)
-        most = max(most, memory_maps.used())
-    assert most < memory_maps.MOST + 3000
+        most = max(most, programs.used())
+    assert most < programs.MOST + 3000

@@ -54,7 +54,7 @@ for kind, least in (("two histograms", 0.97), ("normal mixtures", 0.95), ("linea
     assert certificate.ok.mean() >= least, kind
 """
 STUDIES = """
-from jaxmech import budget
+from jaxmech.optimum import budget
 
 traced = jm.frontier(market)
 assert np.isfinite(traced.revenue).all() and float(traced.error) <= 1e-4 * float(traced.revenue.max())

@@ -15,7 +15,7 @@ from bad_inputs import LAWS, market, mechanism, rule
 import jaxmech as jm
 from commitments import THREE_CONTRACTS
 from every_law import bell
-from jaxmech.fit_families import _FAMILIES, parametric
+from jaxmech.estimation.families import _FAMILIES, parametric
 from jaxmech.plain import json_text, plain
 
 DRAWS = np.random.default_rng(0).uniform(-1.0, 1.0, 40)

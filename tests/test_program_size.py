@@ -9,10 +9,10 @@ import pytest
 
 import jaxmech as jm
 from every_law import bell, market_of
-from jaxmech.answers import _answers
-from jaxmech.certificate import _certify
-from jaxmech.outcomes import _outcomes
-from jaxmech.solve import _solve
+from jaxmech.derivatives.answers import _answers
+from jaxmech.optimum.certificate import _certify
+from jaxmech.optimum.outcomes import _outcomes
+from jaxmech.optimum.solve import _solve
 from marks import cases
 
 # Of two groups: solve, outcomes, certify, and the gradient of revenue in α; some 3% above what was counted.

@@ -29,7 +29,7 @@ from main_case import (
 )
 
 import jaxmech as jm
-from jaxmech import batching
+from jaxmech.optimum import pieces
 from sections.laws import LAWS, Draws
 
 LOWERED = ("Uniform", "TruncatedNormal", "Beta", "Triangular", "Histogram of 10 bins", "Mixture of two normals, ironed")
@@ -65,7 +65,7 @@ def lowered(names, markets=1000):
         draws = Draws(markets)
         market = jm.Market(LAWS[name](draws), draws(0.3, 3), jnp.full((2, markets), 3.0))
         front = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), market), jnp.full(markets, 0.5)
-        with mock.patch.object(batching, "_HELD", np.inf):  # pieces are for CPUs
+        with mock.patch.object(pieces, "_HELD", np.inf):  # pieces are for CPUs
             traced = jax.jit(jax.vmap(certified)).trace(*front)
         program = traced.lower(lowering_platforms=("cuda",))
         text, cost = program.as_text(), program.cost_analysis()

@@ -1,10 +1,10 @@
 """Endowment laws: what traders hold before they meet."""
 
 from jaxmech.endowments.beta import Beta
-from jaxmech.endowments.contract import Law, LeftTail, Sides
 from jaxmech.endowments.density import Density
 from jaxmech.endowments.histogram import Histogram, PiecewiseLinear
 from jaxmech.endowments.kumaraswamy import Kumaraswamy
+from jaxmech.endowments.law import Law, LeftTail, Sides
 from jaxmech.endowments.location_scale import TruncatedLaplace, TruncatedLogistic, TruncatedStudent
 from jaxmech.endowments.mixture import Mixture
 from jaxmech.endowments.numerical import FromDensity, Numerical

@@ -13,9 +13,9 @@ import numpy as np
 from jax import lax
 from jax.scipy.special import gammaln
 
-from jaxmech.endowments.contract import Law, LeftTail, Ratios
+from jaxmech.arrays import pytree, standard
 from jaxmech.endowments.landmarks import FALLS, around, beside, gathered_rule, nodes_from, unit_rule
-from jaxmech.pytrees import pytree, standard
+from jaxmech.endowments.law import Law, LeftTail, Ratios
 
 _TERMS = 32
 LARGEST_SHAPE = 300.0

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxmech.cells import cells_of, listed
-from jaxmech.tables import MarketError, one_number, shown
+from jaxmech.inputs import MarketError, one_number, shown
 
 LEAST_DISTINCT = 5  # distinct values without which no law is fitted
 MOST_BINS = 128

@@ -6,8 +6,8 @@ from dataclasses import field, replace
 import jax
 import jax.numpy as jnp
 
+from jaxmech.arrays import pytree
 from jaxmech.endowments.numerical import Numerical, log_pdf_of, panels_of
-from jaxmech.pytrees import pytree
 
 
 @pytree

@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 
+from jaxmech.arrays import pytree
 from jaxmech.endowments.binning import histogram_from_samples
 from jaxmech.endowments.numerical import NODES, Numerical
 from jaxmech.endowments.panels import Panels
-from jaxmech.endowments.polynomials import rule_of
-from jaxmech.pytrees import pytree
+from jaxmech.numerics.polynomials import rule_of
 
 _NODES = 5  # of each bin: three are enough for F²/f, but ironing looks between
 _PIECES = 8  # panels between two knots: 1/f is no polynomial where f changes by a large factor

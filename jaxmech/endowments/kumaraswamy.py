@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from jaxmech.arrays import pytree
 from jaxmech.endowments.numerical import FromDensity
-from jaxmech.pytrees import pytree
 
 LARGEST_SHAPE = 100.0
 

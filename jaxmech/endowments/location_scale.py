@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmech.arrays import pytree
 from jaxmech.endowments.landmarks import FALLS, around, beside
 from jaxmech.endowments.numerical import FromDensity
-from jaxmech.pytrees import pytree
 
 
 class LocationScale(FromDensity):

@@ -10,9 +10,8 @@ import math
 import jax
 import jax.numpy as jnp
 
+from jaxmech.arrays import standard, total
 from jaxmech.endowments.landmarks import beside, gathered_rule
-from jaxmech.groups import total
-from jaxmech.pytrees import standard
 
 AT_MODE = math.sqrt(math.pi / 2)  # M(0)
 # Up to which |ζ|h the recurrence is taken, and the steps it needs there to be right to rounding. Beyond, differences

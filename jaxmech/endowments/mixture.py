@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmech.arrays import pytree
 from jaxmech.endowments.numerical import Numerical, panels_of
-from jaxmech.pytrees import pytree
 
 _TINY = 1e-300
 

@@ -5,10 +5,11 @@ A law of this kind is one small file: fields, `log_density`, and `landmarks` whe
 
 import jax.numpy as jnp
 
-from jaxmech.endowments.contract import Law
+from jaxmech.arrays import takes_arrays
+from jaxmech.endowments.law import Law
 from jaxmech.endowments.panels import Panels
-from jaxmech.endowments.polynomials import rule_of
-from jaxmech.pytrees import compiled, takes_arrays
+from jaxmech.numerics.polynomials import rule_of
+from jaxmech.programs import compiled
 
 NODES = 16  # of each panel
 

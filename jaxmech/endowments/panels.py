@@ -13,13 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.endowments.contract import Law, LeftTail, Ratios, Witnesses
+from jaxmech.arrays import pytree
 from jaxmech.endowments.landmarks import beside
-from jaxmech.endowments.polynomials import Rule, chebyshev, rule_of, weighed
+from jaxmech.endowments.law import Law, LeftTail, Ratios, Witnesses
 from jaxmech.endowments.quantiles import quantile
 from jaxmech.endowments.ratio_integrals import LEAST, Inside, RatioIntegral, least_density, seen, summed
-from jaxmech.endowments.search import count_below, pick
-from jaxmech.pytrees import pytree
+from jaxmech.numerics.polynomials import Rule, chebyshev, rule_of, weighed
+from jaxmech.numerics.search import count_below, pick
 
 
 class Cuts(NamedTuple):

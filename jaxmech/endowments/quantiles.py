@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxmech.pytrees import standard
+from jaxmech.arrays import standard
 
 
 @jax.custom_jvp

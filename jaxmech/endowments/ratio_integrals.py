@@ -7,7 +7,7 @@ see nothing of what comes after.
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.endowments.search import pick
+from jaxmech.numerics.search import pick
 
 LEAST = 1e-18  # part of its largest below which nothing is to be known about a density
 

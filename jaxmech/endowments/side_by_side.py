@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.endowments.contract import Law, LeftTail, Ratios, Sides
-from jaxmech.pytrees import pytree
+from jaxmech.arrays import pytree
+from jaxmech.endowments.law import Law, LeftTail, Ratios, Sides
 
 
 @pytree

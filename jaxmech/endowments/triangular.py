@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 
+from jaxmech.arrays import pytree
 from jaxmech.endowments.landmarks import TOWARDS_ZERO, beside, told_apart
 from jaxmech.endowments.numerical import FromDensity
-from jaxmech.pytrees import pytree
 
 
 @pytree

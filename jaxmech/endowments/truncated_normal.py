@@ -13,9 +13,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmech.endowments.contract import Law, LeftTail, Ratios
+from jaxmech.arrays import pytree
 from jaxmech.endowments.draws import truncated_normal_sample
 from jaxmech.endowments.landmarks import FALLS, around, beside, gathered_rule, nodes_from
+from jaxmech.endowments.law import Law, LeftTail, Ratios
 from jaxmech.endowments.mills import (
     AT_MODE,
     bounded_moments,
@@ -25,7 +26,6 @@ from jaxmech.endowments.mills import (
     signed_mills,
     squared_mills_integral,
 )
-from jaxmech.pytrees import pytree
 
 _WITNESSES = gathered_rule(14, 1.0)
 

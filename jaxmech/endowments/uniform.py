@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from jaxmech.endowments.contract import Law, LeftTail, Ratios
+from jaxmech.arrays import pytree
 from jaxmech.endowments.draws import uniform_draws
 from jaxmech.endowments.landmarks import beside, unit_rule
-from jaxmech.pytrees import pytree
+from jaxmech.endowments.law import Law, LeftTail, Ratios
 
 _WITNESSES = unit_rule(8)
 

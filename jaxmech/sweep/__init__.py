@@ -3,12 +3,12 @@
 import warnings
 
 from jaxmech.extras import extra
+from jaxmech.inputs import MarketError, file_to_write, path_of, whole_number
 from jaxmech.sweep.completion import repair, stored_sweep, verify
 from jaxmech.sweep.dataset import provenance, read_netcdf, to_dataset, write
 from jaxmech.sweep.design import Design, Range, make_design
 from jaxmech.sweep.engine import STATUS, run
 from jaxmech.sweep.store import opened
-from jaxmech.tables import MarketError, file_to_write, path_of, whole_number
 
 __all__ = [
     "STATUS",

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from jaxmech.compile_cache import cache_environment
 from jaxmech.extras import extra
+from jaxmech.inputs import MarketError
 from jaxmech.sweep.description import refuse_other_functions
 from jaxmech.sweep.store import SweepStore, made_with, opened
-from jaxmech.tables import MarketError
 
 _SCHEME = "dask://"
 _PATIENCE = "30s"  # to reach a scheduler

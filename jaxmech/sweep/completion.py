@@ -4,12 +4,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxmech.inputs import MarketError
 from jaxmech.sweep.cluster import computed_on_cluster
 from jaxmech.sweep.description import description, refuse_unstorable, spec_hash
 from jaxmech.sweep.files import alone, cleared
 from jaxmech.sweep.progress import progress_bar
 from jaxmech.sweep.store import SweepStore, created, opened
-from jaxmech.tables import MarketError
 
 
 class Completion(NamedTuple):

@@ -9,10 +9,10 @@ import jax
 import numpy as np
 
 from jaxmech.extras import extra
-from jaxmech.parameters import group_entries, name_parts
+from jaxmech.inputs import MarketError
+from jaxmech.market.parameters import group_entries, name_parts
 from jaxmech.sweep.description import description, spec_hash
 from jaxmech.sweep.engine import STATUS
-from jaxmech.tables import MarketError
 
 _KEPT_NAME = "original_name"
 _LONGEST_NAME = 240  # bytes, of the 256 that netCDF's own library reads

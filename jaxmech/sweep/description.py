@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.endowments import FAMILIES, Density, Law, SideBySide
-from jaxmech.market import Market
-from jaxmech.parameters import named_parameter
-from jaxmech.pytrees import compiled
+from jaxmech.inputs import MarketError
+from jaxmech.market.market import Market
+from jaxmech.market.parameters import named_parameter
+from jaxmech.programs import compiled
 from jaxmech.sweep.design import Design, Draws, Range
 from jaxmech.sweep.functions import function_name, named_function, refuse_unnamed
-from jaxmech.tables import MarketError
 
 _TYPES = 33  # of each group
 _LAWS = {family.__name__: family for family in (*FAMILIES.values(), Density, SideBySide)}

@@ -8,11 +8,11 @@ from functools import partial
 import jax
 import numpy as np
 
-from jaxmech.market import Market, MarketError, checked_market
-from jaxmech.parameters import market_with, named_parameter, refuse_overlaps, valid_market
+from jaxmech.inputs import one_number, real_numbers, whole_number
+from jaxmech.market.market import Market, MarketError, checked_market
+from jaxmech.market.parameters import market_with, named_parameter, refuse_overlaps, valid_market
 from jaxmech.plain import result
-from jaxmech.pytrees import compiled
-from jaxmech.tables import one_number, real_numbers, whole_number
+from jaxmech.programs import compiled
 
 KINDS = ("grid", "zip", "random")
 _DIGITS = 30  # to round to 17 once they are computed

@@ -14,13 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.budget import solve_at_known_weight
-from jaxmech.certificate import certify
-from jaxmech.mechanism import mechanism_of
-from jaxmech.outcomes import outcomes
-from jaxmech.parameters import market_with
-from jaxmech.pytrees import compiled
-from jaxmech.solve import budget_weight
+from jaxmech.market.parameters import market_with
+from jaxmech.optimum.budget import solve_at_known_weight
+from jaxmech.optimum.certificate import certify
+from jaxmech.optimum.mechanism import mechanism_of
+from jaxmech.optimum.outcomes import outcomes
+from jaxmech.optimum.solve import budget_weight
+from jaxmech.programs import compiled
 from jaxmech.sweep.design import numbers_a_group
 from jaxmech.sweep.progress import progress_bar
 

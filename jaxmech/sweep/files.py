@@ -7,7 +7,7 @@ import socket
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from jaxmech.tables import MarketError
+from jaxmech.inputs import MarketError
 
 
 def write_whole(path, text):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from importlib import import_module
 
-from jaxmech.tables import MarketError
+from jaxmech.inputs import MarketError
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ In a random design { from, to, scale } is a Range to draw from.
 
 from pathlib import Path
 
-from jaxmech.market import Market
+from jaxmech.inputs import MarketError, one_number, read_toml, refuse_other_keys, whole_number
+from jaxmech.market.market import Market
 from jaxmech.sweep.design import Design, Range, make_design
-from jaxmech.tables import MarketError, one_number, read_toml, refuse_other_keys, whole_number
 
 _KEYS = {"market", "design", "derivatives", "alpha", "over", "points", "seed", "batch"}
 _KINDS_OF_VALUE = {

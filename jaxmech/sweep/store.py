@@ -25,12 +25,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.extras import extra
+from jaxmech.inputs import MarketError
 from jaxmech.sweep.description import density_values, description, design_of, refuse_other_functions, spec_hash
 from jaxmech.sweep.design import Design
 from jaxmech.sweep.engine import STATUS, chunk_results, columns_of, micro_batch
 from jaxmech.sweep.files import disk_errors_in_words, read_json, to_disk, write_whole
 from jaxmech.sweep.layout import checksums, pieces, zarr_metadata
-from jaxmech.tables import MarketError
 
 _ARRAYS = ("values", "status")
 

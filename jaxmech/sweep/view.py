@@ -5,9 +5,9 @@ from contextlib import contextmanager
 import numpy as np
 
 from jaxmech.extras import extra
+from jaxmech.inputs import MarketError
 from jaxmech.sweep.dataset import labelled, to_dataset
 from jaxmech.sweep.engine import STATUS
-from jaxmech.tables import MarketError
 
 with extra("data"):
     from xarray.backends import BackendArray

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxmech as jm
-from jaxmech.multipliers import uniform_eta
+from jaxmech.optimum.multipliers import uniform_eta
 from markets import random_markets
 
 BATCH = 200

@@ -11,7 +11,7 @@ import pytest
 
 import jaxmech as jm
 from jaxmech.endowments import SideBySide
-from jaxmech.first_best import first_best_revenue
+from jaxmech.optimum.first_best import first_best_revenue
 from markets import random_markets
 
 BATCH = 200

@@ -10,7 +10,7 @@ import pytest
 
 import jaxmech as jm
 from cheap_sweeps import cheap_kernel
-from jaxmech.pytrees import pytree
+from jaxmech.arrays import pytree
 from jaxmech.sweep import open_sweep, repair, stored_sweep, verify
 from jaxmech.sweep.design import make_design
 from jaxmech.sweep.functions import function_name, named_function

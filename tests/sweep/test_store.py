@@ -16,10 +16,10 @@ import xarray as xr
 
 import jaxmech as jm
 from cheap_sweeps import MARKET, cheap_kernel, small_design
+from jaxmech.reports.sweep import _Tally, sweep_summary
 from jaxmech.sweep import make_design, open_sweep, repair, run, store, stored_sweep, to_dataset, verify
 from jaxmech.sweep.description import spec_hash
 from jaxmech.sweep.view import loaded_dataset
-from jaxmech.sweep_report import _Tally, sweep_summary
 
 CHUNKS = 6
 

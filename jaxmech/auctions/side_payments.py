@@ -1,0 +1,227 @@
+"""Theorem 2: the double auction with side payments that implements a mechanism (theory §8).
+
+At a price p, in money per unit, trader i asks for q_i(p) = −V_i(Z_i) − κ_i p/ρ and pays p q + S_i(p, q) with
+
+    S_i = (c_i/2) q² − T_i(l) + τ_i,    l = −q − κ_i p/ρ,    T_i'(l) = (1 − s_i)/κ_i · (ρ l − V_i⁻¹(l)),  T_i(η_i) = 0,
+    c_i = (ρ − 1)/κ_i − ρ/(K − κ_i),    τ_i = ρ s_i² Σ_{j≠i} v_j / (2κ_i(1 − s_i)).
+
+ρ is the price's scale: the market clears at p = −ρ ΣV/K. ρ = 1 makes p the marginal value of the asset ("natural");
+there S is a rebate of the trader's own price impact, q²/(2(K − κ)), a tax by virtual type that vanishes under the first
+best, and an access fee. ρ = K is the paper's unit, p = −ΣV (erratum E5), and gives its c_i. Both implement the same
+allocation at the same expected payments; what is paid in one auction differs.
+
+Along the residual demand of the others l falls by K/(K − κ) for each unit bought, and the trader's marginal utility is
+(V⁻¹(l) − z)/κ whatever the price: asking for l = V(z) is optimal price by price, whatever the others' endowments are.
+"""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.arrays import on_device, picked, pytree, takes_arrays, total
+from jaxmech.auctions.columns import traders_of, unfolded
+from jaxmech.market.market import MarketError
+from jaxmech.optimum.mechanism import Mechanism, checked_mechanism
+from jaxmech.optimum.outcomes import absorbed_variance
+from jaxmech.optimum.virtual_types import inverse_virtual_type
+from jaxmech.plain import result
+from jaxmech.programs import compiled, derived
+
+
+@result("curvature", "price_impact", without=("columns",))
+@pytree
+class SidePayments:
+    """Demands, clearing price and side payments of Theorem 2, one column a trader. Made by `side_payments`.
+
+    Prices have shape (...), endowments and quantities (..., N). Money is in the unit of holding costs.
+    """
+
+    design: Mechanism  # the mechanism implemented, one column a group
+    columns: Mechanism  # the same, one column a trader
+    price_scale: jax.Array  # ρ
+    participation_fee: jax.Array  # τ, (N,): money per trader, part of the side payment
+
+    @property
+    def market(self):
+        """The market the payments are designed for, one group a trader."""
+        return self.columns.market
+
+    @derived
+    def curvature(self):
+        """c, (N,): money per unit bought squared."""
+        kappa, others = self._kappa, self._capacity - self._kappa
+        return (self.price_scale - 1) / kappa - self.price_scale / others
+
+    @derived
+    def price_impact(self):
+        """ρ/(K − κ), (N,): how much buying one unit more raises the trader's price in equilibrium."""
+        return self.price_scale / (self._capacity - self._kappa)
+
+    @takes_arrays
+    @compiled
+    def offer(self, z):
+        """V(z), what type z offers at price 0; types outside the support offer one for one beyond its ends."""
+        law = self.market.endowment
+        inside = jnp.where(z < law.lower, law.lower, jnp.where(z > law.upper, law.upper, z))
+        return self.columns.virtual_type(inside) + (z - inside)
+
+    @takes_arrays
+    @compiled
+    def demand(self, z, price):
+        """q(p) = −V(z) − κp/ρ, Eq. (20); asset units, shape of z."""
+        return -self.offer(z) - self._kappa / self.price_scale * price[..., None]
+
+    @takes_arrays
+    @compiled
+    def clearing_price(self, z):
+        """p = −ρ ΣV/K; in the paper's unit −ΣV (erratum E5). Shape (...)."""
+        return -self.price_scale / self._capacity * jnp.sum(self.offer(z), axis=-1)
+
+    @takes_arrays
+    @compiled
+    def side_payment(self, price, quantity):
+        """S(p, q), Theorem 2: money paid beyond p q, whether or not anybody would ask for q at p; shape of quantity."""
+        offered = -quantity - self._kappa / self.price_scale * price[..., None]
+        return 0.5 * self.curvature * quantity**2 - self.tax(offered) + self.participation_fee
+
+    @takes_arrays
+    @compiled
+    def tax(self, offered):
+        """T(l), in money, with T(η) = 0 and a kink there; asset units in, shape (..., N).
+
+        On the range of V, T(V(z)) = (1 − s)/κ · [(V − η)((V + η)/2 − z) + (ρ − 1)(V² − η²)/2] + g(z), g the gain (3).
+        Beyond it V⁻¹ goes on with slope 1, so that demands there do not pay.
+        """
+        inside, z = self._inverse(offered)
+        return self._tax(inside, z, offered - inside)
+
+    def _tax(self, inside, z, beyond):
+        """T at inside + beyond: `inside` = V(z) in the range of V, `beyond` the rest of the offer."""
+        eta, scale = self.columns.eta, self.price_scale
+        on_range = (inside - eta) * (0.5 * (inside + eta) - z) + 0.5 * (scale - 1) * (inside**2 - eta**2)
+        off_range = beyond * (scale * (inside + 0.5 * beyond) - 0.5 * beyond - z)
+        return self._factor * (on_range + off_range) + self.columns.utility_gain(z)
+
+    @takes_arrays
+    @compiled
+    def marginal_tax(self, offered):
+        """T'(l) = (1 − s)/κ · (ρ l − V⁻¹(l)); at the kink the slope on the left."""
+        inside, z = self._inverse(offered)
+        return self._factor * (self.price_scale * offered - (z + offered - inside))
+
+    @compiled
+    def spread(self):
+        """Jump of T' at η, (N,): money per unit, the model's bid–ask spread, (1 − s)(b − a)/κ."""
+        interval = self.columns.binding_interval
+        return self._factor * (interval[:, 1] - interval[:, 0])
+
+    @takes_arrays
+    @compiled
+    def ex_post_gain(self, z, price, quantity):
+        """Gain over staying away when type z buys `quantity` at `price` and pays for it; money, shape of z."""
+        held = quantity * (z + 0.5 * quantity) / self._kappa
+        return -held - price[..., None] * quantity - self.side_payment(price, quantity)
+
+    @takes_arrays
+    @compiled
+    def expected(self, z, mean, variance):
+        """What type z expects when the others' offers have these moments: purchase, its square, and payment.
+
+        From the schedule itself: the purchase is linear in the others' offers and S is quadratic in the purchase.
+
+        Args:
+          z: endowments, shape (..., N).
+          mean, variance: of one trader's offer, shape (N,).
+
+        Returns:
+          E X, E X² and E[pX + S], each of the shape of z.
+        """
+        law, share, count = self.market.endowment, self.columns.share, self.market.count
+        inside = jnp.where(z < law.lower, law.lower, jnp.where(z > law.upper, law.upper, z))
+        virtual, beyond = self.columns.virtual_type(inside), z - inside
+        offered = virtual + beyond
+        bought = -(1 - share) * offered + share * (total(count * mean) - mean)
+        square = bought**2 + absorbed_variance(variance, share, count)
+        for_asset = -self.price_scale / self._kappa * (square + offered * bought)
+        tax = self._tax(virtual, inside, beyond)
+        return bought, square, for_asset + 0.5 * self.curvature * square - tax + self.participation_fee
+
+    @takes_arrays
+    @compiled
+    def interim_transfer(self, z):
+        """Expected payment of type z, for the asset and by the side payment; money, shape of z.
+
+        It is that of Eq. (4).
+        """
+        moments = self.columns.interim()
+        return self.expected(z, moments.mean, moments.variance)[2]
+
+    @takes_arrays
+    @compiled
+    def utility_gain(self, z):
+        """Expected gain of type z over staying away, all payments made; money, shape of z."""
+        moments = self.columns.interim()
+        return self.gain_of(z, *self.expected(z, moments.mean, moments.variance))
+
+    @takes_arrays
+    @compiled
+    def gain_of(self, z, bought, square, paid):
+        """Expected gain of type z from a purchase with these moments at this expected payment."""
+        return -(z * bought + 0.5 * square) / self._kappa - paid
+
+    def by_group(self) -> "SidePayments":
+        """The same schedules with one column a group instead of a trader."""
+        first = np.searchsorted(traders_of(self.design.market), np.arange(self.design.market.groups))
+        return replace(self, columns=self.design, participation_fee=picked(self.participation_fee, first))
+
+    def _inverse(self, offered):
+        """The offer moved into the range of V, and the type that makes it."""
+        law, at = self.market.endowment, self.columns
+        low, high = at.virtual_type(law.lower), at.virtual_type(law.upper)
+        inside = jnp.where(offered < low, low, jnp.where(offered > high, high, offered))
+        z = inverse_virtual_type(inside, law.sides(), at.eta, at.ends, at.weight, at.bunching)
+        # V may be flat up to an end of the support, where its inverse is not unique: go on from that end.
+        return inside, jnp.where(offered < low, law.lower, jnp.where(offered > high, law.upper, z))
+
+    @property
+    def _kappa(self):
+        return self.market.risk_capacity
+
+    @property
+    def _capacity(self):
+        return self.market.total_risk_capacity
+
+    @property
+    def _factor(self):
+        return (1 - self.columns.share) / self._kappa
+
+
+def side_payments(mechanism, price_unit="natural") -> SidePayments:
+    """The double auction with side payments that implements a mechanism, Theorem 2.
+
+    Args:
+      mechanism: a Mechanism (no batch); its counts must be known, so close over them inside jit.
+      price_unit: "natural", where the price is the marginal value of the asset, or "paper", where it is K times that.
+
+    Returns:
+      SidePayments, one column a trader, groups in order.
+
+    Raises:
+      MarketError: an unknown unit, something else than a mechanism, or traced counts.
+    """
+    checked_mechanism(mechanism)
+    if not isinstance(price_unit, str) or price_unit not in ("natural", "paper"):
+        raise MarketError(f"price_unit is {price_unit!r}; choose 'natural' or 'paper'")
+    scale, fee = _scale_and_fee(mechanism, on_device(price_unit == "paper"))
+    return SidePayments(mechanism, unfolded(mechanism), scale, picked(fee, traders_of(mechanism.market)))
+
+
+@compiled
+def _scale_and_fee(mechanism, in_paper_unit):
+    """ρ, and τ by group."""
+    market, share = mechanism.market, mechanism.share
+    scale = jnp.where(in_paper_unit, market.total_risk_capacity, 1.0)
+    absorbed = absorbed_variance(mechanism.interim().variance, share, market.count)
+    return scale, scale * absorbed / (2 * market.risk_capacity * (1 - share))

@@ -1,0 +1,184 @@
+"""The command `jaxmech`: parses, prints, writes files; holds no formula.
+
+Exit codes: 0 all certified, 1 some answer is not certified, 2 bad input or a disk or pipe that refuses, 130 interrupted
+(what is done is kept).
+"""
+
+import argparse
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from jaxmech.cli.cot import add_cot
+from jaxmech.cli.fit import add_fit
+from jaxmech.cli.sweep import add_sweep, say_written
+from jaxmech.compile_cache import command_cache
+from jaxmech.extras import MissingExtra
+from jaxmech.market.market import Market, MarketError
+from jaxmech.plain import json_text
+
+
+def main(arguments=None) -> int:
+    """Entry point; returns the exit code."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    os.environ.setdefault("MPLBACKEND", "Agg")  # figures are written, not shown
+    with suppress(AttributeError):  # a notebook's
+        sys.stdout.reconfigure(errors="backslashreplace")  # α where the terminal's or the pipe's encoding has none
+    options = _parser().parse_args(arguments)
+    try:
+        out = getattr(options, "out", None)
+        if out is not None and options.command not in ("fit", "cot") and out.exists() and not out.is_dir():
+            raise MarketError(f"--out {out}: is a file; give a folder")
+        with command_cache(off=options.no_cache):
+            code = options.run(options)
+        sys.stdout.flush()  # what nobody takes shows here, not when Python ends
+        return code
+    except (MarketError, MissingExtra, OSError) as error:
+        print(f"jaxmech: {error}", file=sys.stderr)
+        _drop_what_nobody_takes()
+        return 2
+    except KeyboardInterrupt:
+        print("jaxmech: interrupted", file=sys.stderr)
+        return 130
+
+
+def _drop_what_nobody_takes():
+    """Where the output is a pipe that was closed or a disk that is full, Python would fail over it again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _parser():
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(prog="jaxmech", description="Optimal trading mechanisms for an exchange.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    _on_a_market(commands, "solve", _solve, "solve one market and print its optimal mechanism")
+    _on_a_market(commands, "compare", _compare, "the optimum beside the first best and the double auction")
+    fees = _on_a_market(commands, "fees", _fees, "the fees that implement the optimum, as an exchange would print them")
+    fees.add_argument("--price-unit", choices=("natural", "paper"), default="natural", help="unit of the price")
+    fees.add_argument("--sizes", type=int, default=4, help="sizes on either side of zero")
+    fees.add_argument("--out", type=Path, help="folder for fees.csv, fees.json and figures")
+    derive = _on_a_market(commands, "sensitivity", _sensitivity, "exact derivatives of the optimum to every number")
+    derive.add_argument("--second", action="store_true", help="also second derivatives, in the JSON")
+    derive.add_argument("--out", type=Path, help="folder for sensitivity.csv, sensitivity.json and tornado figures")
+    trace = _on_a_market(commands, "frontier", _frontier, "the whole trade-off of revenue and efficiency", alpha=False)
+    trace.add_argument("--tolerance", type=float, default=1e-8, help="error allowed, share of the first-best surplus")
+    trace.add_argument("--band", help="parameter whose change is drawn as a band, such as all.risk_capacity.factor")
+    trace.add_argument("--change", type=float, help="by how much it rises and falls")
+    trace.add_argument("--out", type=Path, help="folder for frontier.json and the figure")
+    match = commands.add_parser("calibrate", help="parameters at which outcomes match targets, or one is largest")
+    match.add_argument("spec", help="TOML file of the calibration")
+    match.add_argument("--json", action="store_true", help="print JSON instead of text")
+    match.set_defaults(run=_calibrate)
+    add_fit(commands)
+    add_cot(commands)
+    add_sweep(commands)
+    for command in commands.choices.values():
+        command.add_argument("--no-cache", action="store_true", help="compile everything anew and keep none of it")
+    return parser
+
+
+def _on_a_market(commands, name, run, purpose, alpha=True):
+    """The parser of a command on one market, at one α unless told otherwise."""
+    command = commands.add_parser(name, help=purpose)
+    command.add_argument("market", help="TOML file of the market")
+    if alpha:
+        command.add_argument("--alpha", type=float, required=True, help="weight on revenue, 0 to 1")
+    command.add_argument("--json", action="store_true", help="print JSON instead of text")
+    command.set_defaults(run=run)
+    return command
+
+
+def _solve(options):
+    from jaxmech.optimum.solve import solve
+    from jaxmech.reports.mechanism import mechanism_report, mechanism_text
+
+    report = mechanism_report(solve(Market.from_toml(options.market), options.alpha))
+    print(json_text(report) if options.json else mechanism_text(report))
+    return 0 if report["ok"] else 1
+
+
+def _compare(options):
+    from jaxmech.reports.mechanism import comparison, comparison_text
+
+    rows = comparison(Market.from_toml(options.market), options.alpha)
+    print(json_text(rows) if options.json else comparison_text(rows))
+    return 0
+
+
+def _fees(options):
+    from jaxmech.auctions.fee_notice import fee_csv, fee_sheet, fee_text
+    from jaxmech.auctions.side_payments import side_payments
+    from jaxmech.optimum.solve import solve
+
+    if options.sizes < 1:
+        raise MarketError(f"--sizes is {options.sizes}; give a whole number ≥ 1")
+    rule = side_payments(solve(Market.from_toml(options.market), options.alpha), options.price_unit)
+    sheet = fee_sheet(rule, options.sizes)
+    print(json_text(sheet) if options.json else fee_text(sheet))
+    if options.out:
+        from jaxmech.reports.plots import fee_figures
+
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "fees.csv").write_text(fee_csv(sheet), encoding="utf-8")
+        (options.out / "fees.json").write_text(json_text(sheet) + "\n", encoding="utf-8")
+        say_written(fee_figures(rule, sheet, options.out))
+    return 0
+
+
+def _sensitivity(options):
+    from jaxmech.derivatives.sensitivity import STATUS, sensitivity
+
+    found = sensitivity(Market.from_toml(options.market), options.alpha, options.second)
+    text = json_text(found)
+    print(text if options.json else found)
+    if options.out:
+        from jaxmech.reports.plots import written
+
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "sensitivity.json").write_text(text + "\n", encoding="utf-8")
+        found.to_dataframe().to_csv(options.out / "sensitivity.csv", index=False)
+        names = ("revenue", "efficiency")
+        say_written([written(found.tornado(name), options.out, f"tornado_{name}") for name in names])
+    return 1 if (found.status == STATUS.index("failed")).any() else 0
+
+
+def _frontier(options):
+    from jaxmech.derivatives.frontier import frontier
+    from jaxmech.reports.derivatives import frontier_designs, frontier_report, frontier_text
+
+    market = Market.from_toml(options.market)
+    if options.band and not options.out:
+        raise MarketError(f"--band {options.band}: needs --out FOLDER for the figure it is drawn in")
+    traced, designs = frontier(market, options.tolerance), frontier_designs(market)
+    if options.out:  # before anything is printed or written: the band may be misspelt
+        figure = traced.figure(designs, options.band, options.change)
+    report = frontier_report(traced, designs)
+    print(json_text(report) if options.json else frontier_text(report))
+    if options.out:
+        from jaxmech.reports.plots import written
+
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "frontier.json").write_text(json_text(report) + "\n", encoding="utf-8")
+        say_written([written(figure, options.out, "frontier")])
+    return 0 if report["ok"] else 1
+
+
+def _calibrate(options):
+    from jaxmech.cli.calibration import read_calibration
+    from jaxmech.derivatives.calibration import calibrate
+    from jaxmech.derivatives.calibration_report import calibration_text
+
+    market, free, settings = read_calibration(options.spec)
+    found = calibrate(market, free, **settings)
+    print(json_text(found) if options.json else calibration_text(found))
+    return 0 if found.reached else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

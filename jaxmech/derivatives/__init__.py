@@ -1,0 +1,1 @@
+"""How answers move (theory §12): sensitivities, frontiers, calibration, the least competition."""

@@ -1,0 +1,400 @@
+"""What an endowment law owes the rest of the library.
+
+A law is a frozen pytree whose numeric fields are scalars or (groups,) arrays. It writes down its *left* half only:
+everything measured from the lower end of the support. The right half of a law is the left half of its mirror image,
+the law of −Z, so each formula exists once:
+
+    1 − F(z) = F̃(−z),    (1 − F(z))/f(z) = F̃(−z)/f̃(−z),    ∫_z^h (1 − F) = ∫_{−h}^{−z} F̃.
+
+Endowments z have shape (..., G) and broadcast against the fields. Everything is differentiable, to any order, in z
+and in every field, ends of the support included.
+"""
+
+import re
+from dataclasses import fields, replace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.arrays import as_array, pytree, takes_arrays
+from jaxmech.endowments.landmarks import EVEN, beside, told_apart
+from jaxmech.endowments.quantiles import quantile
+from jaxmech.plain import plain
+from jaxmech.programs import compiled
+
+
+class LeftTail(NamedTuple):
+    """A law at z, measured from the lower end l (theory §3, §5)."""
+
+    cdf: jax.Array  # F(z)
+    ratio: jax.Array  # F/f; 0 at l, also where the density vanishes there
+    ratio_slope: jax.Array  # (F/f)' = 1 − (F/f)·f'/f
+    integral: jax.Array  # G(z) = ∫_l^z F = E[(z − Z)⁺]
+    second_integral: jax.Array  # ∫_l^z G = ½ E[((z − Z)⁺)²]
+    density: jax.Array  # f(z)
+
+
+class Ratios(NamedTuple):
+    """What virtual types take of a law at z; like those of LeftTail."""
+
+    cdf: jax.Array  # F(z)
+    ratio: jax.Array  # F/f
+    density: jax.Array  # f(z)
+
+
+class Witnesses(NamedTuple):
+    """Nodes of ∫_l^z of what the density does, which no formula of the law knows: for certificates."""
+
+    types: jax.Array  # (n, ...)
+    weights: jax.Array
+    ratios: object  # Ratios there; None: not yet asked for
+    ordered: int  # how many of them, from the first on, are in order
+
+
+@pytree
+class Sides:
+    """A law prepared: the law and its mirror image, with all that does not depend on z computed once. Made by `sides`.
+
+    Arrays of types have shape (..., 2, G, batch...): row 0 the left side, row 1 the right one, mirrored. Of `one` side
+    they have shape (..., G, batch...), like those of the law itself.
+    """
+
+    law: "Law"
+    known: object  # what the law's functions of z need beside its fields
+    lower: jax.Array  # lower ends of the supports, mirrored
+    upper: jax.Array  # upper ends, mirrored
+
+    def moments(self):
+        """E Z and Var Z of the law itself, (G, batch...)."""
+        return tuple(part[0] for part in self.law.moments(self.known))
+
+    @property
+    def width(self):
+        """Lengths of the supports."""
+        return self.upper - self.lower
+
+    def one(self, side) -> "Sides":
+        """The left side (0) or the right one (1) alone."""
+        axes = jnp.ndim(self.lower)
+        row = jax.tree.map(lambda leaf: jax.lax.index_in_dim(leaf, side, leaf.ndim - axes, keepdims=False), self)
+        return replace(row, law=row.law.unstacked())
+
+    def families(self):
+        """(law, known) of each family side by side."""
+        return self.law.families(self.known)
+
+    def columns(self, z):
+        """An array of types cut into the groups of each family."""
+        return self.law.columns(z)
+
+    def joined(self, parts):
+        """What was computed of each family put together again."""
+        return self.law.joined(parts)
+
+    def tail(self, z) -> LeftTail:
+        """F, F/f, its slope, the first two integrals of F, and f at z."""
+        return self.law.tail(z, self.known)
+
+    def ratios(self, z) -> Ratios:
+        """F, F/f and f at z."""
+        return self.law.ratios(z, self.known)
+
+    def last_density(self, inside):
+        """f just short of the upper end, at `inside`."""
+        return self.law.last_density(inside, self.known)
+
+    def squared_ratio_integral(self, z):
+        """∫_l^z F²/f, the one integral of theory §5 without a closed form; units of the asset squared."""
+        return self.law.squared_ratio_integral_from(z, self.known)
+
+    def jump_at(self, z):
+        """Where z is a point at which the density jumps, that point as the law moves it, and True; else z and False."""
+        return self.law.jump_at(z, self.known)
+
+
+class Law:
+    """Base of every endowment law: what follows from the six functions that a law writes itself.
+
+    A law supplies fields `lower` and `upper`, `log_pdf`, `score`, `reflected` and `stretched`; `mean` and `variance`;
+    and, for `Sides`, `constants`, `tail`, `density` and `squared_ratio_integral_from`, which see fields of shape
+    (2, G, ...) or (G, ...) alike. Laws without closed forms inherit from `FromDensity` and write down their density
+    alone.
+    """
+
+    bunches = 4  # how many intervals may need ironing, at most
+    stacked_fields = ()  # fields that are lists of numbers: an axis of their own in front of the groups
+
+    def __post_init__(self):
+        """Sequences as users write them become what the fields hold; what cannot is left for `Market.of` to refuse."""
+        for entry in fields(self):
+            if not entry.metadata.get("static"):
+                held = _tuple if entry.type in (tuple, "tuple") else as_array
+                object.__setattr__(self, entry.name, held(getattr(self, entry.name)))
+
+    def log_pdf(self, z):
+        """log f(z); z inside the support."""
+        raise NotImplementedError
+
+    def score(self, z):
+        """f'(z)/f(z), per unit of the asset."""
+        raise NotImplementedError
+
+    def constants(self):
+        """What the functions of z need beside the fields; of a law stacked on its mirror image."""
+        return ()
+
+    def tail(self, z, known) -> LeftTail:
+        """The law at z."""
+        raise NotImplementedError
+
+    def ratios(self, z, known) -> Ratios:
+        """F, F/f and f at z, where nothing else is asked for."""
+        tail = self.tail(z, known)
+        return Ratios(tail.cdf, tail.ratio, tail.density)
+
+    def density(self, z, known):
+        """f(z), where nothing else is asked for."""
+        raise NotImplementedError
+
+    def last_density(self, inside, known):
+        """f just short of the upper end, at `inside`."""
+        return self.density(inside, known)
+
+    def squared_ratio_integral_from(self, z, known):
+        """∫_l^z F²/f."""
+        raise NotImplementedError
+
+    def reflected(self):
+        """The law of −Z."""
+        raise NotImplementedError
+
+    def stretched(self, factor):
+        """The law of factor·Z, factor > 0."""
+        raise NotImplementedError
+
+    def resolved(self):
+        """The law in the form to compute with: itself, or its panels where nothing is known in closed form."""
+        return self
+
+    def landmarks(self):
+        """Points of the support, both ends included, between which the density is smooth and changes little."""
+        share = beside(told_apart(EVEN, self.width), self.width)
+        return self.lower * (1 - share) + self.upper * share
+
+    def nodes_to(self, z):
+        """Nodes and weights of ∫_l^z, (n, ...), in order: witnesses, others than `squared_ratio_integral_from` has."""
+        raise NotImplementedError
+
+    def witnesses(self, z, kinks, known) -> Witnesses:
+        """The nodes of `nodes_to`, and both ends of what is integrated. V may have kinks at `kinks`, (k, ...)."""
+        nodes, weights = self.nodes_to(z)
+        nothing = jnp.zeros_like(z)[None]
+        types = jnp.concatenate([self.lower[None], nodes, z[None]])
+        return Witnesses(types, jnp.concatenate([nothing, weights, nothing]), None, len(types))
+
+    def unstacked(self):
+        """What one row of a stacked law is called: laws know nothing of it, but for those of several families."""
+        return self
+
+    def families(self, known):
+        """(law, known) of each family: see `SideBySide`."""
+        return [(self, known)]
+
+    def columns(self, z):
+        """z cut into the groups of each family."""
+        return [z]
+
+    def joined(self, parts):
+        """What was computed of each family put together again."""
+        return parts[0]
+
+    def jump_at(self, z, known):
+        """Where z is a point at which the density jumps, that point as the law moves it, and True; else z and False."""
+        return z, jnp.zeros(jnp.shape(z), bool)
+
+    def to_dict(self) -> dict:
+        """The law as the `endowment` table of a market file: its family's name as "law", then its fields, as plain
+        values; see `jaxmech.plain`."""
+        family = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+        return {"law": family} | {entry.name: plain(getattr(self, entry.name)) for entry in fields(self)}
+
+    def mapped(self, function):
+        """The law with function(name, number, listed) in place of each of its numbers; see `stacked_fields`.
+
+        Names are those of the fields, joined by underscores where laws hold laws, tuples or dictionaries.
+        """
+        return _mapped(self, "", False, function)
+
+    def entries(self) -> dict:
+        """The law's numbers by name, one for each group: what sweeps, derivatives and market files refer to.
+
+        Lists count from 0: masses_0, masses_1, …
+        """
+        found = {}
+
+        def note(name, value, listed):
+            found.update({f"{name}_{k}": row for k, row in enumerate(value)} if listed else {name: value})
+            return value
+
+        self.mapped(note)
+        return found
+
+    def with_entries(self, entries):
+        """The law with these numbers instead of its own, in the shape of `entries`."""
+
+        def new(name, value, listed):
+            if not listed:
+                return entries[name]
+            if len(value) == 0:
+                return jnp.zeros((0, *jnp.shape(next(iter(entries.values())))), value.dtype)
+            return jnp.stack([entries[f"{name}_{k}"] for k in range(len(value))])
+
+        return self.mapped(new)
+
+    def rules(self):
+        """What its numbers, NumPy arrays, must be, beside finite: tuples (name, which comply, what it must be)."""
+        return [("lower", self.lower < self.upper, "must lie below upper")]
+
+    def sides(self) -> Sides:
+        """The law prepared, both sides of it."""
+        law = self.broadcast().both_sides()
+        return Sides(law, law.constants(), law.lower, law.upper)
+
+    def broadcast(self):
+        """The law with all its fields of one shape."""
+        shape = jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(self)))
+        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, shape), self)
+
+    def both_sides(self):
+        """The law and its mirror image stacked: fields of shape (2, G, ...), row 0 the left side, row 1 the right."""
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), self, self.reflected())
+
+    def moments(self, known):
+        """E Z and Var Z of a law stacked on its mirror image."""
+        raise NotImplementedError
+
+    @compiled
+    def left_tail(self, z) -> LeftTail:
+        """F, F/f, its slope, the first two integrals of F, and f at z."""
+        return self.sides().one(0).tail(z)
+
+    @compiled
+    def squared_ratio_integral(self, z):
+        """∫_l^z F²/f; units of the asset squared."""
+        return self.sides().one(0).squared_ratio_integral(z)
+
+    @property
+    def width(self):
+        """Length of the support."""
+        return self.upper - self.lower
+
+    @property
+    @compiled
+    def mean(self):
+        """E Z."""
+        return self.sides().moments()[0]
+
+    @property
+    @compiled
+    def variance(self):
+        """Var Z."""
+        return self.sides().moments()[1]
+
+    @property
+    @compiled
+    def second_moment(self):
+        """E Z²."""
+        return self.variance + self.mean**2
+
+    @takes_arrays
+    @compiled
+    def pdf(self, z):
+        """Density f(z)."""
+        left = self.sides().one(0)
+        return left.law.density(z, left.known)
+
+    @takes_arrays
+    @compiled
+    def cdf(self, z):
+        """F(z), accurate relative to itself in the left tail; use `survival` in the right one."""
+        return self.left_tail(z).cdf
+
+    @takes_arrays
+    @compiled
+    def survival(self, z):
+        """1 − F(z), accurate relative to itself in the right tail."""
+        return self._right_tail(z).cdf
+
+    def _right_tail(self, z):
+        return self.sides().one(1).tail(-jnp.asarray(z))
+
+    @takes_arrays
+    @compiled
+    def cdf_ratio(self, z):
+        """F(z)/f(z)."""
+        return self.left_tail(z).ratio
+
+    @takes_arrays
+    @compiled
+    def survival_ratio(self, z):
+        """(1 − F(z))/f(z)."""
+        return self._right_tail(z).ratio
+
+    @takes_arrays
+    @compiled
+    def cdf_integral(self, z):
+        """G(z) = ∫_l^z F."""
+        return self.left_tail(z).integral
+
+    @takes_arrays
+    @compiled
+    def survival_integral(self, z):
+        """∫_z^h (1 − F)."""
+        return self._right_tail(z).integral
+
+    @takes_arrays
+    @compiled
+    def partial_mean(self, z):
+        """∫_l^z t f(t) dt."""
+        tail = self.left_tail(z)
+        return z * tail.cdf - tail.integral
+
+    @takes_arrays
+    @compiled
+    def partial_second_moment(self, z):
+        """∫_l^z t² f(t) dt."""
+        tail = self.left_tail(z)
+        return z**2 * tail.cdf - 2 * z * tail.integral + 2 * tail.second_integral
+
+    @takes_arrays
+    @compiled
+    def quantile(self, probability):
+        """F⁻¹(p) for p in [0, 1]; shape of p broadcast against the fields."""
+        return quantile(self, probability)
+
+    def sample(self, key, shape=()):
+        """Independent draws, shape + the shape of the fields, by inversion."""
+        fields = jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(self)))
+        uniform = jax.random.uniform(key, tuple(shape) + fields, dtype=jnp.result_type(float))
+        return self.quantile(uniform)
+
+
+def _tuple(given):
+    """A list, or an array of one axis, as a tuple; anything else as it is."""
+    return tuple(given) if isinstance(given, list) or (isinstance(given, np.ndarray) and given.ndim == 1) else given
+
+
+def _mapped(value, name, listed, function):
+    def inner(part, key, listed=False):
+        return _mapped(part, f"{name}_{key}" if name else str(key), listed, function)
+
+    if isinstance(value, Law):
+        numeric = [entry.name for entry in fields(value) if not entry.metadata.get("static")]
+        return replace(value, **{key: inner(getattr(value, key), key, key in value.stacked_fields) for key in numeric})
+    if isinstance(value, tuple) and any(isinstance(part, Law) for part in value):
+        return tuple(inner(part, place) for place, part in enumerate(value))
+    if isinstance(value, dict) and name.endswith("parameters"):
+        return {key: inner(part, key) for key, part in value.items()}
+    return function(name, value, listed)

@@ -1,0 +1,1 @@
+"""From data to markets: tables of observations, fits of laws, bands."""

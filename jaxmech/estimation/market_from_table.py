@@ -1,0 +1,166 @@
+"""A market file from a table of observed endowments."""
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import NamedTuple
+
+from jaxmech.cells import listed
+from jaxmech.estimation.fit import Fit, checked_options, fit
+from jaxmech.estimation.observation_files import Format, checked_format
+from jaxmech.estimation.observations import observations
+from jaxmech.inputs import MarketError, file_to_write, positive_number, whole_number
+from jaxmech.market.market import Market, Traders
+from jaxmech.plain import result
+
+COUNT, RISK_CAPACITY = 10, 1.0  # assumed where nothing is given
+
+
+@result()
+class FittedMarket(NamedTuple):
+    """A market fitted to a table. Made by `fit_market`."""
+
+    toml: str  # what a market file says, as `Market.from_toml` reads it
+    fits: dict  # Fit of each group by its name, in order of appearance
+    refused: dict  # why no law was fitted, by the names of the groups that are left out
+    reading: str  # how the table was read
+
+    def report(self) -> str:
+        """How the table was read, the report of each fit under its group's name, and the groups left out."""
+        parts = [self.reading, *reports_of(self.fits)]
+        return "\n\n".join([*parts, *(f"{name}: left out: {reason}" for name, reason in self.refused.items())])
+
+
+def reports_of(fits) -> list:
+    """The report of each fit under its group's name."""
+    return [f"{name}: {found.report()}" for name, found in fits.items()]
+
+
+def fit_market(
+    data,
+    column,
+    *,
+    group_column=None,
+    weights_column=None,
+    family="truncated_normal",
+    count=COUNT,
+    risk_capacity=RISK_CAPACITY,
+    lower=None,
+    upper=None,
+    out=None,
+    **settings,
+) -> FittedMarket:
+    """Fit one law to each group of a table and write the market they make.
+
+    Args:
+      data: path of a text file or a workbook, a DataFrame, a dictionary of columns, or an xarray object; see
+        `observations`.
+      column: observed endowments, units of the asset. Empty cells, NA, null, #N/A, "." and "-" are missing.
+      group_column: one group of traders for each of its values, in order of appearance; a single group if not given.
+        Rows without a group are refused.
+      weights_column: how often each row was seen.
+      family: of all laws, as in `fit`; "best" chooses one for each group.
+      count: traders of each group, whole number ≥ 1: what the market has, not how many rows there are.
+      risk_capacity: κ > 0 of each trader. Neither this nor the count is in the data.
+      lower, upper: ends of the support, where they are known.
+      out: market file to write, if any.
+      settings: how the table is written, as in `Format`; and what else `fit` takes, such as components.
+
+    The count, the risk capacity and the ends are numbers, or dictionaries by group, in which None stands for all groups
+    that are not named.
+
+    Returns:
+      FittedMarket. A group that no law can be fitted to is left out and `refused`.
+
+    Raises:
+      MarketError: no such table or column, cells that cannot be read, no group that a law can be fitted to, or a market
+        that cannot be; before anything is written.
+    """
+    form = checked_format(**{name: settings.pop(name) for name in Format._fields if name in settings})
+    checked_options(family, settings)
+    out = file_to_write("out", out)
+    table = observations(data, column, group_column, weights_column, form)
+    samples = table.by_group()
+    counts = _numbers_by_group("count", count, samples, partial(whole_number, least=1))
+    capacities = _numbers_by_group("risk_capacity", risk_capacity, samples, positive_number)
+    ends = [_by_group(name, given, samples) for name, given in (("lower", lower), ("upper", upper))]
+    fits, refused = _fits(samples, family, ends, settings)
+    if not fits:
+        reasons = listed([f"group {name}: {reason}" for name, reason in refused.items()])
+        raise MarketError(f"{table.source}: no group that a law can be fitted to:\n  {reasons}")
+    Market.of(*(Traders(found.law, capacities[name], counts[name], name) for name, found in fits.items()))
+    asked = {"column": column, "group column": group_column, "weights column": weights_column}
+    source = ", ".join(f"{key} {value!r}" for key, value in asked.items() if value is not None)
+    facts = {"source": f"{table.source}, {source}", "reading": table.said}
+    facts |= {} if table.digest is None else {"data_sha256": table.digest}
+    facts |= {"endowment": f"{family} laws by jaxmech.fit_market", "not_in_the_data": "count and risk_capacity"}
+    facts |= {f"left_out_{place}": f"{name}: {reason}" for place, (name, reason) in enumerate(refused.items(), 1)}
+    text = market_text(table.name, fits, counts, capacities, facts)
+    if out is not None:
+        out.write_text(text, encoding="utf-8")
+    return FittedMarket(text, fits, refused, table.said)
+
+
+def _fits(samples, family, ends, settings):
+    """Fits by group, and reasons by group for which there is none."""
+    fits, refused = {}, {}
+    for name, (values, weights) in samples.items():
+        lower, upper = (given[name] for given in ends)
+        try:
+            fits[name] = fit(values, family, weights=weights, lower=lower, upper=upper, **settings)
+        except MarketError as error:
+            refused[name] = str(error)
+    return fits, refused
+
+
+def market_text(name, fits, counts, capacities, facts, remark="Count and risk capacity are assumptions.") -> str:
+    """The TOML of a market with fitted laws; `facts` become its provenance, by key."""
+    lines = [f"# Laws fitted to data. {remark}", f"name = {_toml(name)}", ""]
+    for group, found in fits.items():
+        lines += ["[[traders]]", f"name = {_toml(group)}", f"count = {counts[group]}"]
+        lines += [f"risk_capacity = {_toml(capacities[group])}", f"endowment = {_toml(found.endowment_table())}", ""]
+    lines += ["[provenance]", *(f"{key} = {_toml(value)}" for key, value in facts.items())]
+    for place, (group, found) in enumerate(fits.items(), 1):
+        lines.append(f"group_{place} = {_toml(_said_of(group, found))}")
+    return "\n".join(lines) + "\n"
+
+
+def _said_of(group, found: Fit):
+    errors = [f"{key} ± {value:.3g}" for key, value in found.standard_errors.items()][:8]
+    parts = [
+        f"{group}: {found.observations:g} observations",
+        f"{found.missing} missing",
+        f"log likelihood {found.log_likelihood:.6g}",
+        f"KS distance {found.ks_statistic:.3g}",
+        f"standard errors {', '.join(errors)}" if errors else "no parameters estimated",
+        *found.notes,
+    ]
+    return "; ".join(parts)
+
+
+def _toml(value):
+    """A value as TOML. JSON's strings, numbers and lists are TOML's; floats keep every digit."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(part)}" for key, part in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(part) for part in value) + "]"
+    # DEL is the one character that JSON leaves bare and TOML does not allow.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _by_group(name, given, groups):
+    """What is given for each group, None where nothing is; MarketError for a name that is no group's."""
+    values = dict(given) if isinstance(given, Mapping) else {None: given}
+    for group in values:
+        if group is not None and group not in groups:
+            raise MarketError(f"{name}: no group {group!r} in the data; there are {', '.join(groups)}")
+    return {group: values.get(group, values.get(None)) for group in groups}
+
+
+def _numbers_by_group(name, given, groups, checked):
+    """The number of each group; MarketError for one that is missing, of no group, or cannot be."""
+    values = _by_group(name, given, groups)
+    for group, value in values.items():
+        if value is None:
+            raise MarketError(f"{name}: none given for group {group!r}; give one for each group, or one number for all")
+    return {group: checked(f"{name} of {group}", value) for group, value in values.items()}

@@ -1,0 +1,179 @@
+"""The numbers of a market by name, and markets in which some of them are others.
+
+Names: "<group>.<field>" sets one group's entry, "all.<field>" that of every group that has the field; with ".factor"
+behind it the market's own value is multiplied. "all.endowment.factor" stretches endowments whole, support included.
+They are read from the right: a group may be called anything but "all", dots included, while fields have no dots and
+none is called "factor" (`Market.of` sees to it).
+"""
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.arrays import on_device, on_host
+from jaxmech.inputs import MarketError
+from jaxmech.market.checks import complying
+from jaxmech.market.market import Market
+
+# May be negative or 0: what counts is a change over the support's width.
+_LOCATIONS = ("loc", "lower", "upper", "mode", "edges", "knots", "kinks")
+_STRETCHED = (*_LOCATIONS, "scale", "rate", "unit")
+
+
+def is_location(field):
+    """Whether a field is a place on the axis of endowments."""
+    return _plain(field) in _LOCATIONS
+
+
+def _plain(field):
+    """The field's name in its own law: loc of laws_1_loc, edges of edges_3."""
+    return re.sub(r"_\d+$", "", re.sub(r"^(laws_\d+_)+", "", field))
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a market: which entries of which field are set, or multiplied. Made by `named_parameter`."""
+
+    name: str = field(compare=False)  # renaming a group compiles nothing anew
+    group: int | None  # None: all groups
+    field: str
+    factor: bool = False
+
+    def applied(self, entries, values, law):
+        """`entries` (one group's, arrays of the batch's shape) with this parameter at `values`; `law`: any group's."""
+        if self.field == "endowment":
+            return entries | law.with_entries(entries).stretched(values).entries()
+        base = entries[self.field]
+        return entries | {self.field: base * values if self.factor else jnp.broadcast_to(values, base.shape)}
+
+
+class NameParts(NamedTuple):
+    """What the name of a parameter says."""
+
+    group: str  # "all" or the name of a group; "" where the text is no name of a parameter
+    field: str
+    factor: bool
+
+
+def name_parts(name) -> NameParts:
+    """The parts of a parameter's name, a text."""
+    unscaled = name.removesuffix(".factor")
+    group, _, field = unscaled.rpartition(".")
+    return NameParts(group, field, unscaled != name)
+
+
+def named_parameter(name, market) -> Parameter:
+    """The parameter of that name; MarketError, naming those there are, when the market has none such."""
+    called, field, factor = name_parts(str(name))
+    known = ["all", *market.names]
+    if called not in known:
+        raise MarketError(
+            f"{name!r} is not a parameter of this market; write GROUP.FIELD or GROUP.FIELD.factor "
+            f"with GROUP one of {', '.join(known)}"
+        )
+    group = None if called == "all" else market.names.index(called)
+    entries = group_entries(on_host(market))
+    owners = entries if group is None else [entries[group]]
+    if not any(_has(one, field) for one in owners) or (field == "endowment" and not factor):
+        available = [*sorted({key for one in owners for key in one}), "endowment.factor"]
+        raise MarketError(f"{name!r}: no such field; {called} has {', '.join(available)}")
+    return Parameter(str(name), group, field, factor)
+
+
+def every_parameter(market) -> tuple:
+    """One Parameter for each number of the market, group by group."""
+    named = zip(market.names, group_entries(on_host(market)), strict=True)
+    return tuple(Parameter(f"{name}.{field}", place, field) for place, (name, row) in enumerate(named) for field in row)
+
+
+def refuse_overlaps(parameters):
+    """MarketError when two parameters set the same number, or one sets what another multiplies.
+
+    Two factors of one number are kept: they multiply, in any order, and each is what it says.
+    """
+    for place, later in enumerate(parameters):
+        for earlier in parameters[:place]:
+            shared = earlier.group == later.group or None in (earlier.group, later.group)
+            if shared and not (earlier.factor and later.factor) and _same_number(earlier.field, later.field):
+                raise MarketError(
+                    f"{earlier.name} and {later.name} set the same number; vary one of them, or give both as .factor"
+                )
+
+
+def _same_number(one, other):
+    """Whether two fields of a group are the same number, or one of them is stretched with the endowment."""
+    stretched = (
+        first == "endowment" and _plain(second) in _STRETCHED for first, second in ((one, other), (other, one))
+    )
+    return one == other or any(stretched)
+
+
+def group_entries(market) -> list:
+    """One dictionary a group: its risk capacity, its count and the fields of its law."""
+    rows = []
+    for law, start, length in market.laws():
+        entries = law.entries()
+        for k in range(length):
+            own = {"risk_capacity": market.risk_capacity[start + k], "count": market.count[start + k]}
+            rows.append(own | {name: value[k] for name, value in entries.items()})
+    return rows
+
+
+def present_values(market, parameters):
+    """What the parameters are now, shape (parameters,): 1 for factors. MarketError for "all" of unequal entries."""
+    market = on_host(market)
+    entries, values = group_entries(market), []
+    for parameter in parameters:
+        own = [row[parameter.field] for row in entries if parameter.field in row]
+        own = own if parameter.group is None else [entries[parameter.group].get(parameter.field)]
+        if parameter.group is None and not parameter.factor and any(float(value) != float(own[0]) for value in own):
+            raise MarketError(f"{parameter.name}: the groups differ in it; write {parameter.name}.factor")
+        values.append(1.0 if parameter.factor else own[0])
+    traced = any(isinstance(value, jax.core.Tracer) for value in values)
+    dtype = market.risk_capacity.dtype
+    return jnp.asarray(values, dtype) if traced else on_device(np.asarray(values, dtype))
+
+
+def market_with(market, parameters, values) -> Market:
+    """The market with its parameters at other values; a batch of markets for a batch of values. Works on tracers.
+
+    Args:
+      market: one market.
+      parameters: Parameters; later ones see what earlier ones did.
+      values: shape (parameters, ...).
+    """
+    shape = values.shape[1:]
+    groups = [
+        {name: jnp.broadcast_to(entry, shape).astype(values.dtype) for name, entry in one.items()}
+        for one in group_entries(market)
+    ]
+    own = [law for law, _, length in market.laws() for _ in range(length)]
+    for parameter, value in zip(parameters, values, strict=True):
+        for place in range(len(groups)) if parameter.group is None else (parameter.group,):
+            if parameter.group is not None or _has(groups[place], parameter.field):
+                groups[place] = parameter.applied(groups[place], value, own[place])
+    laws = []
+    for law, start, length in market.laws():
+        rows = groups[start : start + length]
+        laws.append(law.with_entries({name: jnp.stack([row[name] for row in rows]) for name in law.entries()}))
+    endowment = laws[0] if len(laws) == 1 else replace(market.endowment, laws=tuple(laws))
+    capacity, count = (jnp.stack([row[name] for row in groups]) for name in ("risk_capacity", "count"))
+    return Market(endowment, capacity, count, market.names)
+
+
+def valid_market(market):
+    """Which lanes of a batch are markets at all: the rules of `Market.of` as data. Host only."""
+    market = jax.tree.map(np.asarray, market)
+    good = np.sum(market.count, axis=0) >= 2
+    for law, start, length in market.laws():
+        rows = slice(start, start + length)
+        good = good & complying(law, market.risk_capacity[rows], market.count[rows])
+    return good
+
+
+def _has(entries, name):
+    return name in entries or name == "endowment"

@@ -1,0 +1,47 @@
+"""A market in the form to compute with: each law prepared once, everything by group in front."""
+
+from dataclasses import replace
+
+import jax
+
+from jaxmech.arrays import pytree, total
+from jaxmech.endowments import Sides
+
+
+@pytree
+class Prepared:
+    """What the solver takes of a market. Made by `Market.prepared`; all but `sides` of shape (G, ...)."""
+
+    sides: Sides
+    lower: jax.Array
+    upper: jax.Array
+    mean: jax.Array  # E Z
+    variance: jax.Array  # Var Z
+    risk_capacity: jax.Array
+    count: jax.Array
+    possible: jax.Array  # whether this is a market at all, of the batch's shape: nothing raises inside jit
+
+    @classmethod
+    def of(cls, law, risk_capacity, count, possible=True) -> "Prepared":
+        """The market of traders with this law, of all groups."""
+        sides = law.sides()
+        return cls(sides, sides.lower[0], sides.upper[0], *sides.moments(), risk_capacity, count, possible)
+
+    def provided(self, condition) -> "Prepared":
+        """The market, impossible unless the condition holds too."""
+        return replace(self, possible=self.possible & condition)
+
+    @property
+    def width(self):
+        """Lengths of the supports."""
+        return self.upper - self.lower
+
+    @property
+    def total_risk_capacity(self):
+        """K = Σ κ over traders."""
+        return total(self.count * self.risk_capacity)
+
+    @property
+    def share(self):
+        """s = κ/K."""
+        return self.risk_capacity / self.total_risk_capacity

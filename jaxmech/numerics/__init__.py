@@ -1,0 +1,1 @@
+"""Numbers and arrays without economics: roots, searches, isotonic regression, series, derivatives, batches."""

@@ -1,0 +1,166 @@
+"""Every answer proves itself (theory §11): weak duality, participation, monotonicity and the budget, all checked.
+
+The dual bound holds for the Ω built from *any* η, and the allocation is priced as it is, with the residual of (*)
+charged to it. So the duality gap bounds what any other mechanism could add, however the numbers were found. What the
+closed forms and a quadrature of V itself (`witness`) differ by is added to it.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.arrays import mirrored, total
+from jaxmech.numerics.batching import differentiable_behind
+from jaxmech.optimum.first_best import first_best_surplus
+from jaxmech.optimum.ironing.ironed import faults
+from jaxmech.optimum.mechanism import checked_mechanism
+from jaxmech.optimum.outcomes import endowments_of, revenue_by_group, trade_gain_by_group
+from jaxmech.optimum.pieces import in_pieces
+from jaxmech.optimum.witness import witness
+from jaxmech.plain import result
+from jaxmech.programs import compiled
+
+
+@result()
+class Certificate(NamedTuple):
+    """Evidence for one mechanism, or a batch. All but the residual are in units of the first-best surplus."""
+
+    residual: jax.Array  # largest |E X̄| that a binding type should not have, relative to width + |η|
+    duality_gap: jax.Array  # upper bound on what any feasible mechanism could add to wR + (1 − w)A
+    participation_slack: jax.Array  # least utility gain: X̄ changes sign once, so 0 but for what the residual may cost
+    monotonicity_breach: jax.Array  # largest fall of the virtual type, relative to the width of the support
+    budget_shortfall: jax.Array  # −R where R < 0
+    ok: jax.Array  # all of them within tolerance
+
+    def raise_if_failed(self, what="the mechanism"):
+        """Host only. ValueError naming the worst lane and what went wrong."""
+        ok = np.atleast_1d(np.asarray(self.ok))
+        if ok.all():
+            return
+        lane = int(np.argmin(ok))
+        values = {name: float(np.atleast_1d(np.asarray(getattr(self, name)))[lane]) for name in self._fields[:-1]}
+        report = ", ".join(f"{name} {value:.1e}" for name, value in values.items())
+        falls = values["monotonicity_breach"] > tolerance_of(float)
+        remedy = "a Beta law with a shape below 1 is not ironed; use a Histogram of it" if falls else "report it"
+        raise ValueError(f"{what}: {np.sum(~ok)} of {ok.size} failed, first lane {lane}: {report}; {remedy}")
+
+
+def tolerance_of(dtype):
+    """What `.ok` allows: 1e-9 in float64, 2.3e-5 in float32."""
+    return float(np.finfo(dtype).eps) ** 0.5 / 15
+
+
+def certify(mechanism) -> Certificate:
+    """Check a mechanism without trusting the solver.
+
+    The budget, participation and monotonicity, Eq. (7), (9) and (10), make it feasible (Lemma 1); the dual bound of the
+    Lagrangian, Eq. (11), makes it optimal.
+
+    Args:
+      mechanism: a Mechanism, or a batch of them.
+
+    Returns:
+      Certificate of the batch's shape; `.ok` is False on any lane with a NaN.
+
+    Raises:
+      MarketError: something else than a mechanism.
+    """
+    return _certify(checked_mechanism(mechanism))
+
+
+@compiled
+@differentiable_behind
+@in_pieces
+def _certify(mechanism):
+    market, weight, interim = mechanism.market, mechanism.weight, mechanism.interim()
+    sides, risk_capacity, count = market.endowment.sides(), market.risk_capacity, market.count
+    capacity, width = market.total_risk_capacity, sides.width[0]
+    share, mean = risk_capacity / capacity, interim.mean
+    total_mean = total(count * mean)
+    # X̄ = (1 − s)(η − V) + ε exactly; ε = 0 solves (*).
+    offset = share * (total_mean - mean) - (1 - share) * mechanism.eta
+    charged = interim._replace(
+        cross=interim.cross + offset * interim.endowment_mean,
+        allocation_square=interim.allocation_square + 2 * offset * interim.allocation_mean + offset**2,
+        rent=interim.rent + jnp.abs(offset) * width,
+    )
+    earned = total(revenue_by_group(charged, risk_capacity, count))
+    gained = total(trade_gain_by_group(charged, risk_capacity, count))
+    bound = 0.5 * total(
+        count * (interim.variance * (1 / risk_capacity - 1 / capacity))
+        + count * risk_capacity * (mean / risk_capacity - total_mean / capacity) ** 2
+    )
+    surplus = first_best_surplus(endowments_of(market, interim))
+    falls, short = _ironing_faults(mechanism, sides)
+    seen = witness(mechanism, sides)
+    gap = bound - weight * earned - (1 - weight) * gained + total(count / risk_capacity * short)
+    doubt = _disagreement(mechanism, sides, seen)
+    disagreement = doubt.money / surplus
+    gap = gap / surplus + disagreement
+    residual = jnp.max((jnp.abs(offset) + doubt.expected) / (width + jnp.abs(mechanism.eta)), axis=0)
+    breach = jnp.maximum(jnp.max(seen.fall / width, axis=(0, 1)), falls)
+    charge = jnp.max(jnp.abs(offset) * width / risk_capacity, axis=0)
+    slack = -charge / surplus
+    shortfall = jnp.maximum(0.0, -earned / surplus)
+    allowed = tolerance_of(surplus.dtype)
+    balanced = (shortfall <= allowed) | (weight == 0)
+    ok = (
+        (residual <= allowed)
+        & (jnp.abs(gap) <= allowed)
+        # A moment that is wrong may move the gap by as much as the witness adds to it, the other way.
+        & (disagreement <= allowed)
+        & (slack >= -allowed)
+        & (breach <= allowed)
+        & balanced
+        & (mechanism.error <= allowed)
+    )
+    return Certificate(residual, gap, slack, breach, shortfall, ok)
+
+
+class Disagreement(NamedTuple):
+    """What the integrals of V itself and the mechanism's moments differ by, in money, as the gap counts them."""
+
+    mean: jax.Array  # of E V: of what a trader expects to buy, which all others would value otherwise
+    square: jax.Array  # of E V²
+    cross: jax.Array  # of E[(Z − c) X]
+    rent: jax.Array
+    expected: jax.Array  # in asset units: of what a binding type expects to buy, (G, ...)
+
+    @property
+    def money(self):
+        """All of them together but the last."""
+        return self.mean + self.square + self.cross + self.rent
+
+
+def _disagreement(mechanism, sides, seen) -> Disagreement:
+    """Whether the moments that a mechanism carries are those of its virtual types."""
+    market, interim, eta = mechanism.market, mechanism.interim(), mechanism.eta
+    risk_capacity, capacity = market.risk_capacity, market.total_risk_capacity
+    centre, others = jnp.clip(eta, sides.lower[0], sides.upper[0]), 1 - risk_capacity / capacity
+    off = (eta - centre) * interim.no_trade
+    mean = jnp.abs(interim.mean - (centre + off - seen.short[0] + seen.short[1]))
+    square = seen.square[0] + seen.square[1] + (eta - centre) * off
+    square = jnp.abs(interim.variance + (interim.mean - centre) ** 2 - square)
+    about_centre = interim.cross - others * centre * (eta - interim.mean)
+    cross = jnp.abs(about_centre - others * (seen.cross[0] + seen.cross[1]))
+    rent = jnp.abs(interim.rent - others * (seen.rent[0] + seen.rent[1]))
+    price, by_money = total(market.count * interim.mean) / capacity, market.count / risk_capacity
+    return Disagreement(
+        mean=total(market.count * mean * jnp.abs(interim.mean / risk_capacity - price)),
+        square=total(0.5 * others * by_money * square),
+        cross=total(by_money * cross),
+        rent=mechanism.weight * total(by_money * rent),
+        expected=(1 - others) * (total(market.count * mean) - mean),
+    )
+
+
+def _ironing_faults(mechanism, sides):
+    """What ironing may have left: the largest fall of V over the width of a support, and by group how far the hull lies
+    above what it should lie below, times the width: a bound on what other rules could make of it, asset units squared.
+    """
+    if mechanism.bunching is None:
+        return jnp.zeros(()), jnp.zeros_like(mechanism.eta)
+    falls, short = faults(sides, mirrored(mechanism.eta, mechanism.eta), mechanism.weight, mechanism.bunching)
+    return jnp.max(falls / sides.width, axis=(0, 1)), jnp.sum(short * sides.width, axis=0)

@@ -1,0 +1,126 @@
+"""What has a closed form: Corollary 1.1 for any uniform laws, and Example 1 for any N, κ, half-width and weight."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.arrays import mirrored
+from jaxmech.endowments import Uniform
+from jaxmech.inputs import real_numbers
+from jaxmech.market.market import MarketError, checked_market
+from jaxmech.optimum.mechanism import Mechanism, mechanism_at
+from jaxmech.optimum.multipliers import uniform_eta
+from jaxmech.optimum.solve import weight_of
+from jaxmech.plain import result
+from jaxmech.programs import compiled
+
+
+def explicit_mechanism(market, weight) -> Mechanism:
+    """The mechanism of uniform endowments without iteration, Corollary 1.1 corrected (errata E2, E3) and solved.
+
+        ψ⁻(a) = a + w (a − l) = η    →    a = (η + w l)/(1 + w),    b = (η + w h)/(1 + w)
+
+    Args:
+      market: a Market of Uniform laws, each with its own support; batches carry trailing axes.
+      weight: effective weight w in [0, 1]; it need not respect the budget.
+
+    Returns:
+      Mechanism with α = w. Its `.error` is ∞ where an interval would leave its support: there the system is not
+      linear, and `solve_at_weight` is right.
+
+    Raises:
+      MarketError: a law is not Uniform, or the weight is outside [0, 1].
+    """
+    if not isinstance(checked_market(market).endowment, Uniform):
+        raise MarketError("endowment: Corollary 1.1 needs Uniform laws in every group; use solve or solve_at_weight")
+    return replace(_explicit_mechanism(market, weight_of(market, weight, "weight")), market=market)
+
+
+@compiled
+def _explicit_mechanism(market, weight):
+    prepared, sides = market.prepared(), market.endowment.sides()
+    eta = uniform_eta(prepared.mean, market.risk_capacity, market.count, weight)
+    ends = (mirrored(eta, eta) + weight * sides.lower) / (1 + weight)
+    inside = jnp.all((ends >= sides.lower) & (ends <= sides.upper), axis=(0, 1))
+    return mechanism_at(market, prepared, weight, eta, ends, jnp.where(inside, 0.0, jnp.inf))
+
+
+@result()
+class Example1(NamedTuple):
+    """Example 1 in closed form: N traders of risk capacity κ, endowments uniform on [μ − h, μ + h]."""
+
+    binding_interval: jax.Array  # (a, b) in a last axis of length 2
+    revenue: jax.Array  # R, all traders
+    efficiency: jax.Array  # A, all traders
+    no_trade_probability: jax.Array
+    first_best_efficiency: jax.Array
+    double_auction_revenue: jax.Array  # with the largest participation fees
+    double_auction_efficiency: jax.Array
+    double_auction_weight: jax.Array  # w of the frontier's mechanism that is as efficient as the double auction
+    revenue_at_double_auction_efficiency: jax.Array  # what that mechanism earns: exactly twice as much
+
+
+def example_1(traders, weight, half_width=1.0, risk_capacity=0.5, mean=0.0) -> Example1:
+    """Example 1, its interval's labels put right (erratum E4), for any N, κ, h, μ and effective weight w (theory §10).
+
+        [a, b] = μ ∓ h w/(1 + w)          R = (N − 1) h²/(3κ) · w/(1 + w)²          no trade: (w/(1 + w))^N
+        A = −Nμ²/(2κ) − N h²/(6κ) [1 − (1 − 1/N) (1 + 2w)/(1 + w)²]
+
+    The bracket is x² + (1 − x²)/N with x = w/(1 + w). The double auction unloads (N − 2)/(N − 1) of what the first best
+    does, x = 1/(N − 1) instead, so the frontier has the same A at w = 1/(N − 2).
+
+    Args:
+      traders: N ≥ 2; what concerns the double auction is NaN below 3.
+      weight: w in [0, 1].
+      half_width, risk_capacity, mean: h > 0, κ > 0, μ.
+
+    Returns:
+      Example1; all arguments broadcast against each other.
+
+    Raises:
+      MarketError: arguments that are not so (outside jit only).
+    """
+    _check_example(traders=traders, weight=weight, half_width=half_width, risk_capacity=risk_capacity, mean=mean)
+    n, w, h, kappa, mu = jnp.broadcast_arrays(*map(jnp.asarray, (traders, weight, half_width, risk_capacity, mean)))
+    n = n * jnp.ones((), jnp.result_type(float))
+    edge, unit = h * w / (1 + w), h**2 / (3 * kappa)
+
+    def efficiency(left):
+        """A when a trader keeps √left of what the first best takes off him: no difference of nearly equal numbers."""
+        return -n * (mu**2 / (2 * kappa) + unit / 2 * (left + (1 - left) / n))
+
+    kept = 1 / (n - 1)
+    unloaded = jnp.where(n > 2, n - 2, jnp.nan) * kept
+    return Example1(
+        binding_interval=jnp.stack([mu - edge, mu + edge], axis=-1),
+        revenue=(n - 1) * unit * w / (1 + w) ** 2,
+        efficiency=efficiency((w / (1 + w)) ** 2),
+        no_trade_probability=(w / (1 + w)) ** n,
+        first_best_efficiency=efficiency(0.0),
+        double_auction_revenue=0.5 * unit * unloaded,
+        double_auction_efficiency=efficiency(jnp.where(n > 2, kept**2, jnp.nan)),
+        double_auction_weight=kept / unloaded,
+        revenue_at_double_auction_efficiency=unit * unloaded,
+    )
+
+
+_RULES = {
+    "traders": (lambda n: (n >= 2) & (n == np.round(n)), "whole numbers ≥ 2"),
+    "weight": (lambda w: (w >= 0) & (w <= 1), "numbers in [0, 1]"),
+    "half_width": (lambda h: h > 0, "numbers above 0"),
+    "risk_capacity": (lambda kappa: kappa > 0, "numbers above 0"),
+    "mean": (np.isfinite, "finite numbers"),
+}
+
+
+def _check_example(**arguments):
+    for name, value in arguments.items():
+        if isinstance(value, jax.core.Tracer):
+            continue
+        good, wanted = _RULES[name]
+        array = real_numbers(name, value, wanted)
+        if not array.size or not np.all(good(array) & np.isfinite(array)):
+            raise MarketError(f"{name} is {value!r}; give {wanted}")

@@ -1,0 +1,1 @@
+"""Ironing: virtual types of laws that are not regular (theory §14)."""

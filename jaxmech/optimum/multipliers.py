@@ -1,0 +1,217 @@
+"""The multiplier system (*) of theory §3–4: one unknown η and one interval [a, b] a group, O(groups) work.
+
+    η_i (K − κ_i) = κ_i (M − m_i(η_i)),    M = Σ_j m_j(η_j),    ψ⁻(a_i) = η_i = ψ⁺(b_i)                    (*)
+
+It replaces Eq. (14), (16), (17) and (18), whose printed forms are wrong (errata E1–E3). One loop moves η by Newton's
+step from an arrowhead Jacobian and a, b by one safeguarded Newton step each; where Newton does not reduce the residual,
+the sup-norm contraction x_i ← Σ_{j≠i} m_j/(K − κ_i) in x = η/κ is taken instead, which converges from anywhere.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxmech.arrays import mirrored, norm, standard, total
+from jaxmech.numerics.batching import batch_behind
+from jaxmech.numerics.tangents import directional, unmoved
+from jaxmech.optimum.binding_ends import end_range, move_ends
+from jaxmech.optimum.ironing.bunching import overflows, virtual_curves
+from jaxmech.optimum.ironing.ironed import Sums, bunches_of, end_finder, standing, still_bunching, sums
+from jaxmech.optimum.pieces import in_pieces
+from jaxmech.optimum.virtual_types import expected_virtual_type
+
+MAX_STEPS = 100
+_TRUSTED = 6
+_TOLERANCE = 200  # of rounding, at most
+_FINEST = 1e-6  # which is less in float32: points of a frontier must fit each other
+_STALL = 1e-11
+
+
+class AtEnds(NamedTuple):
+    """The law at the ends of the binding interval, where the loop ended; rows (left, right) of shape (2, G, ...)."""
+
+    cdf: jax.Array  # probability of the types on this side
+    integral: jax.Array  # ∫F up to the end
+    second_integral: jax.Array  # ∫∫F
+
+
+class Multipliers(NamedTuple):
+    """Solution of (*), with what the loop has evaluated there."""
+
+    eta: jax.Array  # η, virtual type of those who expect no trade, (G, ...)
+    ends: jax.Array  # (a, −b), (2, G, ...)
+    at_ends: AtEnds
+    sums: Sums
+    error: jax.Array  # length of the last Newton step not taken: the distance to the solution to first order, η in
+    # units of width + |η|, a and b in units of the width of the support; ∞ or large where the solve failed
+    steps: jax.Array  # steps taken, integer
+    bunching: object = None  # where laws that are not regular are ironed: see `ironing`
+
+
+def arrowhead_solve(residual, probability, risk_capacity, count):
+    """dη with (K − κ_i) dη_i + κ_i p_i dη_i − κ_i Σ_j n_j p_j dη_j = r_i, in two passes over the groups."""
+    diagonal = total(count * risk_capacity) - risk_capacity + risk_capacity * probability
+    pull = count * probability / diagonal
+    mean_shift = total(pull * residual) / (1 - total(pull * risk_capacity))
+    return (residual + risk_capacity * mean_shift) / diagonal
+
+
+def system_residual(eta, mean, risk_capacity, count):
+    """κ_i (M − m_i) − η_i (K − κ_i), shape (G,): 0 where Eq. (13) holds."""
+    others = total(count * mean) - mean
+    return risk_capacity * others - eta * (total(count * risk_capacity) - risk_capacity)
+
+
+def uniform_eta(mean, risk_capacity, count, weight):
+    """η of uniform endowments with these means and intervals inside the supports: Corollary 1.1, Eq. (27)–(30),
+    corrected (errata E2, E3) and solved (theory §4).
+
+        η_i = κ_i (M(1 + w) − μ_i)/((1 + w)K − κ_i),    M from Σ m_i = M,  m_i = (μ_i + wη_i)/(1 + w)
+    """
+    diagonal = (1 + weight) * total(count * risk_capacity) - risk_capacity
+    share = risk_capacity / diagonal
+    scaled_sum = total(count * mean * (1 - weight * share)) / (1 - weight * total(count * share))
+    return share * (scaled_sum - mean)
+
+
+def _uniform_guess(market, weight):
+    """η of uniform endowments with the same means, and a, b near it."""
+    eta, lower = uniform_eta(market.mean, market.risk_capacity, market.count, weight), market.sides.lower
+    middle = jnp.clip(mirrored(eta, eta), lower, market.sides.upper)
+    return eta, jnp.maximum((middle + weight * lower) / (1 + weight), lower)
+
+
+def iterated(market, within, weight):
+    """The loop. Each pass measures the error where it stands and moves only the markets that are not there yet."""
+    sides, risk_capacity, count, width = market.sides, market.risk_capacity, market.count, market.width
+    others, lower, upper = market.total_risk_capacity - risk_capacity, market.lower, market.upper
+    # 0 ≤ F ≤ 1 bounds every m by the support, and so η; where nobody trades Newton's step has no such bound.
+    least, most = (risk_capacity * (total(count * end) - end) / others for end in (lower, upper))
+    rounding = _TOLERANCE * float(jnp.finfo(width.dtype).eps)
+    tolerance, stall = min(rounding, _FINEST), max(rounding, _STALL)
+    curves = virtual_curves(sides, weight)
+    bunched = still_bunching(curves)
+    bunches = bunches_of(bunched)
+    find_ends, top = end_finder(sides, curves, bunches), within.inside + weight * within.steepest
+
+    def step(state):
+        eta, ends, _, last, best, error, _, steps = state
+        tail = sides.tail(ends)
+        mean, probability, _ = expected_virtual_type(eta, ends, tail, lower, upper, weight)
+        residual = system_residual(eta, mean, risk_capacity, count)
+        contraction = residual / others
+        missed = norm(contraction / risk_capacity)
+        trusted = (missed < best) | (steps < _TRUSTED)
+        move = jnp.where(trusted, arrowhead_solve(residual, probability, risk_capacity, count), contraction)
+        new_eta, late = eta + move, steps >= _TRUSTED
+        new_eta = jnp.where(new_eta > least, jnp.where(new_eta < most, new_eta, most), least)
+        target = mirrored(new_eta, new_eta)
+        new_ends = find_ends(target, move_ends(ends, last, late, target, tail, within, top, weight))
+        left, right = (new_ends - ends) / width
+        off = move / (width + jnp.abs(eta))
+        now = jnp.sqrt(total(off**2 + left**2 + right**2))
+        stalled = (now > 0.25 * error) & (now < stall)
+        running = ~((now <= tolerance) | stalled) & market.possible
+        return (
+            jnp.where(running, new_eta, eta),
+            jnp.where(running, new_ends, ends),
+            AtEnds(tail.cdf, tail.integral, tail.second_integral),
+            new_ends - ends,
+            jnp.where(steps < _TRUSTED, jnp.inf, jnp.minimum(missed, best)),
+            now,
+            running,
+            steps + running,
+        )
+
+    def unfinished(state):
+        *_, running, steps = state
+        return jnp.any(running & (steps < MAX_STEPS))
+
+    start = _start(market, weight)
+    eta, ends, at_ends, _, _, error, _, steps = lax.while_loop(unfinished, step, start)
+    error = jnp.where(jnp.isnan(error) | overflows(bunches) | ~market.possible, jnp.inf, error)
+    return Multipliers(eta, ends, at_ends, sums(sides, ends, weight, curves, bunched), error, steps, bunches)
+
+
+def _start(market, weight):
+    """What the loop starts from."""
+    (eta, ends), shape = _uniform_guess(market, weight), market.risk_capacity.shape[1:]
+    infinity, nothing = jnp.full(shape, jnp.inf, eta.dtype), jnp.zeros_like(ends)
+    running, steps = jnp.broadcast_to(market.possible, shape), jnp.zeros(shape, int)
+    return eta, ends, AtEnds(*(nothing,) * 3), nothing, infinity, infinity, running, steps
+
+
+@jax.custom_jvp
+@batch_behind
+@in_pieces
+def solve_multipliers(market, weight):
+    """Solve (*) for η and the binding intervals.
+
+    (*) stands for Eq. (14) and (16)–(18), corrected (errata E1–E3).
+
+    Args:
+      market: Prepared.
+      weight: effective revenue weight w in [0, 1], scalar or of the batch's shape.
+
+    Returns:
+      Multipliers. Differentiable to any order in both arguments by the implicit function theorem (theory §12).
+    """
+    return iterated(market, end_range(market), weight)
+
+
+@partial(solve_multipliers.defjvp, symbolic_zeros=True)
+@standard
+def _solve_multipliers_jvp(primals, tangents):
+    solution = solve_multipliers(*primals)
+    return solution, moved(solution, *primals, *tangents)
+
+
+def moved(solution, market, weight, market_dot, weight_dot):
+    """The tangent of a solution of (*) along those of the market and of w, None for either that does not move.
+
+    The one derivative rule: by the implicit function theorem, an arrowhead solve (theory §12). Inside the support a and
+    b need no derivative of their own in m, where V = η. At an end of the support, or where the density jumps, they move
+    with that point, and there m does depend on them.
+    """
+    eta, ends, sides = solution.eta, solution.ends, market.sides
+    at_lower, at_upper = mirrored(eta, eta) <= sides.lower, ends >= sides.upper
+
+    def seen(market, weight):
+        sides = market.sides
+        cut, jumps = sides.jump_at(ends)
+        place = jnp.where(at_lower, sides.lower, jnp.where(at_upper, sides.upper, cut))
+        tail, curves = sides.tail(place), virtual_curves(sides, weight)
+        bunched = standing(curves, solution.bunching)
+        mean, *_ = expected_virtual_type(eta, place, tail, market.lower, market.upper, weight)
+        residual = system_residual(eta, mean, market.risk_capacity, market.count)
+        integrals = sums(sides, place, weight, curves, bunched)
+        return jumps, residual, place + weight * tail.ratio, place, tail, integrals, bunches_of(bunched)
+
+    there, there_dot = directional(seen, (market, weight), (market_dot, weight_dot))
+    jumps, _, _, _, tail, *_ = there
+    _, residual_dot, value_dot, place_dot, tail_dot, sums_dot, bunches_dot = there_dot
+    pinned, probability = at_lower | at_upper | jumps, 1 - tail.cdf[0] - tail.cdf[1]
+    eta_dot = arrowhead_solve(residual_dot, probability, market.risk_capacity, market.count)
+    # Where the end moves with a point of the law `place_dot` has said so already.
+    free_dot = (mirrored(eta_dot, eta_dot) - value_dot) / (1 + weight * tail.ratio_slope)
+    free_dot = jnp.where(pinned, 0.0, free_dot)
+    density, square = (jnp.where(pinned, 0.0, part) * free_dot for part in (tail.density, tail.cdf * tail.ratio))
+    if sums_dot.square is None:
+        sums_dot = sums_dot._replace(square_integral=sums_dot.square_integral + square)
+    else:
+        more, less = sums_dot.square + weight**2 * square, sums_dot.earned - weight * square
+        sums_dot = sums_dot._replace(square=more, earned=less)
+    return unmoved(solution)._replace(
+        eta=eta_dot,
+        ends=jnp.where(pinned, place_dot, free_dot),
+        at_ends=AtEnds(
+            tail_dot.cdf + density,
+            tail_dot.integral + tail.cdf * free_dot,
+            tail_dot.second_integral + tail.integral * free_dot,
+        ),
+        sums=sums_dot,
+        bunching=bunches_dot,
+    )

@@ -1,0 +1,109 @@
+"""Virtual types by clipping (theory §3), and their mean, which the multiplier system needs.
+
+Everything is written from the lower end of the support; `Sides` supplies the upper end as the lower end of the mirror
+image, so arrays here have shape (2, G): row 0 the types below the binding interval, row 1 those above it. With
+`ends` = (a, −b), `eta` = (η, −η) and mirrored laws, both rows obey the same formulas.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jaxmech.arrays import mirrored, mirrored_types
+from jaxmech.optimum.ironing.ironed import ironed, ironed_end
+
+
+def expected_virtual_type(eta, ends, at_ends, lower, upper, weight):
+    """m = E V and the probability p of the binding interval, Eq. (14) and (16) corrected (errata E1–E3).
+
+        m = c + (η − c) p − B⁻ + B⁺,    B⁻ = E[(c − V); Z < a] = (1 − w) G(a) + (c − a) F(a),  B⁺ mirrored,
+
+    for any c; the point of the support nearest to η loses no digits when η lies far outside.
+
+    Args:
+      eta: η, (G, ...).
+      ends: (a, −b), (2, G, ...).
+      at_ends: something with F and its integral there, `.cdf` and `.integral`.
+      lower, upper: ends of the supports, (G, ...).
+      weight: w.
+
+    Returns:
+      m, p, c: shape (G, ...) each.
+    """
+    centre = jax.lax.stop_gradient(jnp.clip(eta, lower, upper))
+    shortfall = (1 - weight) * at_ends.integral + (mirrored(centre, centre) - ends) * at_ends.cdf
+    probability = 1 - at_ends.cdf[0] - at_ends.cdf[1]
+    return centre + (eta - centre) * probability - shortfall[0] + shortfall[1], probability, centre
+
+
+def virtual_type(z, sides, eta, ends, weight, bunching=None):
+    """Virtual type V(z) of Lemma 3, corrected (erratum E1).
+
+        V = clip(η, z − w (1 − F)/f, z + w F/f)
+
+    Below the binding interval [a, b] the trader expects to buy, above it to sell; on it V = η, Eq. (13).
+    Eq. (12) allocates by it.
+
+    Args:
+      z: endowment, units of the asset, shape (..., G), inside the support.
+      sides: the prepared law of the G groups.
+      eta: η, shape (G,).
+      ends: the pair (a, −b), shape (2, G).
+      weight: effective revenue weight w in [0, 1].
+      bunching: where both sides are ironed; None for regular laws.
+
+    Returns:
+      Shape of z; nondecreasing in z, where the law is not regular by ironing.
+    """
+    low, high, (lower, upper) = ends[0], -ends[1], (sides.lower[0], sides.upper[0])
+    z = jnp.where(z < lower, lower, jnp.where(z > upper, upper, z))
+    buys, sells = z <= low, z >= high
+    types = mirrored_types(jnp.where(buys, z, low), jnp.where(sells, z, high), eta.ndim)
+    reached = ironed(sides, types, types + weight * sides.ratios(types).ratio, bunching)
+    buying, selling = (jnp.squeeze(part, -eta.ndim - 1) for part in jnp.split(reached, 2, axis=-eta.ndim - 1))
+    capped = jnp.where(buys & (buying < eta), buying, eta)
+    return jnp.where(sells & (-selling > capped), -selling, capped)
+
+
+def inverse_virtual_type(virtual, sides, eta, ends, weight, bunching=None):
+    """The type z with V(z) = virtual; the nearest end of the support outside the range of V, a on the flat part.
+
+    Exact also where the binding interval sits at an end of the support (no Condition 1). Derivatives of first order.
+    """
+    targets = mirrored_types(jnp.where(virtual < eta, virtual, eta), jnp.where(virtual > eta, virtual, eta), eta.ndim)
+    found = ironed_end(sides, targets, _regular_inverse(sides, targets, ends, weight), weight, bunching)
+    found = jnp.where(found < sides.lower, sides.lower, jnp.where(found > ends, ends, found))
+    below, above = (jnp.squeeze(part, -eta.ndim - 1) for part in jnp.split(found, 2, axis=-eta.ndim - 1))
+    return jnp.where(virtual > eta, -above, below)
+
+
+def _regular_inverse(sides, target, end, weight):
+    """z in [lower, end] with ψ⁻(z) = target, without ironing: by bracketed Newton, and one differentiable step."""
+    frozen, still, last, fixed = jax.lax.stop_gradient((sides, target, end, weight))
+
+    def step(state):
+        z, low, high, _, count = state
+        value, slope = branch(frozen, z, fixed)
+        low, high = jnp.where(value < still, z, low), jnp.where(value < still, high, z)
+        newton = z - (value - still) / slope
+        new = jnp.where((newton > low) & (newton < high), newton, 0.5 * (low + high))
+        return new, low, high, jnp.abs(new - z), count + 1
+
+    def unfinished(state):
+        z, *_, move, count = state
+        return (count < 60) & jnp.any(move > resolution * (jnp.abs(z) + frozen.width))
+
+    shape = jnp.broadcast_shapes(jnp.shape(target), jnp.shape(end))
+    low, high = (jnp.broadcast_to(bound, shape) for bound in (frozen.lower, last))
+    resolution = 4 * jnp.finfo(low.dtype).eps
+    start = 0.5 * (low + high), low, high, jnp.full(shape, jnp.inf, low.dtype), 0
+    root = jax.lax.while_loop(unfinished, step, start)[0]
+    value, slope = branch(sides, root, weight)
+    moved = root - (value - target) / jax.lax.stop_gradient(slope)
+    return jnp.where(moved < sides.lower, sides.lower, jnp.where(moved > end, end, moved))
+
+
+def branch(sides, z, weight):
+    """ψ⁻(a) = a + w F/f and, on the mirror image, ψ⁺(b) = b − w (1 − F)/f, with its slope: Eq. (17) and (18) corrected
+    (erratum E1)."""
+    tail = sides.tail(z)
+    return z + weight * tail.ratio, 1 + weight * tail.ratio_slope

@@ -1,0 +1,71 @@
+"""A witness for the certificate: what the virtual types do, integrated as they are.
+
+The closed forms of theory §5 take ∫F²/f from the laws. Bound and value are made of the same one, so that they agree
+whatever it is: an error in it is seen only by integrating V itself, type by type, on nodes of its own.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxmech.arrays import mirrored, total
+from jaxmech.optimum.ironing.ironed import ironed_by
+
+_AT_ONCE = 1_000_000  # numbers: more would fill the memory with what is needed only for sums
+
+
+class Witness(NamedTuple):
+    """What types outside the binding interval do, seen on nodes; rows are left and right sides, (2, G, ...)."""
+
+    short: object  # E[c − V], c the point of the support nearest to η
+    square: object  # E[(c − V)²]
+    cross: object  # E[(Z − c) (η − V)]
+    rent: object  # ∫ F (η − V)
+    fall: object  # the largest of V from node to node
+
+
+def witness(mechanism, sides) -> Witness:
+    """V on nodes between the lower end of each support and the binding interval, and its integrals."""
+    ends, at_ends, target = mechanism.ends, mechanism.at_ends, mirrored(mechanism.eta, mechanism.eta)
+    centre = jnp.clip(target, sides.lower, sides.upper)
+    families = sides.families()
+    bunching = mechanism.bunching or (None,) * len(families)
+    columns = zip(families, bunching, *map(sides.columns, (ends, target, centre)), strict=True)
+    found = [_of_family(*family, bunches, mechanism.weight, *own) for family, bunches, *own in columns]
+    found = jax.tree.map(lambda *parts: sides.joined(parts), *found)
+    # Of a support's end where next to nobody is, ∫F (η − z) is much: that has a closed form.
+    return found._replace(rent=(target - ends) * at_ends.integral + at_ends.second_integral - found.rent)
+
+
+def _of_family(law, known, bunches, weight, ends, target, centre) -> Witness:
+    """The witness of one family of laws; in place of the rent what it falls short of ∫ F (η − z)."""
+    # V has kinks at the ends of the bunches.
+    kinks = ends[None][:0] if bunches is None else jnp.concatenate([bunches.start, bunches.stop])
+    types, weights, ratios, ordered = law.witnesses(ends, jnp.minimum(kinks, ends), known)
+
+    def seen(before, block, ratios=None, ordered=None):
+        (last, found), (types, weights) = before, block
+        at = law.ratios(types, known) if ratios is None else ratios
+        virtual = jnp.minimum(ironed_by(law, bunches, types, types + weight * at.ratio), target)
+        mass, short = weights * at.density, centre - virtual
+        path = jnp.concatenate([last[None], virtual[:ordered]])
+        found = Witness(
+            short=found.short + total(mass * short),
+            square=found.square + total(mass * short**2),
+            cross=found.cross + total(mass * (types - centre) * (short + (target - centre))),
+            rent=found.rent + total(weights * at.cdf * (virtual - types)),
+            fall=jnp.maximum(found.fall, jnp.max(path[:-1] - path[1:], axis=0)),
+        )
+        return (virtual[-1], found), None
+
+    start = jnp.full_like(ends, -jnp.inf), Witness(*(jnp.zeros_like(ends),) * 5)
+    block = max(1, _AT_ONCE // ends.size)
+    if ratios is not None or len(types) <= block:
+        return seen(start, (types, weights), ratios, ordered)[0][1]
+    missing = -len(types) % block
+    types = jnp.concatenate([types, *[types[-1:]] * missing])
+    weights = jnp.concatenate([weights, *[jnp.zeros_like(weights[:1])] * missing])
+    blocks = jax.tree.map(lambda part: part.reshape(-1, block, *part.shape[1:]), (types, weights))
+    return lax.scan(seen, start, blocks)[0][1]

@@ -1,0 +1,1 @@
+"""What results look like, as text and as pictures: imported by no other room when it is imported."""

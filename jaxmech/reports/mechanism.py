@@ -1,0 +1,122 @@
+"""Reports in words: one mechanism, and the designs of a market beside each other."""
+
+import numpy as np
+
+from jaxmech.arrays import on_host
+from jaxmech.auctions.double_auction import double_auction
+from jaxmech.optimum.certificate import certify
+from jaxmech.optimum.outcomes import outcomes
+from jaxmech.optimum.solve import first_best, solve
+from jaxmech.programs import compiled
+
+
+def mechanism_report(mechanism) -> dict:
+    """Everything a reader asks of one mechanism, as plain numbers: outcomes, groups, certificate."""
+    interval, bunches, multiplier = _shape(mechanism)
+    achieved, certificate, mechanism = on_host((outcomes(mechanism), certify(mechanism), mechanism))
+    market, interval, bunches = mechanism.market, np.asarray(interval), np.asarray(bunches)
+    groups = [
+        {
+            "name": name,
+            "count": int(market.count[k]),
+            "risk_capacity": float(market.risk_capacity[k]),
+            "eta": float(mechanism.eta[k]),
+            "binding_interval": [float(end) for end in interval[k]],
+            "bunching_intervals": [[float(end) for end in pair] for pair in bunches[k] if pair[0] == pair[0]],
+            "no_expected_trade_probability": float(achieved.no_expected_trade_probability[k]),
+            "revenue": float(achieved.revenue_by_group[k]),
+            "efficiency": float(achieved.efficiency_by_group[k]),
+            "utility_gain": float(achieved.utility_gain_by_group[k]),
+        }
+        for k, name in enumerate(market.names)
+    ]
+    return {
+        "alpha": float(mechanism.alpha),
+        "weight": float(mechanism.weight),
+        "budget_multiplier": float(multiplier),
+        "revenue": float(achieved.revenue),
+        "efficiency": float(achieved.efficiency),
+        "first_best_efficiency": float(achieved.first_best_efficiency),
+        "first_best_surplus": float(achieved.first_best_surplus),
+        "no_trade_probability": float(achieved.no_trade_probability),
+        "groups": groups,
+        "certificate": {name: float(value) for name, value in certificate._asdict().items() if name != "ok"},
+        "ok": bool(certificate.ok),
+    }
+
+
+@compiled
+def _shape(mechanism):
+    return mechanism.binding_interval, mechanism.bunching_intervals, mechanism.budget_multiplier
+
+
+def mechanism_text(report) -> str:
+    """A report on one screen."""
+    surplus = report["first_best_surplus"]
+    lost = (report["first_best_efficiency"] - report["efficiency"]) / surplus
+    lines = [
+        f"Optimal mechanism at α = {report['alpha']:g}  (effective weight w = {report['weight']:.6g}, "
+        f"budget multiplier λ = {report['budget_multiplier']:.4g})",
+        f"  revenue     {report['revenue']:>14.8g}   {report['revenue'] / surplus:7.2%} of first-best gains from trade",
+        f"  efficiency  {report['efficiency']:>14.8g}   first best {report['first_best_efficiency']:.8g}, "
+        f"{lost:.2%} of the gains lost",
+        f"  nobody trades with probability {report['no_trade_probability']:.3g}",
+        "",
+        f"  {'group':<18}{'traders':>8}{'η':>12}{'binding interval':>26}{'idle':>9}{'revenue':>13}{'gain':>13}",
+    ]
+    for group in report["groups"]:
+        low, high = group["binding_interval"]
+        lines.append(
+            f"  {group['name']:<18}{group['count']:>8}{group['eta']:>12.5g}{f'[{low:.5g}, {high:.5g}]':>26}"
+            f"{group['no_expected_trade_probability']:>9.2%}{group['revenue']:>13.6g}{group['utility_gain']:>13.6g}"
+        )
+    lines.append("  (idle: probability of expecting no trade; gain: expected utility gained by participating)")
+    bunched = [(group["name"], pair) for group in report["groups"] for pair in group["bunching_intervals"]]
+    if bunched:
+        found = ", ".join(f"{name} [{low:.5g}, {high:.5g}]" for name, (low, high) in bunched)
+        lines.append(f"  ironed, all types trade the same on: {found}")
+    lines.append("")
+    verdict = "certified" if report["ok"] else "NOT CERTIFIED"
+    evidence = ", ".join(f"{name.replace('_', ' ')} {value:.1e}" for name, value in report["certificate"].items())
+    return "\n".join([*lines, f"  {verdict}: {evidence}"])
+
+
+def comparison(market, alpha) -> list[dict]:
+    """The optimum at α beside the constrained efficient and the revenue-maximal mechanism, the first best, and the
+    double auction with its fees: one row a design. The double auction is left out of markets of two traders."""
+    designs = {
+        f"optimal, α = {alpha:g}": solve(market, alpha),
+        "constrained efficient, α = 0": solve(market, 0.0),
+        "revenue-maximal, α = 1": solve(market, 1.0),
+        "first best, fees and subsidy": first_best(market),
+    }
+    if np.sum(np.asarray(market.count)) > 2:
+        fees = {"fees by trader": "by trader", "one common fee": "common", "no fee": "none"}
+        designs |= {f"double auction, {name}": double_auction(market, fee) for name, fee in fees.items()}
+    rows = []
+    for name, design in designs.items():
+        achieved = on_host(outcomes(design))
+        surplus = float(achieved.first_best_surplus)
+        rows.append(
+            {
+                "design": name,
+                "revenue": float(achieved.revenue),
+                "efficiency": float(achieved.efficiency),
+                "revenue_share": float(achieved.revenue) / surplus,
+                "efficiency_loss": float(achieved.first_best_efficiency - achieved.efficiency) / surplus,
+                "revenue_by_group": dict(zip(market.names, map(float, achieved.revenue_by_group), strict=True)),
+            }
+        )
+    return rows
+
+
+def comparison_text(rows) -> str:
+    """A comparison on one screen."""
+    lines = [f"{'design':<32}{'revenue':>14}{'efficiency':>14}{'revenue':>12}{'efficiency lost':>18}"]
+    for row in rows:
+        shares = (round(row[name], 9) + 0.0 for name in ("revenue_share", "efficiency_loss"))  # no −0.000%
+        revenue = row["revenue"] if abs(row["revenue_share"]) > 1e-12 else 0.0
+        lines.append(
+            "{:<32}{:>14.7g}{:>14.7g}{:>12.3%}{:>18.3%}".format(row["design"], revenue, row["efficiency"], *shares)
+        )
+    return "\n".join([*lines, "(shares of first-best gains from trade; negative revenue is a subsidy)"])
