@@ -12,12 +12,14 @@ ordinary one is not certified.
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -155,6 +157,11 @@ def failures_of(kind, seed, batch, status, found):
         }
 
 
+def workers(number):
+    """As many processes, each with a JAX of its own that computes in 64-bit floats."""
+    return ProcessPoolExecutor(number, get_context("spawn"))
+
+
 def run(markets, seed, kinds):
     """Solve them all; (tallies by (kind, regime), failures listed, seconds)."""
     from tqdm import tqdm
@@ -163,20 +170,18 @@ def run(markets, seed, kinds):
     shares = sum(KINDS[kind].share for kind in kinds)
     batches = {kind: -(-int(markets * KINDS[kind].share / shares) // KINDS[kind].batch) for kind in kinds}
     total = sum(KINDS[kind].batch * number for kind, number in batches.items())
-    with tqdm(total=total, unit="market", unit_scale=True) as bar, ThreadPoolExecutor(2) as pool:
-        for kind in kinds:
-            bar.set_description(kind)
-            # Two at a time, one being drawn and tallied while the other is solved. Ctrl-C keeps what is done.
-            for batch in range(0, batches[kind], 2):
-                both = range(batch, min(batch + 2, batches[kind]))
-                try:
-                    results = list(pool.map(partial(found_in, kind, seed), both))
-                except KeyboardInterrupt:
-                    return tallies, failures, time.perf_counter() - start
-                for one, (status, found) in zip(both, results, strict=True):
-                    tallies.setdefault((kind, regime_of(kind, one)), Tally()).add(status, found)
-                    failures += islice(failures_of(kind, seed, one, status, found), LISTED - len(failures))
+    # A process a core: computations of one process follow each other. Ctrl-C keeps what is done.
+    with tqdm(total=total, unit="market", unit_scale=True) as bar, workers(len(os.sched_getaffinity(0))) as pool:
+        try:
+            for kind in kinds:
+                bar.set_description(kind)
+                results = pool.map(partial(found_in, kind, seed), range(batches[kind]))
+                for batch, (status, found) in enumerate(results):
+                    tallies.setdefault((kind, regime_of(kind, batch)), Tally()).add(status, found)
+                    failures += islice(failures_of(kind, seed, batch, status, found), LISTED - len(failures))
                     bar.update(len(status))
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
     return tallies, failures, time.perf_counter() - start
 
 

@@ -91,7 +91,10 @@ MOVED = {
     "worst_case": "auctions.worst_case",
 }
 # What was in one module and is in two.
-ELSEWHERE = {"pytrees": {"compiled": "programs", "derived": "programs"}}
+ELSEWHERE = {
+    "pytrees": dict.fromkeys(("compiled", "derived"), "programs"),
+    "endowments.contract": dict.fromkeys(("LeftTail", "Ratios", "Witnesses", "Sides"), "endowments.sides"),
+}
 
 
 class _Moved(ModuleType):

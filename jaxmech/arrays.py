@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import GetAttrKey, register_pytree_with_keys
 
+from jaxmech.plain import brief
+
 
 @dataclass_transform(frozen_default=True)
 def pytree(cls):
@@ -27,6 +29,7 @@ def pytree(cls):
     fields when it is asked about another, and answers with a wrong number.
     """
     cls = dataclass(frozen=True)(cls)
+    cls.__repr__ = brief
     static = tuple(entry.name for entry in fields(cls) if entry.metadata.get("static"))
     data = tuple(entry.name for entry in fields(cls) if entry.name not in static)
     keys = tuple(GetAttrKey(name) for name in data)

@@ -2,8 +2,11 @@
 
 import json
 from dataclasses import fields, is_dataclass
+from html import escape
 
 import numpy as np
+
+_SHORT = 6  # numbers that are told one by one
 
 
 def plain(value):
@@ -38,8 +41,41 @@ def json_text(value) -> str:
     return json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
 
 
+def brief(value) -> str:
+    """A value in a few words: short arrays in full, of long ones the shape, of functions the name."""
+    if value is None or isinstance(value, bool | str):
+        return repr(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {brief(part)}" for name, part in value.items()) + "}"
+    if is_dataclass(value) or hasattr(value, "_fields"):
+        parts = ((name, getattr(value, name)) for name in _names(type(value)))
+        said = (f"{name}={_inside(part)}" for name, part in parts)
+        return f"{type(value).__name__}({', '.join(said)})"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(brief, value))}]" if len(value) <= _SHORT else f"{len(value)} of them"
+    if not hasattr(value, "shape") and not isinstance(value, int | float):
+        return getattr(value, "__qualname__", type(value).__name__)
+    try:
+        array = np.asarray(value)
+    except Exception:  # what JAX raises of traced arrays, and of deleted ones
+        return f"{type(value).__name__}{tuple(value.shape)}"
+    if array.size > _SHORT:
+        return f"array{array.shape}"
+    return repr(array.tolist()) if array.dtype.kind in "bOUM" else _digits(array)
+
+
+def _inside(value):
+    """A part of a result: of results themselves the name."""
+    return f"{type(value).__name__}(…)" if hasattr(value, "_repr_html_") else brief(value)
+
+
+def _digits(array):
+    return f"{array:.6g}" if array.ndim == 0 else "[" + ", ".join(map(_digits, array)) + "]"
+
+
 def result(*more, without=()):
-    """Gives a class of results, a dataclass or a named tuple, its `to_dict`.
+    """Gives a class of results, a dataclass or a named tuple, its `to_dict`, and what it looks like: one line as a
+    part of others, a table in a terminal and in a notebook, and the table's rows as a DataFrame.
 
     Args:
       more: names of properties that it tells besides its fields.
@@ -56,7 +92,30 @@ def result(*more, without=()):
             """
             return _parts(self, names)
 
+        def __str__(self):
+            from jaxmech.reports import shown
+
+            return shown.text(self)
+
+        def _repr_html_(self):
+            from jaxmech.reports import shown
+
+            return shown.html(self) if cls.__str__ is __str__ else f"<pre>{escape(str(self))}</pre>"
+
+        def _repr_pretty_(self, printer, cycle):
+            printer.text(str(self))
+
+        def to_dataframe(self):
+            """The table that is shown, a row for each group, trader or point. Needs pandas (extra `data`)."""
+            from jaxmech.reports import shown
+
+            return shown.dataframe(self)
+
         cls.to_dict = to_dict
+        cls.__repr__ = brief
+        for method in (__str__, _repr_html_, _repr_pretty_, to_dataframe):
+            if method.__name__ not in vars(cls):
+                setattr(cls, method.__name__, method)
         return cls
 
     return marked

@@ -59,6 +59,16 @@ class SidePayments:
         """ρ/(K − κ), (N,): how much buying one unit more raises the trader's price in equilibrium."""
         return self.price_scale / (self._capacity - self._kappa)
 
+    def plot(self, ax=None):
+        """Side payments by quantity at the expected price, group by group. Needs the extra `plot`.
+
+        Args:
+          ax: Matplotlib axes; new ones if not given. They are returned.
+        """
+        from jaxmech.reports.result_plots import payments_plot
+
+        return payments_plot(self, ax)
+
     @takes_arrays
     @compiled
     def offer(self, z):

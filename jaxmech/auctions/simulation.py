@@ -53,6 +53,16 @@ class Simulation(NamedTuple):
     volume_edges: np.ndarray  # (bins + 1,), asset units; the last one is the largest volume seen, if that lies beyond
     volume_counts: np.ndarray  # (bins,), auctions
 
+    def plot(self, ax=None):
+        """How the volume of an auction is distributed. Needs the extra `plot`.
+
+        Args:
+          ax: Matplotlib axes; new ones if not given. They are returned.
+        """
+        from jaxmech.reports.result_plots import simulation_plot
+
+        return simulation_plot(self, ax)
+
     def volume_quantile(self, probability):
         """Volume that is not exceeded with the given probability, linear within the bins of the histogram."""
         below = np.concatenate([[0], np.cumsum(self.volume_counts)]) / self.auctions

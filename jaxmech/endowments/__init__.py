@@ -4,12 +4,13 @@ from jaxmech.endowments.beta import Beta
 from jaxmech.endowments.density import Density
 from jaxmech.endowments.histogram import Histogram, PiecewiseLinear
 from jaxmech.endowments.kumaraswamy import Kumaraswamy
-from jaxmech.endowments.law import Law, LeftTail, Sides
+from jaxmech.endowments.law import Law
 from jaxmech.endowments.location_scale import TruncatedLaplace, TruncatedLogistic, TruncatedStudent
 from jaxmech.endowments.mixture import Mixture
 from jaxmech.endowments.numerical import FromDensity, Numerical
 from jaxmech.endowments.panels import Panels
 from jaxmech.endowments.side_by_side import SideBySide
+from jaxmech.endowments.sides import LeftTail, Sides
 from jaxmech.endowments.triangular import Triangular
 from jaxmech.endowments.truncated_exponential import TruncatedExponential
 from jaxmech.endowments.truncated_normal import TruncatedNormal

@@ -15,7 +15,8 @@ from jax.scipy.special import gammaln
 
 from jaxmech.arrays import pytree, standard
 from jaxmech.endowments.landmarks import FALLS, around, beside, gathered_rule, nodes_from, unit_rule
-from jaxmech.endowments.law import Law, LeftTail, Ratios
+from jaxmech.endowments.law import Law
+from jaxmech.endowments.sides import LeftTail, Ratios
 
 _TERMS = 32
 LARGEST_SHAPE = 300.0

@@ -15,9 +15,10 @@ import numpy as np
 
 from jaxmech.arrays import pytree
 from jaxmech.endowments.landmarks import beside
-from jaxmech.endowments.law import Law, LeftTail, Ratios, Witnesses
+from jaxmech.endowments.law import Law
 from jaxmech.endowments.quantiles import quantile
 from jaxmech.endowments.ratio_integrals import LEAST, Inside, RatioIntegral, least_density, seen, summed
+from jaxmech.endowments.sides import LeftTail, Ratios, Witnesses
 from jaxmech.numerics.polynomials import Rule, chebyshev, rule_of, weighed
 from jaxmech.numerics.search import count_below, pick
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.arrays import pytree
-from jaxmech.endowments.law import Law, LeftTail, Ratios, Sides
+from jaxmech.endowments.law import Law
+from jaxmech.endowments.sides import LeftTail, Ratios, Sides
 
 
 @pytree

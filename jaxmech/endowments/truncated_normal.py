@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxmech.arrays import pytree
 from jaxmech.endowments.draws import truncated_normal_sample
 from jaxmech.endowments.landmarks import FALLS, around, beside, gathered_rule, nodes_from
-from jaxmech.endowments.law import Law, LeftTail, Ratios
+from jaxmech.endowments.law import Law
 from jaxmech.endowments.mills import (
     AT_MODE,
     bounded_moments,
@@ -26,6 +26,7 @@ from jaxmech.endowments.mills import (
     signed_mills,
     squared_mills_integral,
 )
+from jaxmech.endowments.sides import LeftTail, Ratios
 
 _WITNESSES = gathered_rule(14, 1.0)
 

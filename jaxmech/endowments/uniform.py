@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jaxmech.arrays import pytree
 from jaxmech.endowments.draws import uniform_draws
 from jaxmech.endowments.landmarks import beside, unit_rule
-from jaxmech.endowments.law import Law, LeftTail, Ratios
+from jaxmech.endowments.law import Law
+from jaxmech.endowments.sides import LeftTail, Ratios
 
 _WITNESSES = unit_rule(8)
 

@@ -155,6 +155,16 @@ class Mechanism:
         virtual = jnp.take_along_axis(by_group, jnp.broadcast_to(group[:, None], (*z.shape, 1)), axis=-1)[..., 0]
         return -virtual + jnp.take(self.share, group) * jnp.sum(virtual, axis=-1, keepdims=True)
 
+    def plot(self, ax=None):
+        """What each type expects to buy, group by group. Needs the extra `plot`.
+
+        Args:
+          ax: Matplotlib axes; new ones if not given. They are returned.
+        """
+        from jaxmech.reports.result_plots import mechanism_plot
+
+        return mechanism_plot(self, ax)
+
     @derived
     def share(self):
         """s = κ/K, (G,): part of everybody's virtual types that a trader takes over."""

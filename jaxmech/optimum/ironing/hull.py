@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxmech.endowments.law import LeftTail
+from jaxmech.endowments.sides import LeftTail
 from jaxmech.numerics.isotonic import Pools, isotonic
 from jaxmech.numerics.search import count_below, first_reached, pick, runs
 from jaxmech.optimum.ironing.curves import Crossing, crossing
