@@ -67,7 +67,7 @@ def payments_plot(payments, ax=None):
     traders = np.repeat(np.arange(market.groups), np.asarray(market.count, int))
     first = np.unique(traders, return_index=True)[1]
     mean = float(np.sum(np.asarray(market.count * moments.mean)))
-    price = -float(payments.price_scale) * mean / float(market.total_risk_capacity)
+    price = 0.0 - float(payments.price_scale) * mean / float(market.total_risk_capacity)
     z = _over_supports(law.lower, law.upper)
     prices = np.full(_POINTS, price)
     quantity = np.asarray(payments.demand(z[:, traders], prices))
