@@ -52,7 +52,7 @@ from jaxmech.sweep import Range, open_sweep, sweep
 from jaxmech.sweep.global_sensitivity import GlobalSensitivity, global_sensitivity
 
 _moved.install()
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Answers",
