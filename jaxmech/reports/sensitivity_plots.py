@@ -33,10 +33,10 @@ def tornado_figure(sensitivity, outcome, largest):
         axes.set_yticks(range(len(shown)), [_label(sensitivity.parameters[k]) for k in shown])
         axes.axvline(0, color="black", lw=0.6)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel(f"change of {in_figures(outcome)} (of {sensitivity.value[row]:.4g})")
-        axes.set_title(
-            f"at α = {sensitivity.alpha:g}; 1% of α is 0.01, of loc, lower and upper the support's width", fontsize=8
-        )
+        # On the figure, not on the axes, which long names of parameters leave little room.
+        figure.supxlabel(f"change of {in_figures(outcome)} (of {sensitivity.value[row]:.4g})", fontsize=9)
+        said = f"at α = {sensitivity.alpha:g}; 1% of α is 0.01,\nof loc, lower and upper the support's width"
+        figure.suptitle(said, fontsize=8)
         axes.legend(fontsize=8, loc="lower right")
     return figure
 
