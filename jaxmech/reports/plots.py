@@ -85,10 +85,15 @@ def _frontier(data, others):
 
 
 def _budget(data, others):
-    """w*, below which the budget binds whatever α: over one parameter, or a map over two."""
+    """w*, below which the budget binds whatever α: over one parameter, or a map over two if it moves with both."""
     figure, axes = plt.subplots(figsize=(4.6, 3.4))
     floor = _good(data, ["budget_weight"], _middle(data, others[:-2])).budget_weight.max("alpha")
-    shown = others[-2:]
+    shown, moves = others[-2:], float(floor.max() - floor.min())
+    still = [name for name in shown if float((floor.max(name) - floor.min(name)).max()) <= 1e-6 * moves]
+    if len(shown) == 2 and still:
+        shown = [name for name in shown if name != still[0]]
+        floor = floor.max(still[0])
+        axes.set_title(f"the same for every\n{_label(data, still[0])}", fontsize=8)
     if len(shown) == 1:
         axes.plot(floor[shown[0]], floor, color="black")
         axes.set_ylabel("w*: the budget binds for α below")
