@@ -178,7 +178,3 @@ def _calibrate(options):
     found = calibrate(market, free, **settings)
     print(json_text(found) if options.json else calibration_text(found))
     return 0 if found.reached else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -47,9 +47,9 @@ class Range:
           MarketError: a count that is no whole number ≥ 1, an end that is no finite number, or log and an end ≤ 0.
         """
         last = max(whole_number("count", count, 1) - 1, 1)
-        low, high = (one_number(f"{name} of {self}", getattr(self, name)) for name in ("low", "high"))
+        low, high = (one_number(f"{name} of {self!r}", getattr(self, name)) for name in ("low", "high"))
         if self.log and min(low, high) <= 0:
-            raise MarketError(f"{self}: a logarithmic scale needs numbers above 0")
+            raise MarketError(f"{self!r}: a logarithmic scale needs numbers above 0")
         with localcontext(prec=_DIGITS):
             low, high = Decimal(repr(low)), Decimal(repr(high))
             if self.log:

@@ -181,7 +181,7 @@ def test_the_probability_of_no_trade_jumps_where_two_like_groups_part():
 
 def failing(monkeypatch, lanes):
     """Lets the solver admit failure in some of the 3P lanes, whose numbers look like any others."""
-    module = sys.modules["jaxmech.sensitivity"]
+    module = sys.modules["jaxmech.derivatives.sensitivity"]
     real = module._tangents
 
     def tangents(*arguments):
