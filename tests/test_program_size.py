@@ -17,16 +17,15 @@ from marks import cases
 
 # Of two groups: solve, outcomes, certify, and the gradient of revenue in α; some 3% above what was counted.
 # Certificates of laws by panels look into cut panels apart from whole ones: sixty operations for a quarter of the time.
-# Where bunches end is sought from where it was last: twenty operations a search for a third of the evaluations.
 SIZES = {
     "uniform": (880, 90, 310, 1350),
     "normal": (1620, 90, 795, 2340),
     "beta": (1745, 90, 1085, 2430),
     "histogram": (3320, 90, 1000, 4570),
-    "mixture": (3990, 90, 1485, 5310),
+    "mixture": (3960, 90, 1485, 5260),
     "triangular": (1410, 90, 690, 2110),
     "student": (3610, 90, 1190, 4960),
-    "density": (3570, 90, 1090, 4880),
+    "density": (3530, 90, 1090, 4840),
 }
 
 

@@ -19,8 +19,8 @@ def count_below(values, target, strictly=True):
       Integers of the shape of target. No derivative passes.
     """
     values, target = lax.stop_gradient((values, target))
-    size, width = values.shape[0], target.shape[0]
-    if size <= _FEW or width <= _FEW // 16:
+    size = values.shape[0]
+    if _are_few(values, target):
         inside = values[:, None] < target if strictly else values[:, None] <= target
         return jnp.sum(inside, axis=0, dtype=int)
 
@@ -35,8 +35,14 @@ def count_below(values, target, strictly=True):
     return lax.fori_loop(0, math.ceil(math.log2(size + 1)), halved, (low, low + size))[0]
 
 
+def _are_few(values, target):
+    return len(values) <= _FEW or len(target) <= _FEW // 16
+
+
 def first_reached(values, target):
-    """The first place where the values, which need not be sorted, reach the target; shapes as above."""
+    """The first place where the values, which need not be sorted, reach the target; shapes as in `count_below`."""
+    if not _are_few(values, target):
+        return count_below(lax.cummax(values, axis=0), target)
     place = lax.broadcasted_iota(int, values.shape, 0)[:, None]
     return jnp.min(jnp.where(values[:, None] >= target, place, len(values)), axis=0)
 

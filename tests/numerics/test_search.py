@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import isotonic_regression
 
 from jaxmech.numerics.isotonic import isotonic
-from jaxmech.numerics.search import count_below, pick, runs
+from jaxmech.numerics.search import count_below, first_reached, pick, runs
 
 LANES = 40
 fitted = jax.jit(lambda values, weights: isotonic(values, weights).level)
@@ -131,3 +131,13 @@ def test_runs_of_a_batch_are_those_of_its_lanes():
     together, apart = runs(jnp.asarray(linked), 4), runs(jnp.asarray(linked.reshape(9, 12)), 4)
     for one, other in zip(together, apart, strict=True):
         np.testing.assert_array_equal(one.reshape(other.shape), other)
+
+
+@pytest.mark.parametrize(("size", "targets"), [(5, 3), (200, 2), (200, 150)], ids=["few", "few targets", "many"])
+def test_the_first_place_that_reaches_a_target_is_that_of_numpy(size, targets):
+    generator = np.random.default_rng(size + targets)
+    values = np.round(generator.normal(size=(size, LANES)), 1)
+    target = np.round(3 * generator.normal(size=(targets, LANES)), 1)
+    reached = values[:, None] >= target
+    exact = np.where(reached.any(axis=0), reached.argmax(axis=0), size)
+    np.testing.assert_array_equal(jax.jit(first_reached)(values, target), exact)

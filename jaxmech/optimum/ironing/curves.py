@@ -179,11 +179,15 @@ def _with_ends(law):
     return jnp.concatenate([left[:, None], values, right[:, None]], axis=1)
 
 
-def crossing(curve, place, level, values, near, sought=True) -> Crossing:
-    """Where a curve, whose values at its nodes these are, crosses a level upwards between its nodes place − 1 and
-    place, from 0 to the number of nodes; sought from the types `near` on, where they lie between those nodes.
+def crossing(curve, place, level, t=None, known=(np.True_, np.True_), sought=True) -> Crossing:
+    """Where a curve crosses a level upwards between its nodes place − 1 and place, from 0 to the number of nodes.
 
-    Beyond them that is an end of the support. Nothing is sought where `sought` is False. No derivatives.
+    Beyond them that is an end of the support. No derivatives.
+
+    Args:
+      t: where in the panel to begin; halfway where that does not lie between the nodes.
+      known: whether the curve is known to be below the level at node place − 1, and not below it at node place.
+      sought: where it is False nothing is sought.
     """
     before, after = jnp.maximum(place - 1, 0), jnp.minimum(place, curve.size - 1)
     count = jnp.full_like(before, curve.count)
@@ -191,17 +195,16 @@ def crossing(curve, place, level, values, near, sought=True) -> Crossing:
     pinned = (left != panel) | (before == after) | ~jnp.asarray(sought)
     low, high = curve.t[lax.rem(before, count)], curve.t[lax.rem(after, count)]
     low = jnp.where(pinned, high, low)
-    t = (near - pick(curve.law.cuts, panel)) / pick(curve.table.half, panel) - 1
-    t = jnp.where((low < t) & (t < high), t, 0.5 * (low + high))
-    t = _root(curve, panel, t, low, high, level, (pick(values, before) < level, pick(values, after) >= level))
-    return Crossing(panel, t, pinned, jnp.where(place == curve.size, panel + 1, panel))
+    middle = 0.5 * (low + high)
+    begin = middle if t is None else jnp.where((low < t) & (t < high), t, middle)
+    found = _root(curve, panel, begin, low, high, level, known)
+    return Crossing(panel, found, pinned, jnp.where(place == curve.size, panel + 1, panel))
 
 
 def _root(curve, panel, t, low, high, level, known):
     """The place between low and high in a panel where the curve has this value, by bracketed Newton from t on.
 
-    `known`: whether the curve is below the level at low, and above it at high. Where it is not, halving would end
-    there, in many passes.
+    Where the curve is not known to cross the level towards an end, halving would end there, in many passes.
     """
     below, above = known
     half = pick(curve.table.half, panel)

@@ -234,18 +234,17 @@ def ironed_nodes(curve, bunches):
     return jnp.where(inside, pick(bunches.level, bunch), values)
 
 
-def crossings(curve, nodes, level, near):
-    """Where the ironed curve, whose values at its nodes these are, first reaches levels, (m, ...), sought from types
-    that are near; no derivatives."""
-    return crossing(curve, first_reached(nodes, level), level, nodes, near)
+def crossings(curve, nodes, level):
+    """Where the ironed curve, whose values at its nodes these are, first reaches levels, (m, ...); no derivatives."""
+    return crossing(curve, first_reached(nodes, level), level)
 
 
-def reached(curve, nodes, level, near):
+def reached(curve, nodes, level):
     """The type at which the ironed curve first reaches a level, (m, ...); an end of the support if none.
 
     Without derivatives: see `settled`.
     """
-    found = crossings(curve, nodes, level, near)
+    found = crossings(curve, nodes, level)
     return jnp.where(found.pinned, pick(curve.law.cuts, found.cut), curve.type_at(found.panel, found.t))
 
 
@@ -314,8 +313,9 @@ def _polished_once(curve, values, rounding, final, first, last, level, ends, far
     back = running & (stop > level) & (last > first) & (stop >= ahead - pick(rounding, last))
     first = first + jnp.where(down, -1, jnp.where(fore, 1, 0))
     last = last + jnp.where(up, 1, jnp.where(back, -1, 0))
-    place, types, sought = _both(first, last + 1), curve.type_at(ends.panel, ends.t), _both(running, running)
-    found = crossing(curve, place, _both(level, level), values, types, sought)
+    place, sought, levels = _both(first, last + 1), _both(running, running), _both(level, level)
+    known = pick(values, jnp.maximum(place - 1, 0)) < levels, pick(values, jnp.minimum(place, final)) >= levels
+    found = crossing(curve, place, levels, ends.t, known, sought)
     ends = jax.tree.map(lambda new, old: jnp.where(sought, new, old), found, ends)
     new, mass = _mean_slope(curve.at_place(ends.panel, ends.t))
     new = jnp.where(running, new, level)

@@ -91,8 +91,8 @@ def ironed_end(sides, target, found, weight, bunching):
 
     def one(law, table, bunches, target, found):
         (rows, shape), curve = law.rows(target), _curve(law, table, weight)
-        still, level, near = curve.still(), *lax.stop_gradient((rows, law.rows(found)[0]))
-        where = crossings(still, ironed_nodes(still, lax.stop_gradient(bunches)), level, near)
+        still, level = curve.still(), lax.stop_gradient(rows)
+        where = crossings(still, ironed_nodes(still, lax.stop_gradient(bunches)), level)
         return settled(curve, where, rows).reshape(shape)
 
     return found if bunching is None else _each(one, lambda law, target, found: found, sides, bunching, target, found)
@@ -106,9 +106,7 @@ def end_finder(sides, curves, bunching):
 
     def find(target, found):
         columns = zip(curves, nodes, sides.columns(target), sides.columns(found), strict=True)
-        return sides.joined([
-            reached(curve, at, aim[None], own[None])[0] if curve else own for curve, at, aim, own in columns
-        ])
+        return sides.joined([reached(curve, at, aim[None])[0] if curve else own for curve, at, aim, own in columns])
 
     return find
 
