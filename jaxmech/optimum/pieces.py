@@ -1,5 +1,6 @@
 """Batches of markets no more at a time than a CPU's cache holds."""
 
+from dataclasses import replace
 from functools import wraps
 
 import jax
@@ -16,16 +17,17 @@ def in_pieces(function):
     after the other.
 
     Laws by panels hold thousands of numbers a market: of a few hundred markets no array of them stays in a CPU's cache.
-    A leaf is of the batch where its last axis is as long; the last of others is that of the groups.
+    A leaf is of the batch where its last axis is as long; of others that axis is 1, or there is none.
     """
 
     @wraps(function)
     def call(first, *rest):
-        arguments, market = (first, *rest), getattr(first, "market", first)
-        groups, *batch = market.risk_capacity.shape
-        size, lanes = (batch or [1])[-1], _lanes_of(market, groups, batch)
-        if lanes >= size or size == groups or jax.default_backend() != "cpu":
-            return function(*arguments)
+        market = getattr(first, "market", first)
+        _, *batch = market.risk_capacity.shape
+        size, lanes = (batch or [1])[-1], _lanes_of(market, batch)
+        if lanes >= size or jax.default_backend() != "cpu":
+            return function(first, *rest)
+        arguments = _with_lists_in_front(first), *rest
         starts = np.minimum(np.arange(0, size, lanes), size - lanes)
         number = np.arange(size) // lanes
 
@@ -46,11 +48,21 @@ def in_pieces(function):
     return call
 
 
-def _lanes_of(market, groups, batch):
+def _lanes_of(market, batch):
     """How many markets to a piece."""
     if not batch:
         return 1
     prepared = market.sides if hasattr(market, "sides") else jax.eval_shape(market.endowment.sides)
     numbers = max(leaf.size for leaf in jax.tree.leaves(prepared)) // batch[-1]
-    lanes = max(_FEWEST, _HELD // max(numbers, 1) // 8 * 8)
-    return lanes + 8 * (lanes == groups)
+    return max(_FEWEST, _HELD // max(numbers, 1) // 8 * 8)
+
+
+def _with_lists_in_front(first):
+    """Lists of a law that all markets share, a number each, with an axis behind: they may be as long as the batch."""
+    if not hasattr(first, "market"):
+        return first
+
+    def with_axes(_, value, listed):
+        return value[:, None] if listed and value.ndim == 1 else value
+
+    return replace(first, market=replace(first.market, endowment=first.market.endowment.mapped(with_axes)))

@@ -129,11 +129,20 @@ def test_a_batch_in_pieces_is_the_whole_batch(lanes, monkeypatch):
     jax.tree.map(lambda *pair: np.testing.assert_allclose(*pair, rtol=1e-12, atol=1e-15), *answers)
 
 
-def test_a_batch_as_large_as_there_are_groups_is_left_whole(monkeypatch):
+@pytest.mark.slow
+def test_a_list_as_long_as_the_batch_that_all_markets_share_is_left_whole(monkeypatch):
+    lanes, one = 24, jnp.ones((2, 24))
+    kinks = jnp.linspace(-0.5, 0.5, lanes)  # the density's own is the last, which the first piece would lose
+
+    def certificate(kinks):
+        law = jm.Density(tent, {"slope": 0.5 * one}, -one, one, kinks=kinks)
+        return jm.certify(jm.solve(jm.Market(law, one, 2 * one), jnp.linspace(0, 1, lanes)))
+
     monkeypatch.setattr(pieces, "_HELD", 0)
-    monkeypatch.setattr(pieces, "_FEWEST", 1)
-    law = jm.Uniform(jnp.full((3, 3), -1.0), jnp.asarray([[1.0], [1.5], [2.0]]) * jnp.ones((3, 3)))
-    market = jm.Market(law, jnp.asarray([[0.5], [1.0], [2.0]]) * jnp.ones((3, 3)), jnp.ones((3, 3)))
-    found = jm.solve(market, jnp.asarray([0.2, 0.5, 0.9]))
-    alone = jm.solve(jax.tree.map(lambda leaf: leaf[:, 1], market), 0.5)
-    np.testing.assert_allclose(found.eta[:, 1], alone.eta, rtol=1e-13)
+    proof = certificate(kinks)
+    assert proof.ok.all()
+    jax.tree.map(np.testing.assert_array_equal, proof, certificate(kinks[:, None, None]))
+
+
+def tent(z, parameters):
+    return -jnp.exp(parameters["slope"] * jnp.abs(z - 0.5))
