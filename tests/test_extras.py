@@ -45,7 +45,7 @@ def test_every_import_of_an_extra_says_which_one_it_is_of(path):
 
 
 def test_what_the_errors_say_to_install_is_what_pyproject_offers():
-    assert set(BROUGHT) | {"test"} == set(EXTRAS)
+    assert set(BROUGHT) | {"test", "docs"} == set(EXTRAS)
     for name, packages in BROUGHT.items():
         listed = {line.split(">=")[0] for line in EXTRAS[name]}
         assert listed <= packages
