@@ -107,7 +107,10 @@ def moved(old, new, name):
     """What is now in another module."""
     if name.startswith("__"):
         raise AttributeError(name)
-    found = getattr(import_module(f"jaxmech.{new}"), name)
+    try:
+        found = getattr(import_module(f"jaxmech.{new}"), name)
+    except ModuleNotFoundError as error:  # of an extra: who looks through all modules for a name must not fall over it
+        raise AttributeError(f"jaxmech.{new} cannot be imported: {error}", name=name) from error
     said = f"jaxmech.{old} is now jaxmech.{new}; the old path goes with jaxmech 0.3"
     warnings.warn(said, DeprecationWarning, stacklevel=3)
     return found

@@ -28,8 +28,9 @@ def pytree(cls):
     (only their hashes differ), so that once in some thirty runs `jit` finds the code compiled for one law of four
     fields when it is asked about another, and answers with a wrong number.
     """
+    told = vars(cls).get("__repr__", brief)
     cls = dataclass(frozen=True)(cls)
-    cls.__repr__ = brief
+    cls.__repr__ = told
     static = tuple(entry.name for entry in fields(cls) if entry.metadata.get("static"))
     data = tuple(entry.name for entry in fields(cls) if entry.name not in static)
     keys = tuple(GetAttrKey(name) for name in data)

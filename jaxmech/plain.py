@@ -1,5 +1,6 @@
 """Results as plain Python values, such as JSON holds."""
 
+import datetime
 import json
 from dataclasses import fields, is_dataclass
 from html import escape
@@ -53,6 +54,8 @@ def brief(value) -> str:
         return f"{type(value).__name__}({', '.join(said)})"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(brief, value))}]" if len(value) <= _SHORT else f"{len(value)} of them"
+    if isinstance(value, datetime.date):
+        return value.isoformat()
     if not hasattr(value, "shape") and not isinstance(value, int | float):
         return getattr(value, "__qualname__", type(value).__name__)
     try:
@@ -111,9 +114,9 @@ def result(*more, without=()):
 
             return shown.dataframe(self)
 
-        cls.to_dict = to_dict
+        cls.told_names = names
         cls.__repr__ = brief
-        for method in (__str__, _repr_html_, _repr_pretty_, to_dataframe):
+        for method in (to_dict, __str__, _repr_html_, _repr_pretty_, to_dataframe):
             if method.__name__ not in vars(cls):
                 setattr(cls, method.__name__, method)
         return cls

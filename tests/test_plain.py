@@ -4,78 +4,17 @@ import copy
 import inspect
 import json
 import pickle
-from functools import cache
 from typing import get_type_hints
 
 import jax
 import numpy as np
 import pytest
-from bad_inputs import LAWS, market, mechanism, rule
 
 import jaxmech as jm
-from commitments import THREE_CONTRACTS
 from every_law import bell
 from jaxmech.estimation.families import _FAMILIES, parametric
 from jaxmech.plain import json_text, plain
-
-DRAWS = np.random.default_rng(0).uniform(-1.0, 1.0, 40)
-
-
-@cache
-def uniform_fit():
-    return jm.fit(DRAWS, "uniform")
-
-
-@cache
-def reports():
-    return jm.read_cot(THREE_CONTRACTS)
-
-
-KEY, CAPACITY = jax.random.key(0), {"fund.risk_capacity": (0.5, 2.0)}
-RESULTS = {
-    "Market": market,
-    "Traders": lambda: jm.Traders(jm.Uniform(-1.0, 1.3), 0.7, 2, "dealer"),
-    "Range": lambda: jm.Range(0.5, 2.0),
-    "Mechanism": mechanism,
-    "Mechanism with bunches": lambda: jm.solve(
-        jm.Market.of(jm.Traders(jm.Histogram([-1.0, 0.0, 0.5, 1.0], [0.6, 0.1, 0.3]), 1.0, 3)), 0.5
-    ),
-    "first best": lambda: jm.first_best(market()),
-    "Outcomes": lambda: jm.outcomes(mechanism()),
-    "Certificate": lambda: jm.certify(mechanism()),
-    "Answers": lambda: jm.answers(market(), 0.5),
-    "SidePayments": rule,
-    "DoubleAuction": lambda: jm.double_auction(market()),
-    "SimpleSchedule": lambda: jm.simple_schedule(market(), 0.5),
-    "SimpleSchedule of numbers": lambda: jm.SimpleSchedule.of(market(), 0.1, 0.1),
-    "CaraSchedule": lambda: jm.cara_schedule(mechanism(), 3),
-    "Example1": lambda: jm.example_1(2, 0.5),
-    "Frontier": lambda: jm.frontier(market(), 1e-2),
-    "Sensitivity": lambda: jm.sensitivity(market(), 0.5),
-    "GlobalSensitivity": lambda: jm.global_sensitivity(
-        market(), 0.5, {name: jm.Range(*ends) for name, ends in CAPACITY.items()}, method="morris", points=8
-    ),
-    "Simulation": lambda: jm.simulate(rule(), KEY, auctions=16),
-    "Audit": lambda: jm.audit(rule(), types=2, prices=2, quantities=3),
-    "Robustness": lambda: jm.robustness(rule(), market()),
-    "MisjudgedCapacity": lambda: jm.misjudged_capacity(rule(), 0, 0.9, KEY, auctions=8),
-    "WorstCase": lambda: jm.worst_case_law(rule(), 0.1),
-    "RobustDesign": lambda: jm.robust_design(market(), 0.5, 0.1, rounds=1),
-    "LeastCompetition": lambda: jm.least_competition(market(), 0.5, "fund", "revenue", 0.1, most=3),
-    "Calibration": lambda: jm.calibrate(market(), CAPACITY, {"revenue": 0.1}, starts=1, steps=1),
-    "Fit": uniform_fit,
-    "Fit of a histogram": lambda: jm.fit(DRAWS, "histogram"),
-    "Fit of a smoothed law": lambda: jm.fit(DRAWS, "smoothed"),
-    "Fit by a search": lambda: jm.fit(DRAWS, "truncated_normal"),
-    "FittedMarket": lambda: jm.fit_market({"z": DRAWS}, "z", family="uniform"),
-    "Bands": lambda: jm.answer_bands({"dealer": uniform_fit()}, market(), 0.5, weights=(1.0,)),
-    "CommitmentsOfTraders": reports,
-    "Contract": lambda: reports().contract("nano ether"),
-    "CotMarket": lambda: jm.cot_market(reports(), "nano ether", window=8, family="uniform"),
-    "Density": lambda: jm.Density(bell, {"s": 0.5}, -1.0, 1.0),
-    **{law.__name__: lambda law=law, numbers=numbers: law(**numbers) for law, numbers in LAWS.items()},
-}
-COSTLY = {"Sensitivity", "GlobalSensitivity", "SimpleSchedule", "WorstCase", "RobustDesign", "Bands"}
+from public_results import COSTLY, RESULTS, result
 
 
 def public_results():
@@ -105,15 +44,15 @@ def same(copied, original):
 
 @pytest.mark.parametrize("name", [pytest.param(k, marks=[pytest.mark.slow] * (k in COSTLY)) for k in RESULTS])
 def test_a_result_pickles_copies_and_is_json(name):
-    result = RESULTS[name]()
-    told = result.to_dict()
+    found = result(name)
+    told = found.to_dict()
     assert json.loads(json.dumps(told, allow_nan=False)) == told
-    for copied in (pickle.loads(pickle.dumps(result)), copy.deepcopy(result)):
-        same(copied, result)
-        if isinstance(result, jm.Fit):
-            drawn, again = (one.estimate.redrawn(3, np.random.default_rng(0))[0] for one in (result, copied))
+    for copied in (pickle.loads(pickle.dumps(found)), copy.deepcopy(found)):
+        same(copied, found)
+        if isinstance(found, jm.Fit):
+            drawn, again = (one.estimate.redrawn(3, np.random.default_rng(0))[0] for one in (found, copied))
             np.testing.assert_array_equal(drawn, again)
-            same(copied.estimate.law(copied.estimate.vector), result.estimate.law(result.estimate.vector))
+            same(copied.estimate.law(copied.estimate.vector), found.estimate.law(found.estimate.vector))
 
 
 def test_families_of_fits_pickle_by_their_name():
@@ -122,10 +61,10 @@ def test_families_of_fits_pickle_by_their_name():
 
 
 def test_what_a_mechanism_tells_is_its_own_by_group_with_names_beside():
-    told = mechanism().to_dict()
+    told = result("Mechanism").to_dict()
     assert told["market"]["names"] == ["dealer", "fund"]
     assert told["market"]["endowment"] == {"law": "uniform", "lower": [-1.0, -0.4], "upper": [1.3, 0.9]}
-    assert told["binding_interval"] == mechanism().binding_interval.tolist()
+    assert told["binding_interval"] == result("Mechanism").binding_interval.tolist()
 
 
 def test_nan_and_infinities_are_none_dates_texts_and_functions_names():

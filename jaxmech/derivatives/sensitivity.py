@@ -21,7 +21,7 @@ from jaxmech.inputs import yes_or_no
 from jaxmech.market.market import MarketError, checked_market
 from jaxmech.market.parameters import every_parameter, is_location, market_with, present_values
 from jaxmech.optimum.solve import weight_of
-from jaxmech.plain import plain
+from jaxmech.plain import plain, result
 from jaxmech.programs import compiled
 
 STATUS = ("smooth", "kink", "end of range", "jump", "failed")
@@ -29,6 +29,7 @@ MAIN = ("objective", "revenue", "efficiency")
 _SAME = 1e-4  # sides that agree to this, relative, are no kink
 
 
+@result()
 @dataclass(frozen=True)
 class Sensitivity:
     """Derivatives of Y outcomes to P parameters, α first. Made by `sensitivity`; numpy arrays on the host.

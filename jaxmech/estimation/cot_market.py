@@ -29,7 +29,7 @@ from jaxmech.estimation.fit import Fit, checked_options, fit
 from jaxmech.estimation.market_from_table import market_text, reports_of
 from jaxmech.inputs import MarketError, file_to_write, whole_number
 from jaxmech.market.market import Market, Traders
-from jaxmech.plain import plain
+from jaxmech.plain import plain, result
 
 WINDOW = 26  # weeks
 STRETCH = 0.1  # of the observed range, on either side
@@ -37,6 +37,7 @@ WITHHELD = 1, 3  # the counts that the Commission withholds
 _SHARES = ("mixture", "histogram", "smoothed")  # laws with numbers that sum to one, which rounding would break
 
 
+@result()
 @dataclass(frozen=True, eq=False)
 class CotMarket:
     """A market fitted to weekly positions. Made by `cot_market`."""
@@ -57,6 +58,8 @@ class CotMarket:
         lines += [f"{name}: left out: {reason}" for name, reason in self.left_out.items()]
         lines += [f"note: {note}" for note in self.notes]
         return "\n\n".join([self.contract.name, *reports_of(self.fits), "\n".join(lines)])
+
+    __str__ = report
 
     def to_dict(self) -> dict:
         """The contract, what the market file says, the fits, what was left out or assumed, as plain values."""

@@ -30,6 +30,8 @@ class FittedMarket(NamedTuple):
         parts = [self.reading, *reports_of(self.fits)]
         return "\n\n".join([*parts, *(f"{name}: left out: {reason}" for name, reason in self.refused.items())])
 
+    __str__ = report
+
 
 def reports_of(fits) -> list:
     """The report of each fit under its group's name."""

@@ -14,7 +14,6 @@ from jaxmech.numerics.tangents import directional
 _COPIED = 10_000
 
 
-
 def batch_behind(function):
     """The function of pytrees of arrays, which takes batches with trailing axes, taking those of `vmap` that way too.
 

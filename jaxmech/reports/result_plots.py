@@ -36,6 +36,10 @@ def _over_supports(lower, upper):
     return np.linspace(np.atleast_1d(np.asarray(lower)), np.atleast_1d(np.asarray(upper)), _POINTS)
 
 
+def _names(market):
+    return market.names or range(1, market.groups + 1)
+
+
 def law_plot(law, ax=None):
     """The density of each group's law over its support."""
     z = _over_supports(law.lower, law.upper)
@@ -46,42 +50,25 @@ def law_plot(law, ax=None):
 
 def mechanism_plot(mechanism, ax=None):
     """What each type expects to buy, group by group: nothing on the binding interval."""
-    law, names = mechanism.market.endowment, mechanism.market.names or range(1, mechanism.market.groups + 1)
+    law = mechanism.market.endowment
     z = _over_supports(law.lower, law.upper)
-    ax = _lines(
-        _axes(ax),
-        z,
-        np.asarray(mechanism.interim_allocation(z)),
-        names,
-        "endowment, asset units",
-        "expected purchase, asset units",
-    )
+    said = "endowment, asset units", "expected purchase, asset units"
+    ax = _lines(_axes(ax), z, np.asarray(mechanism.interim_allocation(z)), _names(mechanism.market), *said)
     ax.axhline(0, color="black", lw=0.6)
     return ax
 
 
 def payments_plot(payments, ax=None):
     """What one trader of each group pays beside price times quantity, by the quantity bought at the expected price."""
-    design = payments.design
-    law, market, moments = design.market.endowment, design.market, design.moments
-    traders = np.repeat(np.arange(market.groups), np.asarray(market.count, int))
-    first = np.unique(traders, return_index=True)[1]
-    mean = float(np.sum(np.asarray(market.count * moments.mean)))
-    price = 0.0 - float(payments.price_scale) * mean / float(market.total_risk_capacity)
-    z = _over_supports(law.lower, law.upper)
+    rule = payments.by_group()
+    market, moments = rule.market, rule.design.moments
+    offered = float(np.sum(np.asarray(market.count * moments.mean)))
+    price = 0.0 - float(rule.price_scale) * offered / float(market.total_risk_capacity)
     prices = np.full(_POINTS, price)
-    quantity = np.asarray(payments.demand(z[:, traders], prices))
-    paid = np.asarray(payments.side_payment(prices, quantity))
-    names = market.names or range(1, market.groups + 1)
-    ax = _axes(ax)
-    return _lines(
-        ax,
-        quantity[:, first],
-        paid[:, first],
-        names,
-        "quantity bought, asset units",
-        f"side payment at price {price:.3g}",
-    )
+    quantity = rule.demand(_over_supports(market.endowment.lower, market.endowment.upper), prices)
+    paid = rule.side_payment(prices, quantity)
+    said = "quantity bought, asset units", f"side payment at price {price:.3g}"
+    return _lines(_axes(ax), np.asarray(quantity), np.asarray(paid), _names(market), *said)
 
 
 def simulation_plot(simulation, ax=None):

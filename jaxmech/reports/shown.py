@@ -4,7 +4,8 @@ Numbers are listed one a line, arrays that belong to groups, traders or points a
 arrays the shape is told. Of a batch each number's least, middle and largest value is shown.
 """
 
-from dataclasses import fields, is_dataclass
+from collections import Counter
+from dataclasses import is_dataclass
 from html import escape
 from typing import NamedTuple
 
@@ -15,20 +16,10 @@ from jaxmech.extras import extra
 from jaxmech.plain import brief
 
 _ROWS = 30  # of a longer table the first and the last ones are shown
+_LONGEST = 100  # letters of what stands in one line
 # The field that has the batch's shape, and how many axes it has without.
 _BATCH = {"Mechanism": ("weight", 0), "Outcomes": ("revenue", 0), "Certificate": ("ok", 0), "Market": ("count", 1)}
-_DERIVED = {
-    "Mechanism": ("budget_multiplier", "binding_interval"),
-    "SidePayments": ("curvature", "price_impact"),
-    "Frontier": ("alpha",),
-}
-_HIDDEN = {
-    "Market": ("names",),
-    "Traders": ("name",),
-    "Mechanism": ("ends", "at_ends", "moments", "bunching"),
-    "SidePayments": ("design", "columns"),
-    "Simulation": ("volume_edges", "volume_counts"),
-}
+_PAIR = "binding_interval"  # (rows, 2)
 
 
 class Sheet(NamedTuple):
@@ -39,7 +30,7 @@ class Sheet(NamedTuple):
     index: str  # what the rows are
     rows: list  # their names
     columns: dict  # by name, lists as long as `rows`
-    rest: dict  # what else there is, as texts
+    rest: dict  # what else there is
 
 
 def sheet(result) -> Sheet:
@@ -48,33 +39,35 @@ def sheet(result) -> Sheet:
     field, axes = _BATCH.get(name, (None, 0))
     if field and np.ndim(held[field]) > axes:
         return _of_batch(name, held, np.shape(held[field])[axes:])
-    numbers = {key: value for key, value in held.items() if np.ndim(value) == 0}
     index, rows = _rows_of(name, result, held)
-    columns, rest = {}, {}
+    numbers, columns, rest = {}, {}, {}
     for key, value in held.items():
-        if key in numbers:
-            continue
-        array = np.asarray(value) if not isinstance(value, str) else np.asarray(0)
-        if array.shape == (len(rows),):
-            columns[key] = array.tolist()
-        elif array.shape == (len(rows), 2):
-            columns |= {f"{key} from": array[:, 0].tolist(), f"{key} to": array[:, 1].tolist()}
-        else:
-            rest[key] = brief(value)
+        if rows and isinstance(value, dict) and list(value) == rows:
+            value = list(value.values())
+        shape = np.shape(value)
+        if shape == ():
+            numbers[key] = value
+        elif rows and shape == (len(rows),):
+            columns[key] = list(value)
+        elif key == _PAIR and shape == (len(rows), 2):
+            columns |= {f"{key} from": value[:, 0].tolist(), f"{key} to": value[:, 1].tolist()}
+        elif np.size(value):
+            rest[key] = value
     return Sheet(name, numbers, index, rows, columns, rest)
 
 
 def _held(result):
-    """The fields that are shown, and what follows from them, as they are; laws of groups one by one."""
-    name = type(result).__name__
-    names = [entry.name for entry in fields(result)] if is_dataclass(result) else list(result._fields)
-    chosen = [key for key in (*names, *_DERIVED.get(name, ())) if key not in _HIDDEN.get(name, ())]
-    held = {key: getattr(result, key) for key in chosen}
+    """What `to_dict` tells, as it is, numbers as Python's; laws of groups one by one, other results left out."""
+    name, held = type(result).__name__, {key: getattr(result, key) for key in result.told_names}
     if name in ("Market", "Traders"):
         alone = name == "Traders" or np.ndim(result.count) > 1
-        held["endowment"] = brief(result.endowment) if alone else _laws_of(result)
+        held |= {"endowment": brief(result.endowment) if alone else _laws_of(result)}
+        held = {key: value for key, value in held.items() if key not in ("name", "names")}
     held = {key: value for key, value in held.items() if not (is_dataclass(value) or hasattr(value, "_fields"))}
-    return {key: np.asarray(value) if isinstance(value, jax.Array) else value for key, value in held.items()}
+    held = {key: np.asarray(value) if isinstance(value, jax.Array) else value for key, value in held.items()}
+    return {
+        key: value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value for key, value in held.items()
+    }
 
 
 def _laws_of(market):
@@ -87,16 +80,20 @@ def _laws_of(market):
 
 
 def _rows_of(name, result, held):
-    """What the rows of a result's table are called, and their names."""
+    """What the rows of a result's table are called, and their names: groups, or what most arrays are as long as."""
+    if isinstance(held.get("parameters"), dict):
+        return "parameter", list(held["parameters"])
     market = result if name == "Market" else getattr(result, "market", None)
-    longest = max((len(value) for value in held.values() if np.ndim(value) == 1), default=0)
-    if name == "Frontier":
-        return "point", list(range(1, longest + 1))
+    lengths = Counter(len(value) for value in held.values() if np.ndim(value) == 1 and len(value))
+    length, columns = max(lengths.items(), key=lambda item: item[1], default=(0, 0))
     names = list(getattr(market, "names", ()))
-    if len(names) == longest:
+    if names and len(names) in lengths:
         return "group", names
-    by_group = any(key.endswith("_by_group") for key in held)
-    return ("group" if by_group or market is not None else "row"), list(range(1, longest + 1))
+    if columns < 2:
+        return "", []
+    by_group = market is not None or any(key.endswith("_by_group") for key in held)
+    kind = "point" if name == "Frontier" else "group" if by_group else "row"
+    return kind, list(range(1, length + 1))
 
 
 def _of_batch(name, held, shape):
@@ -113,6 +110,13 @@ def _of_batch(name, held, shape):
     return Sheet(f"{name}, a batch of shape {shape}", {}, "", list(found), columns, {})
 
 
+def _listed(shown):
+    """(label, text) of what stands in lines of its own."""
+    for name, value in (shown.numbers | shown.rest).items():
+        said = _cell(value)
+        yield _label(name), said if len(said) <= _LONGEST else said[: _LONGEST - 1] + "…"
+
+
 def _label(name):
     return name.removesuffix("_by_group").replace("_", " ")
 
@@ -122,7 +126,7 @@ def _cell(value):
         return "yes" if value else "no"
     if isinstance(value, float | np.floating):
         return f"{value:.6g}"
-    return str(value) if isinstance(value, str | int | np.integer) else brief(value)
+    return str(value) if isinstance(value, str | int | np.integer) else "" if value is None else brief(value)
 
 
 def _table(shown):
@@ -139,9 +143,9 @@ def text(result) -> str:
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(result)):
         return repr(result)
     shown = sheet(result)
-    lines, listed = [shown.title], {**{k: _cell(v) for k, v in shown.numbers.items()}, **shown.rest}
-    wide = max(map(len, listed), default=0)
-    lines += [f"  {_label(name):<{wide}}  {value}" for name, value in listed.items()]
+    listed = list(_listed(shown))
+    wide = max((len(label) for label, _ in listed), default=0)
+    lines = [shown.title, *(f"  {label:<{wide}}  {said}" for label, said in listed)]
     if shown.columns:
         rows = _table(shown)
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -157,10 +161,9 @@ def text(result) -> str:
 def html(result) -> str:
     """A result in a notebook."""
     shown = sheet(result)
-    listed = {**{k: _cell(v) for k, v in shown.numbers.items()}, **shown.rest}
     parts = [f"<strong>{escape(shown.title)}</strong>"]
-    if listed:
-        rows = "".join(f"<tr><th>{escape(_label(k))}</th><td>{escape(v)}</td></tr>" for k, v in listed.items())
+    if listed := list(_listed(shown)):
+        rows = "".join(f"<tr><th>{escape(label)}</th><td>{escape(said)}</td></tr>" for label, said in listed)
         parts.append(f"<table>{rows}</table>")
     if shown.columns:
         head, *body = _table(shown)
