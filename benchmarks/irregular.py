@@ -10,20 +10,18 @@ status 1.
 
 import os
 import sys
-from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import isotonic_reference
 import jax
 import jax.numpy as jnp
 import numpy as np
 from harness import Row, interleaved, main, require, seconds
-from irregular_markets import irregular_markets
 from scipy import stats
 
 import jaxmech as jm
+from jaxmech.testing import isotonic_reference
+from jaxmech.testing.irregular_markets import irregular_markets
 
 WEIGHT, CELLS = 0.4, 4000
 

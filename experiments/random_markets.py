@@ -4,7 +4,7 @@
     python experiments/random_markets.py --replay KIND:SEED:BATCH:LANE
 
 Seven batches in ten are ordinary, one is on the edge where the first best just breaks even, two are extreme:
-`random_markets` in tests/markets.py draws them. Every batch is drawn from (kind, seed, batch), so that any market
+jaxmech.testing.random_markets draws them. Every batch is drawn from (kind, seed, batch), so that any market
 can be looked at alone. Writes summary.json, summary.txt and a histogram of duality gaps into
 experiments/results/random_markets, or FOLDER. Exit code 1 where a market with finite-looking status holds a NaN, or an
 ordinary one is not certified.
@@ -29,15 +29,13 @@ jax.config.update("jax_enable_x64", True)
 
 import numpy as np  # noqa: E402
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests"))
-
-from irregular_markets import irregular_markets  # noqa: E402
-
 import jaxmech as jm  # noqa: E402
 from jaxmech.market.parameters import group_entries, valid_market  # noqa: E402
 from jaxmech.reports.mechanism import mechanism_report, mechanism_text  # noqa: E402
-from markets import panel_markets, random_alphas, random_markets  # noqa: E402
+from jaxmech.testing.irregular_markets import irregular_markets  # noqa: E402
+from jaxmech.testing.random_markets import panel_markets, random_alphas, random_markets  # noqa: E402
+
+HERE = Path(__file__).parent
 
 CYCLE = ("ordinary", "extreme", "edge", "ordinary", "ordinary", "extreme", *("ordinary",) * 4)
 REGIMES = ("ordinary", "edge", "extreme", "panels")

@@ -4,13 +4,12 @@ from jaxmech import _moved
 from jaxmech.auctions.audit import Audit, audit, best_reply
 from jaxmech.auctions.double_auction import DoubleAuction, double_auction
 from jaxmech.auctions.fee_notice import fee_sheet
-from jaxmech.auctions.robust_design import RobustDesign, robust_design
 from jaxmech.auctions.robustness import MisjudgedCapacity, Robustness, misjudged_capacity, robustness
 from jaxmech.auctions.schedule_search import simple_schedule
 from jaxmech.auctions.side_payments import SidePayments, side_payments
 from jaxmech.auctions.simple_schedule import SimpleSchedule
 from jaxmech.auctions.simulation import Simulation, simulate
-from jaxmech.auctions.worst_case import WorstCase, worst_case_law
+from jaxmech.auctions.worst_case import RobustDesign, WorstCase, robust_design, worst_case_law
 from jaxmech.compile_cache import compile_cache
 from jaxmech.derivatives.answers import Answers, answers
 from jaxmech.derivatives.calibration import Calibration, calibrate

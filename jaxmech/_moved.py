@@ -72,7 +72,7 @@ MOVED = {
     "prepared": "market.prepared",
     "pytrees": "arrays",
     "report": "reports.mechanism",
-    "robust_design": "auctions.robust_design",
+    "robust_design": "auctions.worst_case",
     "robustness": "auctions.robustness",
     "schedule_moments": "auctions.schedule_moments",
     "schedule_search": "auctions.schedule_search",

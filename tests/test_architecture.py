@@ -22,7 +22,7 @@ LAYERS = (
     ("sweep", "estimation"),
     ("reports",),
     ("",),
-    ("cli",),
+    ("cli", "testing"),
 )
 RANKS = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 45

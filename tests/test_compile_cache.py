@@ -11,7 +11,7 @@ import pytest
 
 import jaxmech as jm
 from jaxmech.compile_cache import cache_environment
-from markets import DEALERS_AND_FUND as MARKET
+from jaxmech.testing.random_markets import DEALERS_AND_FUND as MARKET
 
 SOLVE = """
 import jaxmech as jm

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxmech as jm
-from markets import random_alphas, random_markets
+from jaxmech.testing.random_markets import random_alphas, random_markets
 
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
@@ -46,7 +46,7 @@ assert abs(float(exact) / float(rough) - 1) < 1e-4
 print("fine")
 """
 IRREGULAR = """
-from irregular_markets import irregular_markets
+from jaxmech.testing.irregular_markets import irregular_markets
 
 for kind, least in (("two histograms", 0.97), ("normal mixtures", 0.95), ("linear densities", 0.95)):
     irregular, _ = irregular_markets(kind, 50, 1)

@@ -6,9 +6,7 @@ optimum from below by the square of the cells; Richardson's extrapolation from K
 of the objective.
 """
 
-import sys
 from functools import cache, partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -18,15 +16,13 @@ from scipy import stats
 
 import jaxmech as jm
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
-
 ALPHA, ALLOWED = 0.5, 1e-6
 NORMAL = {"loc": 0.2, "scale": 0.5, "lower": -1.0, "upper": 1.0}
 
 
 @cache
 def traders():
-    from discretised import Trader
+    from jaxmech.testing.discretised import Trader
 
     low, high = ((NORMAL[end] - NORMAL["loc"]) / NORMAL["scale"] for end in ("lower", "upper"))
     normal = stats.truncnorm(low, high, NORMAL["loc"], NORMAL["scale"])
@@ -34,7 +30,7 @@ def traders():
 
 
 def on_a_grid(cells):
-    from discretised import optimum
+    from jaxmech.testing.discretised import optimum
 
     return optimum(traders(), ALPHA, cells)
 
@@ -51,7 +47,7 @@ def objective(market, alpha):
 
 
 def measured(quick=False):
-    from discretised import extrapolated
+    from jaxmech.testing.discretised import extrapolated
 
     sizes = (10, 20, 40) if quick else (20, 40, 80, 160)
     market = jaxmech_market()

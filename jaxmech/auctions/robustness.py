@@ -20,11 +20,12 @@ from jaxmech.auctions.simulation import checked_key
 from jaxmech.inputs import positive_number, whole_number
 from jaxmech.market.market import MarketError, checked_market
 from jaxmech.market.prepared import Prepared
+from jaxmech.numerics.polynomials import unit_rule
 from jaxmech.optimum.first_best import first_best_efficiency, first_best_surplus
 from jaxmech.plain import result
 from jaxmech.programs import compiled
 
-_NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(48))
+_NODES, _WEIGHTS = unit_rule(48)
 _TYPES = 513
 
 

@@ -1,6 +1,7 @@
-"""Laws that are worst for a schedule within a ball of moments.
+"""Laws that are worst for a schedule within a ball of moments, and a schedule designed for them.
 
-The distance of a market from another with laws of the same families is √Σ_g [((μ_g − μ⁰_g)/σ⁰_g)² + log²(σ_g/σ⁰_g)].
+Laws keep their shape: each group's is shifted and stretched, its support with it. The distance of such a market from
+the one it is made of is √Σ_g [((μ_g − μ⁰_g)/σ⁰_g)² + log²(σ_g/σ⁰_g)].
 
 What a schedule is worth elsewhere is αR + (1 − α)A with revenue *secured*: where some type would lose by participating,
 its group's fee is cut by the largest loss of any type, for all of its traders, so that everybody still participates
@@ -18,17 +19,19 @@ import numpy as np
 
 from jaxmech.arrays import total
 from jaxmech.auctions.robustness import robustness
-from jaxmech.auctions.side_payments import SidePayments
-from jaxmech.endowments import Beta, SideBySide, TruncatedNormal, Uniform
+from jaxmech.auctions.side_payments import SidePayments, side_payments
 from jaxmech.inputs import MarketError, whole_number
 from jaxmech.market.market import Market, checked_market
-from jaxmech.optimum.solve import weight_of
+from jaxmech.optimum.first_best import first_best_money
+from jaxmech.optimum.mechanism import Mechanism
+from jaxmech.optimum.solve import solve, weight_of
 from jaxmech.plain import result
 from jaxmech.programs import compiled
 
-FARTHEST = 3.0  # how far a move of a law's parameters may go, see `moved`
+_FARTHEST = 3.0  # how far a design's moves may go
 _TRIED = 64  # directions in which nature looks first
 _FOLLOWED = 4  # of them, the worst, from which it goes on
+_CLOSED = 1e-5  # of the first-best surplus: when the guarantee and what could be guaranteed differ by less, it is over
 
 
 @result()
@@ -45,39 +48,14 @@ class WorstCase(NamedTuple):
 
 
 def moved(law, moves):
-    """A law with its parameters moved; zero moves leave it.
-
-        Uniform: middle + sd·x₀, width·exp x₁.   TruncatedNormal: loc + sd·x₀, scale·exp x₁.   Beta: a·exp x₀, b·exp x₁.
-
-    Supports are fixed but for uniform laws, sd is the law's own standard deviation.
+    """A law with its mean moved by x₀ of its standard deviations, stretched about its mean by exp x₁; 0 leaves it.
 
     Args:
       law: endowment law of the G groups.
       moves: x, shape (2, G).
-
-    Raises:
-      MarketError: a law of another family.
     """
-    if isinstance(law, SideBySide):
-        ends = np.cumsum([part.lower.shape[0] for part in law.laws])[:-1]
-        pieces = jnp.split(jnp.asarray(moves), ends, axis=1)
-        return SideBySide(tuple(moved(part, piece) for part, piece in zip(law.laws, pieces, strict=True)))
-    first, second = moves
-    if isinstance(law, Beta):
-        return replace(law, a=law.a * jnp.exp(first), b=law.b * jnp.exp(second))
-    shift, stretch = jnp.sqrt(law.variance) * first, jnp.exp(second)
-    if isinstance(law, TruncatedNormal):
-        return replace(law, loc=law.loc + shift, scale=law.scale * stretch)
-    if isinstance(law, Uniform):
-        middle, half = 0.5 * (law.lower + law.upper) + shift, 0.5 * law.width * stretch
-        return Uniform(middle - half, middle + half)
-    raise MarketError(f"endowment is {type(law).__name__}; worst cases need Uniform, TruncatedNormal or Beta laws")
-
-
-def squared_distance(law, other):
-    """Squared distance of one law of all groups from another, in the other's standard deviations: see the module."""
-    shift = (law.mean - other.mean) ** 2 / other.variance
-    return total(shift + 0.25 * jnp.log(law.variance / other.variance) ** 2)
+    shift, stretch = moves[0], jnp.exp(moves[1])
+    return law.stretched(stretch).shifted(law.mean * (1 - stretch) + jnp.sqrt(law.variance) * shift)
 
 
 def worst_case_law(side_payments, radius, *, market=None, alpha=None, seed=0) -> WorstCase:
@@ -94,89 +72,216 @@ def worst_case_law(side_payments, radius, *, market=None, alpha=None, seed=0) ->
       seed: of the directions tried.
 
     Raises:
-      MarketError: not a schedule, a radius not above 0, or a law without moves (`moved`).
+      MarketError: not a schedule, a radius not above 0, or a market of other groups.
     """
     if not isinstance(side_payments, SidePayments):
         raise MarketError(f"side_payments is {type(side_payments).__name__}; make one with side_payments(mechanism)")
-    check_radius(radius)
+    _check_radius(radius)
     seed = whole_number("seed", seed)
     centre = checked_market(side_payments.design.market if market is None else market)
     if jnp.shape(centre.count) != jnp.shape(side_payments.design.market.count):
         raise MarketError(f"market has {centre.groups} groups, the schedule {side_payments.design.market.groups}")
     alpha = side_payments.design.alpha if alpha is None else weight_of(centre, alpha, "alpha")
-    moved(centre.endowment, np.zeros((2, centre.groups)))
-    return worst_reply(side_payments, centre, alpha, radius, np.random.default_rng(seed), [])
+    return _worst_reply(side_payments, centre, alpha, radius, np.random.default_rng(seed), [])
 
 
-def worst_reply(schedule, centre, alpha, radius, draws, also):
+def _worst_reply(schedule, centre, alpha, radius, draws, also):
     """Nature's reply: the worst of `also` and of random directions, followed to a local worst in the ball."""
     from scipy.optimize import minimize
 
-    shape, counts = (2, centre.groups), known_counts(centre)
+    shape, counts = (2, centre.groups), _known_counts(centre)
 
     def value(x):
         (found, _), slope = _secured_slope(counts, schedule, centre, alpha, x.reshape(shape))
         return float(found), np.asarray(slope).ravel()
 
-    def room(x):
-        square, slope = _distance_slope(centre.endowment, x.reshape(shape))
-        return radius**2 - float(square), -np.asarray(slope).ravel()
-
     def inside(x):
-        """x drawn back towards the centre until it is in the ball."""
-        while room(x)[0] < 0:
-            x = x * min(radius / np.sqrt(radius**2 - room(x)[0]), 1 - 1e-12)
-        return x
+        """x drawn back towards the centre where it is not in the ball."""
+        return x * (radius / max(radius, np.linalg.norm(x)))
 
     axes = np.concatenate([np.eye(2 * centre.groups), -np.eye(2 * centre.groups)])
     tried = [*axes, *draws.standard_normal((_TRIED, 2 * centre.groups))]
-    tried = [x / np.linalg.norm(x) * min(2 * radius, FARTHEST) for x in tried]
-    tried = [inside(x) for x in [*tried, *(np.ravel(x) for x in also)]]
-    ball = {"type": "ineq", "fun": lambda x: room(x)[0], "jac": lambda x: room(x)[1]}
-    box = [(-FARTHEST, FARTHEST)] * (2 * centre.groups)
-    settings = {"method": "SLSQP", "jac": True, "bounds": box, "constraints": ball, "options": {"ftol": 1e-12}}
+    tried = [x * (radius / np.linalg.norm(x)) for x in tried] + [np.ravel(x) for x in also]
+    ball = {"type": "ineq", "fun": lambda x: radius**2 - x @ x, "jac": lambda x: -2 * x}
+    settings = {"method": "SLSQP", "jac": True, "constraints": ball, "options": {"ftol": 1e-12}}
     followed = sorted(tried, key=lambda x: value(x)[0])[:_FOLLOWED]
     ends = [inside(minimize(value, x, **settings).x) for x in followed]
     x = min([*followed, *ends], key=lambda x: value(x)[0]).reshape(shape)
     (found, (revenue, efficiency, gain)), _ = _secured_slope(counts, schedule, centre, alpha, x)
-    there, far = with_moves(centre, x), np.sqrt(_distance_slope(centre.endowment, x)[0])
-    return WorstCase(there, float(found), float(revenue), float(efficiency), np.asarray(gain), float(far), x)
+    there, distance = _with_moves(centre, x), float(np.linalg.norm(x))
+    return WorstCase(there, float(found), float(revenue), float(efficiency), np.asarray(gain), distance, x)
 
 
 @partial(compiled, static_argnums=0)
 def _secured_slope(counts, schedule, centre, alpha, moves):
     def value(moves):
-        known = replace(schedule.design, market=with_counts(schedule.design.market, counts))
-        return secured_value(replace(schedule, design=known), with_moves(with_counts(centre, counts), moves), alpha)
+        known = replace(schedule.design, market=_with_counts(schedule.design.market, counts))
+        return _secured_value(replace(schedule, design=known), _with_moves(_with_counts(centre, counts), moves), alpha)
 
     return jax.value_and_grad(value, has_aux=True)(moves)
 
 
-def secured_value(schedule, market, alpha):
+def _secured_value(schedule, market, alpha):
     """αR + (1 − α)A with revenue secured, and R, A and the least gains."""
     there = robustness(schedule, market)
     revenue = there.revenue + total(market.count * jnp.minimum(there.least_gain, 0.0))
     return alpha * revenue + (1 - alpha) * there.efficiency, (revenue, there.efficiency, there.least_gain)
 
 
-@compiled
-def _distance_slope(law, moves):
-    return jax.value_and_grad(lambda moves: squared_distance(moved(law, moves), law))(moves)
-
-
-def with_moves(market, moves):
+def _with_moves(market, moves):
     return replace(market, endowment=moved(market.endowment, moves))
 
 
-def known_counts(market):
+def _known_counts(market):
     return tuple(np.asarray(market.count).tolist())
 
 
-def with_counts(market, counts):
+def _with_counts(market, counts):
     """The market with counts that are numbers while JAX traces: schedules need them."""
     return replace(market, count=np.asarray(counts))
 
 
-def check_radius(radius):
+def _check_radius(radius):
     if isinstance(radius, bool) or not isinstance(radius, Real) or not 0 < radius <= 2:
         raise MarketError(f"radius is {radius!r}; give a number above 0, at most 2")
+
+
+@result("guaranteed", "nominal_guaranteed", "is_nominal")
+class RobustDesign(NamedTuple):
+    """A schedule designed for the worst law. Money in the unit of holding costs."""
+
+    design: Mechanism  # optimal in the market that the exchange designs for; `side_payments(design)` is the schedule
+    moves: np.ndarray  # of that market's laws, (2, G), as in `moved`; 0: nothing beats the nominal design
+    worst: WorstCase  # the worst law for it
+    nominal: Mechanism  # the optimum of the market given
+    nominal_worst: WorstCase  # the worst law for that
+    attainable: float  # what could be guaranteed against the laws that nature has used, as far as the search sees
+    converged: bool  # whether attainable and guaranteed agree to 1e-5 of the first-best surplus
+    iterates: dict  # "guaranteed" and "attainable" of each round, and "moves" of the design, (rounds, 2, G)
+
+    @property
+    def guaranteed(self):
+        """αR + (1 − α)A of the design under its worst law: at least the nominal design's under its own."""
+        return self.worst.objective
+
+    @property
+    def nominal_guaranteed(self):
+        """αR + (1 − α)A of the nominal design under its worst law."""
+        return self.nominal_worst.objective
+
+    @property
+    def is_nominal(self):
+        """Whether nothing better than the nominal design was found."""
+        return not np.any(self.moves)
+
+    def __str__(self):
+        kept = "the nominal design is kept" if self.is_nominal else "the robust design is kept"
+        ended = "converged" if self.converged else f"not converged: {self.attainable:.6g} may be attainable"
+        return (
+            f"{kept}: it guarantees {self.guaranteed:.6g}, the nominal one {self.nominal_guaranteed:.6g}; "
+            f"{len(self.iterates['guaranteed'])} rounds, {ended}"
+        )
+
+
+def robust_design(market, alpha, radius, *, rounds=20, seed=0) -> RobustDesign:
+    """The schedule that guarantees most when nature picks the worst laws in a ball around the market's.
+
+    The exchange picks the laws it designs for, hence V and fees; nature answers with the worst law for that design.
+    Descent–ascent with memory: in each round the exchange raises the least it gets over all laws that nature has used,
+    and nature adds its best reply. It ends when that least is what the reply leaves it. The best design seen is kept,
+    the nominal one among them.
+
+    Args:
+      market: a Market, the centre of the ball.
+      alpha: weight on revenue, in [0, 1].
+      radius: of the ball, > 0.
+      rounds: at most.
+      seed: of the directions nature tries.
+
+    Raises:
+      MarketError: alpha outside [0, 1], a radius not above 0.
+    """
+    alpha = weight_of(market, alpha, "alpha")
+    if jnp.ndim(alpha) > 0:
+        raise MarketError("market is a batch; design for one market at a time")
+    _check_radius(radius)
+    rounds, seed = whole_number("rounds", rounds, 1), whole_number("seed", seed)
+    draws, still = np.random.default_rng(seed), np.zeros((2, market.groups))
+    tolerance, used = _CLOSED * float(first_best_money(market)[1]), [still]
+
+    def reply(design):
+        schedule = side_payments(solve(_with_moves(market, design), alpha))
+        return _worst_reply(schedule, market, alpha, radius, draws, used)
+
+    designs, replies, attainable, best = _contest(market, alpha, reply, used, rounds, tolerance)
+    # Laws used later may be worse for an early design than the reply to it: both that count are judged once more.
+    by_value = {"key": lambda found: found.objective}
+    nominal_worst, worst = (min(replies[k], reply(designs[k]), **by_value) for k in (0, best))
+    best, worst = (0, nominal_worst) if worst.objective <= nominal_worst.objective else (best, worst)
+    return RobustDesign(
+        design=solve(_with_moves(market, designs[best]), alpha),
+        moves=designs[best],
+        worst=worst,
+        nominal=solve(market, alpha),
+        nominal_worst=nominal_worst,
+        attainable=max(attainable[-1], worst.objective),
+        converged=bool(attainable[-1] - worst.objective <= tolerance),
+        iterates={
+            "guaranteed": np.array([found.objective for found in replies]),
+            "attainable": np.array(attainable),
+            "moves": np.stack(designs),
+        },
+    )
+
+
+def _contest(market, alpha, reply, used, rounds, tolerance):
+    """Designs and nature's replies to them in turn, what might be attained by then, and the place of the best design.
+    The moves that nature has made are added to `used`."""
+    designs, replies, attainable = [used[0]], [], []
+    while True:
+        replies.append(reply(designs[-1]))
+        best = max(range(len(replies)), key=lambda k: replies[k].objective)
+        used.append(replies[-1].moves)
+        least, design = _best_against(market, alpha, used, designs[best])
+        attainable.append(max(least, replies[best].objective))
+        if attainable[-1] - replies[best].objective <= tolerance or len(designs) > rounds:
+            return designs, replies, attainable, best
+        designs.append(design)
+
+
+def _best_against(market, alpha, laws, start):
+    """The design that gets most from the worst of some laws, (that least value, its moves): maximise v with
+    value(design, law) ≥ v for each law, from a design that does well."""
+    from scipy.optimize import minimize
+
+    counts, shape = _known_counts(market), start.shape
+
+    def above(x):
+        rows = [_designed_slope(counts, market, alpha, x[:-1].reshape(shape), law) for law in laws]
+        return np.array([float(found) for found, _ in rows]), np.stack([np.asarray(row).ravel() for _, row in rows])
+
+    least = np.min(above(np.append(start, 0.0))[0])
+    lift = np.append(np.zeros(start.size), 1.0)
+    constraint = {
+        "type": "ineq",
+        "fun": lambda x: above(x)[0] - x[-1],
+        "jac": lambda x: np.column_stack([above(x)[1], -np.ones(len(laws))]),
+    }
+    box = [(-_FARTHEST, _FARTHEST)] * start.size + [(None, None)]
+    at = np.append(start, least)
+    settings = {"method": "SLSQP", "bounds": box, "constraints": constraint, "options": {"ftol": 1e-10, "maxiter": 60}}
+    end = minimize(lambda x: -x[-1], at, jac=lambda _: -lift, **settings).x
+    reached = float(np.min(above(end)[0]))
+    return (reached, end[:-1].reshape(shape)) if reached > least else (float(least), start)
+
+
+@partial(compiled, static_argnums=0)
+def _designed_slope(counts, market, alpha, design, law):
+    """Objective of a design under a law, both given by moves, and its gradient in the design's."""
+
+    def value(design):
+        designed = _with_moves(_with_counts(market, counts), design)
+        schedule = side_payments(replace(solve(designed, alpha), market=designed))
+        return _secured_value(schedule, _with_moves(_with_counts(market, counts), law), alpha)[0]
+
+    return jax.value_and_grad(value)(design)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.arrays import total
+from jaxmech.numerics.polynomials import unit_rule
 from jaxmech.optimum.ironing.bunching import multiplier_kinks
 from jaxmech.optimum.mechanism import PreparedMechanism
 from jaxmech.optimum.outcomes import absorbed_variance
@@ -21,7 +22,7 @@ _PLACES = np.linspace(-2.95, 2.95, 119)
 _NODES = 0.5 * (1 + np.tanh(0.5 * np.pi * np.sinh(_PLACES)))
 _WEIGHTS = 0.25 * np.pi * np.cosh(_PLACES) / np.cosh(0.5 * np.pi * np.sinh(_PLACES)) ** 2 * np.diff(_PLACES)[0]
 
-_SMOOTH = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(16))
+_SMOOTH = unit_rule(16)
 
 
 def fixed_rule_outcomes(mechanism, market):

@@ -14,9 +14,10 @@ from jax import lax
 from jax.scipy.special import gammaln
 
 from jaxmech.arrays import pytree, standard
-from jaxmech.endowments.landmarks import FALLS, around, beside, gathered_rule, nodes_from, unit_rule
+from jaxmech.endowments.landmarks import FALLS, around, beside, gathered_rule, nodes_from
 from jaxmech.endowments.law import Law
 from jaxmech.endowments.sides import LeftTail, Ratios
+from jaxmech.numerics.polynomials import unit_rule
 
 _TERMS = 32
 LARGEST_SHAPE = 300.0
@@ -43,6 +44,8 @@ class Beta(Law):
     b: jax.Array
     lower: jax.Array
     upper: jax.Array
+
+    unitless_fields = ("a", "b")
 
     def _unit(self, z):
         """x = (z − l)/(h − l), and 1 − x without cancellation; types a rounding outside count as the end."""
@@ -117,9 +120,6 @@ class Beta(Law):
 
     def reflected(self):
         return Beta(self.b, self.a, -self.upper, -self.lower)
-
-    def stretched(self, factor):
-        return Beta(self.a, self.b, factor * self.lower, factor * self.upper)
 
 
 def _off_zero(x):

@@ -1,7 +1,7 @@
 """A law by its density: any positive function that JAX can differentiate."""
 
 from collections.abc import Callable
-from dataclasses import field, replace
+from dataclasses import field
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ class Density(Numerical):
         derivatives as parameters_NAME.
       lower, upper: ends of the support, lower < upper.
       kinks: points where the density jumps or has a corner, shape (kinks,) or (kinks, groups).
-      unit: z is divided by it before log_density sees it: what stretching the law changes.
+      unit, origin: log_density sees (z − origin)/unit: what stretching and shifting the law change.
 
     Derivatives see a jump move only with the kink that names it. `Market.of` refuses a density that its polynomials
     miss by more than 1e-9 in probability.
@@ -33,12 +33,13 @@ class Density(Numerical):
     upper: jax.Array
     kinks: jax.Array = ()
     unit: jax.Array = 1.0
+    origin: jax.Array = 0.0
 
     stacked_fields = ("kinks",)
     bunches = property(lambda self: 8 + 2 * len(self.kinks))
 
     def _of(self, z):
-        return self.log_density(z / self.unit, self.parameters)
+        return self.log_density((z - self.origin) / self.unit, self.parameters)
 
     def panels(self):
         return panels_of(self._of, self.landmarks(), self.bunches)
@@ -53,7 +54,3 @@ class Density(Numerical):
 
     def rules(self):
         return [*super().rules(), ("unit", self.unit > 0, "must be > 0")]
-
-    def stretched(self, factor):
-        scaled = {name: factor * getattr(self, name) for name in ("lower", "upper", "unit")}
-        return replace(self, kinks=jax.tree.map(lambda kink: factor * kink, self.kinks), **scaled)

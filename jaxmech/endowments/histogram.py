@@ -7,7 +7,7 @@ from jaxmech.arrays import pytree
 from jaxmech.endowments.binning import histogram_from_samples
 from jaxmech.endowments.numerical import NODES, Numerical
 from jaxmech.endowments.panels import Panels
-from jaxmech.numerics.polynomials import rule_of
+from jaxmech.numerics.polynomials import unit_rule
 
 _NODES = 5  # of each bin: three are enough for F²/f, but ironing looks between
 _PIECES = 8  # panels between two knots: 1/f is no polynomial where f changes by a large factor
@@ -27,6 +27,7 @@ class Histogram(Numerical):
     masses: jax.Array
 
     stacked_fields = ("edges", "masses")
+    unitless_fields = ("masses",)
 
     @classmethod
     def from_samples(cls, samples, bins=None, weights=None, lower=None, upper=None):
@@ -64,9 +65,6 @@ class Histogram(Numerical):
             ("masses", self.masses > 0, "must be > 0; merge an empty bin with its neighbour, as from_samples does"),
         ]
 
-    def stretched(self, factor):
-        return Histogram(factor * self.edges, self.masses)
-
 
 @pytree
 class PiecewiseLinear(Numerical):
@@ -81,6 +79,7 @@ class PiecewiseLinear(Numerical):
     heights: jax.Array
 
     stacked_fields = ("knots", "heights")
+    unitless_fields = ("heights",)
     bunches = property(lambda self: 2 * len(self.knots))
     lower = property(lambda self: self.knots[0])
     upper = property(lambda self: self.knots[-1])
@@ -91,7 +90,7 @@ class PiecewiseLinear(Numerical):
         cuts = jnp.concatenate([(self.knots[:-1] + part * width).swapaxes(0, 1).reshape(-1, *left.shape[1:])])
         cuts = jnp.concatenate([cuts, self.knots[-1:]])
         ends = jnp.concatenate([part, jnp.ones_like(part[:1])])
-        nodes = 0.5 * (1 + jnp.asarray(rule_of(NODES).nodes, left.dtype)).reshape((-1,) + (1,) * (left.ndim + 1))
+        nodes = jnp.asarray(unit_rule(NODES)[0], left.dtype).reshape((-1,) + (1,) * (left.ndim + 1))
         place = ends[:-1] + nodes * jnp.diff(ends, axis=0)  # (nodes, pieces, knots − 1, ...)
         values = jnp.moveaxis(left + place * (right - left), (2, 1, 0), (0, 1, 2))
         mass = 0.5 * jnp.sum((left + right) * width, axis=0)
@@ -121,6 +120,3 @@ class PiecewiseLinear(Numerical):
             ("heights", self.heights[1:-1] > 0, "must be > 0 between the ends"),
             ("heights", self.heights[:-1] + self.heights[1:] > 0, "must not be 0 twice running"),
         ]
-
-    def stretched(self, factor):
-        return PiecewiseLinear(factor * self.knots, self.heights)

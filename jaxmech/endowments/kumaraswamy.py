@@ -23,6 +23,8 @@ class Kumaraswamy(FromDensity):
     lower: jax.Array
     upper: jax.Array
 
+    unitless_fields = ("a", "b")
+
     bunches = 0  # log-concave
 
     def log_density(self, z):
@@ -33,6 +35,3 @@ class Kumaraswamy(FromDensity):
     def rules(self):
         shapes = [(name, (one >= 1) & (one <= LARGEST_SHAPE)) for name, one in (("a", self.a), ("b", self.b))]
         return [*super().rules(), *((name, good, "must lie between 1 and 100") for name, good in shapes)]
-
-    def stretched(self, factor):
-        return Kumaraswamy(self.a, self.b, factor * self.lower, factor * self.upper)

@@ -3,6 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmech.numerics.polynomials import unit_rule
+
 # Where a law that knows nothing better is cut: evenly, and towards the ends ever finer.
 _FINER = 3.0 ** -np.arange(1, 13) / 24
 EVEN = np.sort(np.concatenate([np.linspace(0, 1, 25), _FINER, 1 - _FINER]))
@@ -16,12 +18,6 @@ def told_apart(shares, like):
     """Parts of a width, sorted, without those next to 0 and 1 that a type of this precision can hardly be told from."""
     least = 1024 * np.finfo(jnp.result_type(like)).eps
     return np.where(shares < least, 0.0, np.where(shares > 1 - least, 1.0, shares))
-
-
-def unit_rule(nodes):
-    """Gauss–Legendre nodes and weights on [0, 1]."""
-    places, weights = np.polynomial.legendre.leggauss(nodes)
-    return 0.5 * (1 + places), 0.5 * weights
 
 
 def gathered_rule(nodes, strength):

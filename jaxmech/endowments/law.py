@@ -24,18 +24,23 @@ from jaxmech.endowments.sides import LeftTail, Ratios, Sides, Witnesses
 from jaxmech.plain import plain
 from jaxmech.programs import compiled
 
+# What a field of these names is: a place on the axis of endowments, a length there, or a number per unit.
+LOCATIONS = ("loc", "lower", "upper", "mode", "edges", "knots", "kinks", "origin")
+LENGTHS = ("scale", "unit")
+RATES = ("rate",)
+
 
 class Law:
     """Base of every endowment law: what follows from the six functions that a law writes itself.
 
-    A law supplies fields `lower` and `upper`, `log_pdf`, `score`, `reflected` and `stretched`; `mean` and `variance`;
-    and, for `Sides`, `constants`, `tail`, `density` and `squared_ratio_integral_from`, which see fields of shape
-    (2, G, ...) or (G, ...) alike. Laws without closed forms inherit from `FromDensity` and write down their density
-    alone.
+    A law supplies fields `lower` and `upper`, `log_pdf`, `score` and `reflected`; `mean` and `variance`; and, for
+    `Sides`, `constants`, `tail`, `density` and `squared_ratio_integral_from`, which see fields of shape (2, G, ...) or
+    (G, ...) alike. Laws without closed forms inherit from `FromDensity` and write down their density alone.
     """
 
     bunches = 4  # how many intervals may need ironing, at most
     stacked_fields = ()  # fields that are lists of numbers: an axis of their own in front of the groups
+    unitless_fields = ()  # fields that are what they are in any unit of the asset, beside dictionaries of parameters
 
     def __post_init__(self):
         """Sequences as users write them become what the fields hold; what cannot is left for `Market.of` to refuse."""
@@ -82,8 +87,28 @@ class Law:
         raise NotImplementedError
 
     def stretched(self, factor):
-        """The law of factor·Z, factor > 0."""
-        raise NotImplementedError
+        """The law of factor·Z, factor > 0, a scalar or one a group."""
+        powers = dict.fromkeys(LOCATIONS + LENGTHS, 1) | dict.fromkeys(RATES, -1)
+        return self._moved("stretched", factor, lambda field, value: value * factor ** powers[field])
+
+    def shifted(self, distance):
+        """The law of Z + distance, a scalar or one a group."""
+        return self._moved("shifted", distance, lambda field, value: value + distance if field in LOCATIONS else value)
+
+    def _moved(self, method, by, function):
+        """The law with function(field, value) of its places, lengths and rates, laws inside by the method named."""
+        new = {}
+        for name in (entry.name for entry in fields(self) if not entry.metadata.get("static")):
+            value = getattr(self, name)
+            if name in LOCATIONS + LENGTHS + RATES:
+                shared = name in self.stacked_fields and jnp.ndim(value) == 1 and jnp.ndim(by) > 0
+                new[name] = function(name, value[:, None] if shared else value)
+            elif isinstance(value, tuple):
+                new[name] = tuple(getattr(law, method)(by) for law in value)
+            elif name not in self.unitless_fields and not isinstance(value, dict):
+                remedy = f"add it to its unitless_fields, or write down the method {method}"
+                raise NotImplementedError(f"{type(self).__name__} has a field {name}; {remedy}")
+        return replace(self, **new)
 
     def resolved(self):
         """The law in the form to compute with: itself, or its panels where nothing is known in closed form."""

@@ -1,7 +1,5 @@
 """Laws around a mode that fall off in units of a scale, cut to a support: Laplace, logistic, Student."""
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,9 +28,6 @@ class LocationScale(FromDensity):
 
     def rules(self):
         return [("scale", self.scale > 0, "must be > 0"), *super().rules()]
-
-    def stretched(self, factor):
-        return replace(self, **{name: factor * getattr(self, name) for name in ("loc", "scale", "lower", "upper")})
 
 
 @pytree
@@ -93,6 +88,8 @@ class TruncatedStudent(LocationScale):
     freedom: jax.Array
     lower: jax.Array
     upper: jax.Array
+
+    unitless_fields = ("freedom",)
 
     def log_density_of_distance(self, x):
         return -0.5 * (self.freedom + 1) * jnp.log1p(x**2 / self.freedom)

@@ -22,7 +22,7 @@ class Mixture(Numerical):
     laws: tuple
     weights: jax.Array
 
-    stacked_fields = ("weights",)
+    stacked_fields = unitless_fields = ("weights",)
     bunches = property(lambda self: sum(max(law.bunches, 4) for law in self.laws))
 
     @property
@@ -112,6 +112,3 @@ class Mixture(Numerical):
         reached = xp.max(xp.where(others & (lower <= lower[:, None]), upper, -np.inf), axis=1)
         good = (lower == xp.min(lower, axis=0)) | (lower <= reached)
         return [("weights", good, "belongs to a law with a gap before its support; let the supports touch")]
-
-    def stretched(self, factor):
-        return Mixture(tuple(law.stretched(factor) for law in self.laws), self.weights)

@@ -236,9 +236,6 @@ class Panels(Law):
         cuts, values = jnp.stack([self.cuts, mirror.cuts], axis=1), jnp.stack([self.values, mirror.values], axis=2)
         return Panels(cuts, values, self.bunches)
 
-    def stretched(self, factor):
-        return Panels(factor * self.cuts, self.values / factor, self.bunches)
-
     def sample(self, key, shape=()):
         uniform = jax.random.uniform(key, tuple(shape) + self.lower.shape, dtype=jnp.result_type(float))
         return quantile(self, uniform)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxmech.arrays import standard
+from jaxmech.numerics.roots import bracketed_newton
 
 
 @jax.custom_jvp
@@ -21,26 +22,14 @@ def quantile(law, probability):
 def _left_quantile(side, probability):
     shape = jnp.broadcast_shapes(jnp.shape(probability), jnp.shape(side.lower))
     lower, upper = (jnp.broadcast_to(end, shape).astype(probability.dtype) for end in (side.lower, side.upper))
-    resolution = 4 * jnp.finfo(probability.dtype).eps
 
-    def step(state):
-        z, low, high, _, count = state
+    def look(z):
         tail = side.tail(z)
-        low = jnp.where(tail.cdf < probability, z, low)
-        high = jnp.where(tail.cdf < probability, high, z)
         excess = jnp.log(tail.cdf / probability)
-        newton = z - tail.ratio * excess
         # Where nobody is, F/f tells nothing.
-        safe = (newton > low) & (newton < high) & (jnp.abs(excess) < 30)
-        new = jnp.where(safe, newton, 0.5 * (low + high))
-        return new, low, high, jnp.abs(new - z), count + 1
+        return tail.cdf < probability, jnp.where(jnp.abs(excess) < 30, z - tail.ratio * excess, jnp.nan)
 
-    def unfinished(state):
-        z, _, _, move, count = state
-        return (count < 200) & jnp.any(move > resolution * (jnp.abs(z) + upper - lower))
-
-    start = 0.5 * (lower + upper), lower, upper, upper - lower, 0
-    root = lax.while_loop(unfinished, step, start)[0]
+    root = bracketed_newton(look, lower, upper, upper - lower, 200)
     return jnp.where(probability > 0, root, lower)
 
 

@@ -109,4 +109,11 @@ class SideBySide(Law):
         return SideBySide(tuple(law.resolved() for law in self.laws), self.stacked)
 
     def stretched(self, factor):
-        raise TypeError("stretch each law before placing it in a market")
+        return self._each_with("stretched", factor)
+
+    def shifted(self, distance):
+        return self._each_with("shifted", distance)
+
+    def _each_with(self, method, number):
+        pairs = zip(self.laws, self.columns(number), strict=True)
+        return replace(self, laws=tuple(getattr(law, method)(own) for law, own in pairs))

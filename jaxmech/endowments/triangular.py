@@ -38,6 +38,3 @@ class Triangular(FromDensity):
     def rules(self):
         inside = (self.lower <= self.mode) & (self.mode <= self.upper)
         return [*super().rules(), ("mode", inside, "must lie in [lower, upper]")]
-
-    def stretched(self, factor):
-        return Triangular(factor * self.mode, factor * self.lower, factor * self.upper)

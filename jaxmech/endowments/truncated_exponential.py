@@ -30,6 +30,3 @@ class TruncatedExponential(FromDensity):
         peak = jnp.where(self.rate > 0, self.lower, self.upper)
         distances = beside(FALLS, self.rate) / (jnp.abs(self.rate) + 1 / self.width)
         return around(peak, distances, self.lower, self.upper)
-
-    def stretched(self, factor):
-        return TruncatedExponential(self.rate / factor, factor * self.lower, factor * self.upper)

@@ -139,6 +139,3 @@ class TruncatedNormal(Law):
 
     def reflected(self):
         return TruncatedNormal(-self.loc, self.scale, -self.upper, -self.lower)
-
-    def stretched(self, factor):
-        return TruncatedNormal(*(factor * field for field in (self.loc, self.scale, self.lower, self.upper)))

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 
 from jaxmech.arrays import pytree
 from jaxmech.endowments.draws import uniform_draws
-from jaxmech.endowments.landmarks import beside, unit_rule
+from jaxmech.endowments.landmarks import beside
 from jaxmech.endowments.law import Law
 from jaxmech.endowments.sides import LeftTail, Ratios
+from jaxmech.numerics.polynomials import unit_rule
 
 _WITNESSES = unit_rule(8)
 
@@ -65,6 +66,3 @@ class Uniform(Law):
 
     def reflected(self):
         return Uniform(-self.upper, -self.lower)
-
-    def stretched(self, factor):
-        return Uniform(factor * self.lower, factor * self.upper)

@@ -15,18 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.arrays import on_device, on_host
+from jaxmech.endowments.law import LENGTHS, LOCATIONS, RATES
 from jaxmech.inputs import MarketError
 from jaxmech.market.checks import complying
 from jaxmech.market.market import Market
 
-# May be negative or 0: what counts is a change over the support's width.
-_LOCATIONS = ("loc", "lower", "upper", "mode", "edges", "knots", "kinks")
-_STRETCHED = (*_LOCATIONS, "scale", "rate", "unit")
-
 
 def is_location(field):
-    """Whether a field is a place on the axis of endowments."""
-    return _plain(field) in _LOCATIONS
+    """Whether a field is a place, which may be negative or 0: what counts is a change over the support's width."""
+    return _plain(field) in LOCATIONS
 
 
 def _plain(field):
@@ -107,7 +104,8 @@ def refuse_overlaps(parameters):
 def _same_number(one, other):
     """Whether two fields of a group are the same number, or one of them is stretched with the endowment."""
     stretched = (
-        first == "endowment" and _plain(second) in _STRETCHED for first, second in ((one, other), (other, one))
+        first == "endowment" and _plain(second) in LOCATIONS + LENGTHS + RATES
+        for first, second in ((one, other), (other, one))
     )
     return one == other or any(stretched)
 

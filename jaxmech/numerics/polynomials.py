@@ -11,6 +11,12 @@ import numpy as np
 from jaxmech.arrays import standard
 
 
+def unit_rule(nodes):
+    """Gauss–Legendre nodes and weights on [0, 1]."""
+    places, weights = np.polynomial.legendre.leggauss(nodes)
+    return 0.5 * (1 + places), 0.5 * weights
+
+
 class Rule(NamedTuple):
     """Gauss–Legendre nodes on [−1, 1] and what goes with them, for polynomials through n of them."""
 

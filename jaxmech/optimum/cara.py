@@ -26,6 +26,7 @@ import numpy as np
 from jaxmech.arrays import total
 from jaxmech.inputs import real_numbers, whole_number
 from jaxmech.market.market import MarketError
+from jaxmech.numerics.polynomials import unit_rule
 from jaxmech.optimum.mechanism import checked_mechanism
 from jaxmech.plain import result
 from jaxmech.programs import compiled
@@ -33,9 +34,7 @@ from jaxmech.programs import compiled
 _STATES = 2049
 _WIDEST_STEP = 0.8  # of ε; the trapezoid rule errs by exp(−2π²/0.8²) there
 _PANELS, _STEEPEST = 4, 40.0  # of each branch of V; Gauss–Legendre with 32 nodes errs by 1e-14 on exp over 40 units
-(_NODES, _WEIGHTS), (_PANEL_NODES, _PANEL_WEIGHTS) = (
-    ((x + 1) / 2, w / 2) for x, w in (np.polynomial.legendre.leggauss(n) for n in (32, 4))
-)
+(_NODES, _WEIGHTS), (_PANEL_NODES, _PANEL_WEIGHTS) = unit_rule(32), unit_rule(4)
 
 
 @result()

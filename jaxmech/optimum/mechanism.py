@@ -10,6 +10,7 @@ from jaxmech.arrays import mirrored, mirrored_types, on_device, pytree, takes_ar
 from jaxmech.endowments import Sides
 from jaxmech.market.market import Market, MarketError
 from jaxmech.numerics.batching import differentiable_behind
+from jaxmech.numerics.polynomials import unit_rule
 from jaxmech.optimum.ironing.bunching import ironed_multiplier, multiplier_bunching, virtual_curves
 from jaxmech.optimum.ironing.ironed import bunch_ends, bunches_of, bunching, ironed_gain, standing, still_bunching, sums
 from jaxmech.optimum.multipliers import AtEnds, Multipliers
@@ -18,7 +19,7 @@ from jaxmech.optimum.virtual_types import virtual_type
 from jaxmech.plain import result
 from jaxmech.programs import compiled, derived
 
-_NODES, _WEIGHTS = (lambda x, w: (0.5 * (x + 1), 0.5 * w))(*np.polynomial.legendre.leggauss(32))
+_NODES, _WEIGHTS = unit_rule(32)
 
 
 @result("binding_interval", "bunching_intervals", "budget_multiplier", "share", without=("ends", "at_ends", "bunching"))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmech.arrays import mirrored, mirrored_types
+from jaxmech.numerics.roots import bracketed_newton
 from jaxmech.optimum.ironing.ironed import ironed, ironed_end
 
 
@@ -80,23 +81,13 @@ def _regular_inverse(sides, target, end, weight):
     """z in [lower, end] with ψ⁻(z) = target, without ironing: by bracketed Newton, and one differentiable step."""
     frozen, still, last, fixed = jax.lax.stop_gradient((sides, target, end, weight))
 
-    def step(state):
-        z, low, high, _, count = state
+    def look(z):
         value, slope = branch(frozen, z, fixed)
-        low, high = jnp.where(value < still, z, low), jnp.where(value < still, high, z)
-        newton = z - (value - still) / slope
-        new = jnp.where((newton > low) & (newton < high), newton, 0.5 * (low + high))
-        return new, low, high, jnp.abs(new - z), count + 1
-
-    def unfinished(state):
-        z, *_, move, count = state
-        return (count < 60) & jnp.any(move > resolution * (jnp.abs(z) + frozen.width))
+        return value < still, z - (value - still) / slope
 
     shape = jnp.broadcast_shapes(jnp.shape(target), jnp.shape(end))
     low, high = (jnp.broadcast_to(bound, shape) for bound in (frozen.lower, last))
-    resolution = 4 * jnp.finfo(low.dtype).eps
-    start = 0.5 * (low + high), low, high, jnp.full(shape, jnp.inf, low.dtype), 0
-    root = jax.lax.while_loop(unfinished, step, start)[0]
+    root = bracketed_newton(look, low, high, frozen.width, 60)
     value, slope = branch(sides, root, weight)
     moved = root - (value - target) / jax.lax.stop_gradient(slope)
     return jnp.where(moved < sides.lower, sides.lower, jnp.where(moved > end, end, moved))

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 import jaxmech as jm
-from markets import random_markets
+from jaxmech.testing.random_markets import random_markets
 
 FEES = ("by trader", "common", "none", 0.02)
 LAWS = (

@@ -11,7 +11,7 @@ import pytest
 import jaxmech as jm
 from jaxmech.auctions.fee_notice import fee_csv, fee_text
 from jaxmech.cli import main
-from markets import DEALERS_AND_FUND as MARKET
+from jaxmech.testing.random_markets import DEALERS_AND_FUND as MARKET
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from scipy import stats
 
 import jaxmech as jm
 from jaxmech.auctions.schedule_search import KINDS
-from markets import random_markets
+from jaxmech.testing.random_markets import random_markets
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(20)
 OTHER_KINDS = tuple(KINDS)[1:]

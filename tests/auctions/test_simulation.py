@@ -13,7 +13,7 @@ from jaxmech.auctions.clearing import unique_price, with_deviation
 from jaxmech.auctions.columns import traders_of, unfolded_market
 from jaxmech.auctions.tabulated import TabulatedBeta, TabulatedSidePayments, quick_sampler, tabulated
 from jaxmech.endowments.law import Law
-from markets import random_markets
+from jaxmech.testing.random_markets import random_markets
 from marks import cases
 
 KEY = jax.random.key(20)

@@ -17,7 +17,7 @@ import performance
 import pytest
 from sections import accelerator, quadratic_programme
 
-from discretised import Answer
+from jaxmech.testing.discretised import Answer
 from marks import cases
 
 ROOT = Path(__file__).parents[2]

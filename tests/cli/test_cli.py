@@ -13,7 +13,7 @@ import xarray as xr
 import jaxmech as jm
 from commitments import THREE_CONTRACTS
 from jaxmech.cli import main
-from markets import DEALERS_AND_FUND as MARKET
+from jaxmech.testing.random_markets import DEALERS_AND_FUND as MARKET
 
 SPEC = """
 market = "market.toml"

@@ -7,7 +7,7 @@ import pytest
 
 import jaxmech as jm
 from jaxmech.cli import main
-from markets import DEALERS_AND_FUND as MARKET
+from jaxmech.testing.random_markets import DEALERS_AND_FUND as MARKET
 
 CALIBRATION = """
 market = "market.toml"

@@ -11,7 +11,7 @@ import jaxmech as jm
 from cheap_sweeps import cheap_kernel
 from jaxmech.cli import main
 from jaxmech.reports import plots
-from markets import DEALERS_AND_FUND as MARKET
+from jaxmech.testing.random_markets import DEALERS_AND_FUND as MARKET
 
 SPEC = """
 market = "market.toml"

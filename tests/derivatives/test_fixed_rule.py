@@ -9,7 +9,7 @@ import jaxmech as jm
 from jaxmech.derivatives.answers import answers
 from jaxmech.derivatives.fixed_rule import fixed_rule_outcomes
 from jaxmech.market.parameters import is_location
-from markets import random_alphas, random_markets
+from jaxmech.testing.random_markets import random_alphas, random_markets
 from marks import cases
 
 MARKETS, CHUNK = 10_000, 2500

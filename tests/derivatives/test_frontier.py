@@ -10,7 +10,7 @@ import pytest
 import jaxmech as jm
 from jaxmech.derivatives.frontier import frontier
 from jaxmech.market.parameters import market_with, named_parameter, present_values
-from markets import random_markets
+from jaxmech.testing.random_markets import random_markets
 from marks import cases
 
 TREASURY = Path(__file__).parents[2] / "experiments" / "markets" / "us_treasury_10y.toml"

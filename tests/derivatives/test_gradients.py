@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxmech as jm
-from markets import random_alphas, random_markets
+from jaxmech.testing.random_markets import random_alphas, random_markets
 from marks import cases
 
 STRUCTURES = ((3, 0, 0), (0, 3, 0), (1, 1, 1))

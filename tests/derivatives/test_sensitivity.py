@@ -14,7 +14,7 @@ from jaxmech.derivatives.answers import answers
 from jaxmech.derivatives.named_outcomes import outcome_rows
 from jaxmech.derivatives.sensitivity import MAIN, STATUS, sensitivity
 from jaxmech.market.parameters import every_parameter, market_with, present_values
-from markets import random_alphas, random_markets
+from jaxmech.testing.random_markets import random_alphas, random_markets
 from marks import cases
 
 EXAMPLE_1 = jm.Market.of(jm.Traders(jm.Uniform(-1, 1), 0.5, count=5, name="trader"))

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats
-from irregular_laws import PiecewiseLinear as Lines
 from scipy.integrate import quad
 
 import jaxmech as jm
@@ -30,6 +29,7 @@ from jaxmech.endowments import (
     TruncatedStudent,
     Uniform,
 )
+from jaxmech.testing.irregular_laws import PiecewiseLinear as Lines
 
 from . import accuracy
 

@@ -13,6 +13,8 @@ import mpmath as mp
 import numpy as np
 import pytest
 
+import jaxmech as jm
+from jaxmech.arrays import pytree
 from jaxmech.endowments import (
     Kumaraswamy,
     Panels,
@@ -527,3 +529,17 @@ def test_few_panels_resolve_every_shape(name):
     cuts, error = law.landmarks(), np.asarray(resolved(law, jnp.zeros((1, 1)))[2])
     assert len(cuts) == panels + 1 and bool(jnp.all(jnp.diff(cuts, axis=0) >= 0))
     assert np.quantile(error, 0.99) <= 1e-9 and np.max(error) <= 1e-8
+
+
+def test_a_law_of_ones_own_says_what_keeps_its_value_or_cannot_be_moved():
+    @pytree
+    class Own(jm.FromDensity):
+        depth: jax.Array
+        lower: jax.Array
+        upper: jax.Array
+
+        def log_density(self, z):
+            return jnp.log1p(self.depth * z**2)
+
+    with pytest.raises(NotImplementedError, match="Own has a field depth; add it to its unitless_fields"):
+        Own(0.5, -1.0, 1.0).stretched(2.0)

@@ -81,6 +81,9 @@ def test_quantile_undoes_the_cdf():
     np.testing.assert_allclose(left_tail(law, z).cdf, probability, atol=1e-13)
 
 
-def test_a_market_of_placed_laws_cannot_be_stretched():
-    with pytest.raises(TypeError, match="stretch each law before"):
-        SideBySide(PARTS).stretched(2.0)
+def test_placed_laws_are_stretched_and_shifted_each_by_its_own_number():
+    law = SideBySide(PARTS)
+    factor, distance = np.linspace(1, 2, len(law.mean)), np.linspace(-1, 1, len(law.mean))
+    there = law.stretched(factor).shifted(distance)
+    np.testing.assert_allclose(there.mean, factor * law.mean + distance, atol=1e-13)
+    np.testing.assert_allclose(there.variance, factor**2 * law.variance, rtol=1e-12)

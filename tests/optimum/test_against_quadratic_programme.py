@@ -5,7 +5,7 @@ import pytest
 import scipy.stats as st
 
 import jaxmech as jm
-from discretised import Trader, additive_allocations, every_allocation, extrapolated, optimum
+from jaxmech.testing.discretised import Trader, additive_allocations, every_allocation, extrapolated, optimum
 
 OBJECTIVE, OUTCOMES = 1e-6, 2e-5
 

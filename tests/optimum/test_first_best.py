@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxmech as jm
-from markets import random_markets
+from jaxmech.testing.random_markets import random_markets
 
 STRUCTURES = ((2, 0, 0), (1, 1, 0))
 BATCH = 200

@@ -2,19 +2,17 @@
 
 from dataclasses import replace
 
-import irregular_laws
-import isotonic_reference
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from irregular_markets import KINDS, irregular_markets, lane_of
 from scipy import stats
 from scipy.optimize import brentq
 
-import discretised
 import jaxmech as jm
 from jaxmech.derivatives.fixed_rule import fixed_rule_outcomes
+from jaxmech.testing import discretised, irregular_laws, isotonic_reference
+from jaxmech.testing.irregular_markets import KINDS, irregular_markets, lane_of
 from marks import cases
 
 BATCH = {"two histograms": 150, "six histograms": 80, "normal mixtures": 60}

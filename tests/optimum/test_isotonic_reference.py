@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 import scipy.stats as st
-from irregular_laws import Histogram, Mixture, PiecewiseLinear
-from isotonic_reference import (
+
+from jaxmech.testing.discretised import Trader, optimum
+from jaxmech.testing.discretised import extrapolated as extrapolated_programme
+from jaxmech.testing.irregular_laws import Histogram, Mixture, PiecewiseLinear
+from jaxmech.testing.isotonic_reference import (
     budget_reference,
     dual_bound,
     edges_between,
@@ -15,9 +18,6 @@ from isotonic_reference import (
     precise_reference,
     solve_reference,
 )
-
-from discretised import Trader, optimum
-from discretised import extrapolated as extrapolated_programme
 
 SAME_GRID, EXTRAPOLATED = 1e-8, 5e-6
 CELLS = 128

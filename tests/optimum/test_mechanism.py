@@ -9,7 +9,7 @@ import pytest
 from scipy.integrate import quad
 
 import jaxmech as jm
-from markets import random_markets
+from jaxmech.testing.random_markets import random_markets
 
 LOWER, UPPER, CAPACITY, COUNT, ALPHA = [-1.0, -0.4], [1.3, 0.9], [0.7, 1.1], [2, 1], 0.4
 WIDTH = np.subtract(UPPER, LOWER)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxmech as jm
-from markets import STRUCTURES, random_alphas, random_markets
+from jaxmech.testing.random_markets import STRUCTURES, random_alphas, random_markets
 from marks import cases
 
 USUAL = (2, 0, 0), (0, 5, 0), (3, 3, 2)

@@ -12,7 +12,7 @@ from jaxmech.optimum import certificate
 from jaxmech.optimum import witness as witnesses
 from jaxmech.optimum.ironing.ironed import _Ironing
 from jaxmech.optimum.witness import witness
-from markets import panel_markets, random_alphas, random_markets
+from jaxmech.testing.random_markets import panel_markets, random_alphas, random_markets
 from marks import cases
 
 SUPPORT = {"lower": -1.0, "upper": 1.3}

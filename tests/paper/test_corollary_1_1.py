@@ -7,7 +7,7 @@ import pytest
 
 import jaxmech as jm
 from jaxmech.optimum.multipliers import uniform_eta
-from markets import random_markets
+from jaxmech.testing.random_markets import random_markets
 
 BATCH = 200
 WEIGHTS = np.random.default_rng(1).uniform(0, 1, BATCH)

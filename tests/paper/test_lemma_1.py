@@ -17,7 +17,7 @@ from direct_mechanisms import (
     truthful,
     types_along,
 )
-from markets import random_markets
+from jaxmech.testing.random_markets import random_markets
 
 ROUNDING = 1e-12
 

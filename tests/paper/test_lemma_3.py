@@ -10,7 +10,7 @@ import pytest
 
 import jaxmech as jm
 from direct_mechanisms import expectation, integral_up_to, types_along, virtual_type
-from markets import random_markets
+from jaxmech.testing.random_markets import random_markets
 
 ROUNDING = 1e-12
 

@@ -14,7 +14,7 @@ from scipy.special import ndtr
 
 import jaxmech as jm
 from direct_mechanisms import revenue_and_efficiency, types_along, virtual_type
-from markets import random_markets
+from jaxmech.testing.random_markets import random_markets
 
 MARKETS = 40
 WEIGHTS = np.linspace(0, 1, MARKETS)

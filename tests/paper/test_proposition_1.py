@@ -12,7 +12,7 @@ import pytest
 import jaxmech as jm
 from jaxmech.endowments import SideBySide
 from jaxmech.optimum.first_best import first_best_revenue
-from markets import random_markets
+from jaxmech.testing.random_markets import random_markets
 
 BATCH = 200
 STRUCTURES = ((2, 0, 0), (1, 1, 1))

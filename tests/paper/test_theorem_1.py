@@ -6,7 +6,7 @@ import pytest
 
 import jaxmech as jm
 from direct_mechanisms import expectation, integral_between, integral_up_to, revenue_and_efficiency, types_along
-from markets import random_markets
+from jaxmech.testing.random_markets import random_markets
 
 ROUNDING, MARKETS = 1e-12, 40
 ALPHAS = np.where(np.arange(MARKETS) % 2, np.linspace(0, 1, MARKETS), 0.0)

@@ -1,6 +1,5 @@
 """Random markets with laws that are not regular, for jaxmech and, each alone, for the reference on a grid."""
 
-import irregular_laws
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +7,7 @@ from scipy import stats
 
 import jaxmech as jm
 from jaxmech.endowments import SideBySide
+from jaxmech.testing import irregular_laws
 
 
 def _normal(loc, scale, lower, upper):
