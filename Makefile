@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: sweep paper test quick exhaustive bench performance docs clean
+.PHONY: sweep paper test quick exhaustive bench performance docs wheel clean
 
 sweep: $(VENV)/ready  ## the main job: 200,000 points on the Treasury futures market
 	$(BIN)/jaxmech sweep experiments/us_treasury_10y_sweep.toml --out experiments/results/us_treasury_10y
@@ -34,6 +34,14 @@ performance: $(VENV)/ready  ## every figure of docs/performance.md measured agai
 docs: $(VENV)/ready  ## the site, in build/site: guides, reference, theory, evidence
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+wheel: $(VENV)/ready  ## the wheel, alone in a fresh environment, solves a market there
+	rm -rf build/lib build/wheel
+	$(BIN)/python -m pip wheel -q --no-deps -w build/wheel .
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/python -m pip install -q -c constraints.txt build/wheel/*.whl
+	cd build/wheel && venv/bin/python -c "import jaxmech; assert 'site-packages' in jaxmech.__file__, jaxmech.__file__"
+	cd build/wheel && venv/bin/jaxmech solve ../../experiments/markets/two_groups.toml --alpha 0.5
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
