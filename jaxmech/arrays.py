@@ -70,8 +70,13 @@ def standard(function):
 
 def on_host(tree):
     """The tree with arrays of NumPy, about which to ask compiles nothing; as it is where something of it is traced."""
-    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+    traced = is_traced(tree)
     return tree if traced else jax.tree.map(np.asarray, tree)
+
+
+def is_traced(tree):
+    """Whether JAX traces some of it."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
 
 
 def on_device(tree):
@@ -96,7 +101,7 @@ def as_array(given):
     if type(given) not in (list, tuple) or len(given) == 0:
         return given
     try:
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(given)):
+        if is_traced(given):
             return jnp.asarray(given, jnp.result_type(float))
         array = np.asarray(given)
     except (TypeError, ValueError, OverflowError):

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import on_device, picked
+from jaxmech.arrays import is_traced, on_device, picked
 from jaxmech.auctions.columns import traders_of, unfolded_market
 from jaxmech.auctions.side_payments import SidePayments
 from jaxmech.inputs import positive_number, real_numbers, whole_number
@@ -152,13 +152,13 @@ def best_reply(rule, trader, endowment, price, risk_capacity=None, quantities=65
 
 
 def _checked_capacity(value):
-    if isinstance(value, jax.core.Tracer):
+    if is_traced(value):
         return jnp.asarray(value, float)
     return on_device(np.asarray(positive_number("risk_capacity", value)))
 
 
 def _finite(name, value):
-    if isinstance(value, jax.core.Tracer):
+    if is_traced(value):
         return jnp.asarray(value, float)
     array = real_numbers(name, value)
     if not array.size or not np.isfinite(array).all():

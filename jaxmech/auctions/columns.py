@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-import jax
 import numpy as np
 
-from jaxmech.arrays import on_device, picked
+from jaxmech.arrays import is_traced, on_device, picked
 from jaxmech.endowments import SideBySide
 from jaxmech.market.market import Market, MarketError
 from jaxmech.optimum.mechanism import Mechanism
@@ -13,7 +12,7 @@ from jaxmech.optimum.mechanism import Mechanism
 
 def traders_of(market) -> np.ndarray:
     """Group of each of the N traders, in order. MarketError under jit, where counts are not known."""
-    if isinstance(market.count, jax.core.Tracer):
+    if is_traced(market.count):
         raise MarketError("count is traced: unfold a market into its traders outside jit, or close over its counts")
     return np.repeat(np.arange(market.groups), np.asarray(market.count).astype(int))
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxmech.arrays import on_device, pytree, standard, takes_arrays, total
+from jaxmech.arrays import is_traced, on_device, pytree, standard, takes_arrays, total
 from jaxmech.inputs import real_numbers
 from jaxmech.market.market import Market, MarketError, checked_market
 from jaxmech.optimum.outcomes import Interim, absorbed_variance
@@ -174,7 +174,7 @@ def double_auction(market, fee="by trader") -> DoubleAuction:
       MarketError: not a Market, fewer than three traders, or an unknown fee (outside jit only).
     """
     count = checked_market(market).count
-    if not isinstance(count, jax.core.Tracer) and np.any(np.sum(np.asarray(count), axis=0) <= 2):
+    if not is_traced(count) and np.any(np.sum(np.asarray(count), axis=0) <= 2):
         raise MarketError(
             "count: with two traders the double auction has no linear equilibrium; it takes three or more"
         )
@@ -189,12 +189,12 @@ def double_auction(market, fee="by trader") -> DoubleAuction:
 
 def _amount(market, fee):
     """The fee as an array; MarketError unless it is a finite number or one for each group."""
-    traced = isinstance(fee, jax.core.Tracer)
+    traced = is_traced(fee)
     amount = fee if traced else real_numbers("fee", fee, "'by trader', 'common', 'none' or an amount")
     amount = on_device(amount.astype(market.risk_capacity.dtype))
     if amount.shape not in ((), (market.groups,), market.risk_capacity.shape):
         raise MarketError(f"fee has shape {amount.shape}; give one amount or one for each of {market.groups} groups")
-    if not isinstance(amount, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(amount))):
+    if not is_traced(amount) and not np.all(np.isfinite(np.asarray(amount))):
         raise MarketError(f"fee is {fee}; give a finite amount of money")
     return amount
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import on_device, on_host, total
+from jaxmech.arrays import is_traced, on_device, on_host, total
 from jaxmech.auctions.audit import best_point, check_trader, payment_of
 from jaxmech.auctions.side_payments import SidePayments
 from jaxmech.auctions.simulation import checked_key
@@ -66,7 +66,7 @@ def robustness(side_payments, true_market) -> Robustness:
         theirs, ours = getattr(checked_market(true_market), name), getattr(designed, name)
         if jnp.shape(theirs) != jnp.shape(ours):
             raise MarketError(f"true_market has {jnp.shape(theirs)[0]} groups, the schedule {jnp.shape(ours)[0]}")
-        if not isinstance(theirs, jax.core.Tracer) and not np.allclose(*on_host((theirs, ours)), rtol=1e-12):
+        if not is_traced(theirs) and not np.allclose(*on_host((theirs, ours)), rtol=1e-12):
             raise MarketError(f"{name} of true_market is {theirs}, the schedule's {ours}; only endowments may differ")
     return _robustness(side_payments.by_group(), true_market.endowment)
 

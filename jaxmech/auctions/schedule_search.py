@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxmech.arrays import on_device, total
+from jaxmech.arrays import is_traced, on_device, total
 from jaxmech.auctions.simple_schedule import FEES, SimpleSchedule, schedule_at
 from jaxmech.inputs import one_number
 from jaxmech.market.market import MarketError, checked_market
@@ -82,7 +82,7 @@ def simple_schedule(market, alpha, kind="by group") -> SimpleSchedule:
     if not isinstance(kind, str) or kind not in KINDS:
         raise MarketError(f"kind is {kind!r}; choose {', '.join(map(repr, KINDS))}")
     dtype = market.risk_capacity.dtype
-    if not isinstance(alpha, jax.core.Tracer):
+    if not is_traced(alpha):
         alpha = one_number("alpha", alpha, "one number in [0, 1], 1 for revenue alone, and use vmap for more", 0, 1)
         alpha = np.asarray(alpha, dtype)
     if jnp.ndim(market.risk_capacity) > 1:

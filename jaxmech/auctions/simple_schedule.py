@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import pytree, takes_arrays
+from jaxmech.arrays import is_traced, pytree, takes_arrays
 from jaxmech.auctions.schedule_moments import ScheduleMoments, positive, schedule_moments, solve_neutral_offer
 from jaxmech.market.market import Market, MarketError, checked_market
 from jaxmech.optimum.outcomes import Interim, absorbed_variance
@@ -232,7 +232,7 @@ class SimpleSchedule:
 
 
 def _refuse_unless(name, value, good, wanted):
-    if isinstance(value, jax.core.Tracer):
+    if is_traced(value):
         return
     try:
         array = np.asarray(value, float)

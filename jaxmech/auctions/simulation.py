@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import on_device
+from jaxmech.arrays import is_traced, on_device
 from jaxmech.auctions.auction_blocks import BINS, Play, block_length, centre_and_top, no_centre, played_auctions
 from jaxmech.auctions.clearing import as_schedule
 from jaxmech.auctions.columns import unfolded_market
@@ -164,7 +164,7 @@ def _summary(auctions, sums, largest, centre, top):
 def checked_key(key):
     """One key, typed or of the old kind."""
     old = getattr(key, "dtype", None) == jnp.uint32 and jnp.shape(key) == (2,)
-    if isinstance(key, jax.core.Tracer) or not (old or (_is_typed(key) and key.shape == ())):
+    if is_traced(key) or not (old or (_is_typed(key) and key.shape == ())):
         raise MarketError(f"key is {key!r}; give jax.random.key(seed), outside jit")
     return jax.random.wrap_key_data(key, impl="threefry2x32") if old else key
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import on_device, on_host
+from jaxmech.arrays import is_traced, on_device, on_host
 from jaxmech.derivatives.frontier_curve import Frontier
 from jaxmech.derivatives.frontier_trace import trace
 from jaxmech.inputs import one_number, whole_number
@@ -34,7 +34,7 @@ def frontier(market, tolerance=None, points=129) -> Frontier:
       MarketError: not a Market, a tolerance or number of points that cannot be, or inside jit or vmap: how many points
         there are depends on the numbers.
     """
-    if isinstance(checked_market(market).risk_capacity, jax.core.Tracer):
+    if is_traced(checked_market(market).risk_capacity):
         raise MarketError("frontier runs outside jit and vmap; trace many markets as a batch, fields (G, B)")
     least = 50 * float(jnp.finfo(market.risk_capacity.dtype).eps)
     tolerance = max(1e-8, least) if tolerance is None else tolerance

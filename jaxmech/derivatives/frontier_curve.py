@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxmech.arrays import on_device, on_host, pytree, takes_arrays
+from jaxmech.arrays import is_traced, on_device, on_host, pytree, takes_arrays
 from jaxmech.derivatives.frontier_trace import quintic, solved
 from jaxmech.market.market import Market, MarketError
 from jaxmech.market.parameters import market_with, named_parameter, present_values
@@ -202,7 +202,7 @@ class Frontier:
 
     def _checked_reach(self, name, value):
         """The value wanted of `mechanism_at`, one for each market; MarketError where the frontier does not have it."""
-        if isinstance(value, jax.core.Tracer):
+        if is_traced(value):
             return value
         try:
             value = np.broadcast_to(np.asarray(value, float), self.weight.shape[1:])

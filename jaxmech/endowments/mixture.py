@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import pytree
+from jaxmech.arrays import is_traced, pytree
 from jaxmech.endowments.numerical import Numerical, panels_of
 
 _TINY = 1e-300
@@ -105,7 +105,7 @@ class Mixture(Numerical):
 
     def _gaps(self):
         """The rule that supports leave no gap: each begins where another, that begins no later, has not yet ended."""
-        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(self.laws))
+        traced = is_traced(self.laws)
         xp = jnp if traced else np
         lower, upper = (xp.stack([xp.asarray(getattr(law, end)) for law in self.laws]) for end in ("lower", "upper"))
         others = ~np.eye(len(self.laws), dtype=bool).reshape(len(self.laws), -1, *(1,) * (lower.ndim - 1))

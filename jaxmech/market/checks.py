@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import total
+from jaxmech.arrays import is_traced, total
 from jaxmech.endowments import Law, Mixture, Numerical
 from jaxmech.endowments.numerical import resolved_to
 from jaxmech.inputs import MarketError, real_numbers
@@ -29,7 +29,7 @@ def one_entry_a_group(block, called):
                 f"{called}: a number of the law is called {name!r}; parameters need names of one line, no dots, all "
                 f"different and none of {', '.join(_KEPT)}: rename it"
             )
-        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+        traced = is_traced(value)
         array = jnp.asarray(value, dtype) if traced else _rounded(real_numbers(f"{name} of {called}", value), dtype)
         if listed and array.ndim < 1:
             raise MarketError(f"{name} of {called} is {value!r}; give a list of numbers")
@@ -98,7 +98,7 @@ def _check_parts(law, called):
 
 def check_numbers(law, capacity, count, called):
     """MarketError for numbers that traders cannot have; nothing is said of traced ones."""
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((law, capacity, count))):
+    if is_traced((law, capacity, count)):
         return
     law, numbers = jax.tree.map(np.asarray, law), {}
     law.mapped(lambda name, value, listed: numbers.setdefault(name, value))
@@ -133,7 +133,7 @@ def _refuse(name, values, good, remedy, called, extra=""):
 
 def check_resolution(law, called):
     """MarketError for a density that the polynomials of a numerical law miss."""
-    if not isinstance(law, Numerical) or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(law)):
+    if not isinstance(law, Numerical) or is_traced(law):
         return
     missed = np.nan_to_num(np.asarray(_resolution_error(law)), nan=np.inf)
     if np.any(missed > resolved_to(missed.dtype)):

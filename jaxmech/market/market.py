@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import on_device, pytree, total
+from jaxmech.arrays import is_traced, on_device, pytree, total
 from jaxmech.endowments import FAMILIES, Law, SideBySide
 from jaxmech.inputs import MarketError, read_toml, refuse_other_keys
 from jaxmech.market.checks import check_group_name, check_numbers, check_resolution, one_entry_a_group, possible
@@ -77,7 +77,7 @@ class Market:
         blocks = [_checked(block, place) for place, block in enumerate(traders, 1)]
         laws, capacities, counts, names = zip(*blocks, strict=True)
         names, count = _distinct_names(chain.from_iterable(names)), _joined(*counts)
-        if not isinstance(count, jax.core.Tracer) and np.sum(np.asarray(count)) < 2:
+        if not is_traced(count) and np.sum(np.asarray(count)) < 2:
             raise MarketError("count: a market needs at least two traders, got one; add traders or raise count")
         return cls(_side_by_side(laws), _joined(*capacities), count, names)
 
@@ -108,7 +108,7 @@ class Market:
 
     def trader_groups(self, traders):
         """Group of each of the N traders, in order; ValueError when the market has another number of traders."""
-        if isinstance(self.count, jax.core.Tracer):
+        if is_traced(self.count):
             return jnp.repeat(jnp.arange(self.groups), self.count.astype(int), total_repeat_length=traders)
         count = np.asarray(self.count).astype(int)
         if traders != np.sum(count):

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import on_device, on_host
+from jaxmech.arrays import is_traced, on_device, on_host
 from jaxmech.endowments.law import LENGTHS, LOCATIONS, RATES
 from jaxmech.inputs import MarketError
 from jaxmech.market.checks import complying
@@ -131,7 +131,7 @@ def present_values(market, parameters):
         if parameter.group is None and not parameter.factor and any(float(value) != float(own[0]) for value in own):
             raise MarketError(f"{parameter.name}: the groups differ in it; write {parameter.name}.factor")
         values.append(1.0 if parameter.factor else own[0])
-    traced = any(isinstance(value, jax.core.Tracer) for value in values)
+    traced = is_traced(values)
     dtype = market.risk_capacity.dtype
     return jnp.asarray(values, dtype) if traced else on_device(np.asarray(values, dtype))
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import mirrored
+from jaxmech.arrays import is_traced, mirrored
 from jaxmech.endowments import Uniform
 from jaxmech.inputs import real_numbers
 from jaxmech.market.market import MarketError, checked_market
@@ -118,7 +118,7 @@ _RULES = {
 
 def _check_example(**arguments):
     for name, value in arguments.items():
-        if isinstance(value, jax.core.Tracer):
+        if is_traced(value):
             continue
         good, wanted = _RULES[name]
         array = real_numbers(name, value, wanted)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import mirrored, mirrored_types, on_device, pytree, takes_arrays
+from jaxmech.arrays import is_traced, mirrored, mirrored_types, on_device, pytree, takes_arrays
 from jaxmech.endowments import Sides
 from jaxmech.market.market import Market, MarketError
 from jaxmech.numerics.batching import differentiable_behind
@@ -54,7 +54,7 @@ class Mechanism:
         rows as the laws allow for. None, shape (G, 0, 2), where laws are regular.
         """
         found = _bunching_intervals(self)
-        if isinstance(found, jax.core.Tracer):
+        if is_traced(found):
             return found
         found = np.asarray(found)
         return on_device(found[:, : np.max(np.sum(~np.isnan(found[:, :, 0]), axis=1), initial=0)])

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
-from jaxmech.arrays import mirrored, on_device
+from jaxmech.arrays import is_traced, mirrored, on_device
 from jaxmech.inputs import real_numbers
 from jaxmech.market.market import MarketError, checked_market
 from jaxmech.optimum.budget import solve_within_budget
@@ -117,7 +116,7 @@ def weight_of(market, value, name):
     """A weight in [0, 1] as an array of the batch's shape; MarketError, outside jit, when it is not one."""
     checked_market(market)
     shape, dtype = jnp.shape(market.risk_capacity)[1:], market.risk_capacity.dtype
-    if isinstance(value, Tracer):
+    if is_traced(value):
         return jnp.broadcast_to(jnp.asarray(value, dtype), shape)
     array = real_numbers(name, value, "one number in [0, 1] for each market")
     try:

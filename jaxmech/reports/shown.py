@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from jaxmech.arrays import is_traced
 from jaxmech.extras import extra
 from jaxmech.plain import brief
 
@@ -140,7 +141,7 @@ def _table(shown):
 
 def text(result) -> str:
     """A result on one screen."""
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(result)):
+    if is_traced(result):
         return repr(result)
     shown = sheet(result)
     listed = list(_listed(shown))
