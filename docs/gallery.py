@@ -64,7 +64,7 @@ def section(example, printed):
 ```text
 {printed}```
 
-{example.reason}
+{example.reason.removeprefix(f"A {example.asker} asks. ")}
 
 <details markdown="1"><summary><code>examples/{example.name}.py</code></summary>
 
@@ -80,7 +80,7 @@ def main():
 
     os.environ["SOURCE_DATE_EPOCH"] = "0"  # the same picture has the same bytes
     matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "jaxmech"
+    matplotlib.rcParams.update({"svg.hashsalt": "jaxmech", "savefig.dpi": 72})
     PICTURES.mkdir(parents=True, exist_ok=True)
     parts = [START]
     for asker in ASKERS:

@@ -20,7 +20,7 @@ def market(dealer, client):
     return jm.Market.of(dealers, jm.Traders(jm.Uniform(-0.8, 1.2), risk_capacity=client, count=8, name="client"))
 
 
-observed = np.asarray(jm.answers(market(1.3, 0.4), 0.5).revenue_by_group)
+observed = np.asarray(jm.outcomes(jm.solve(market(1.3, 0.4), 0.5)).revenue_by_group)
 targets = {"dealer.revenue_by_group": observed[0], "client.revenue_by_group": observed[1]}
 bounds = {"dealer.risk_capacity": (0.5, 2.5), "client.risk_capacity": (0.1, 1.0)}
 fit = jm.calibrate(market(1.0, 0.5), bounds, targets, starts=4, steps=50, progress=False)
@@ -28,10 +28,10 @@ dealer, client = fit.parameters.values()
 print(f"A dealer's is {dealer:.3f}, a client's {client:.3f}: {fit.verdict}.")
 
 grid = np.meshgrid(np.linspace(0.5, 2.5, 41), np.linspace(0.1, 1.0, 41))
-paid = jax.vmap(lambda *capacities: jm.answers(market(*capacities), 0.5).revenue_by_group)(*map(np.ravel, grid))
+paid = jax.vmap(lambda *point: jm.outcomes(jm.solve(market(*point), 0.5)).revenue_by_group)(*map(np.ravel, grid))
 figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
 for k, (group, color) in enumerate({"dealers": "tab:blue", "clients": "tab:orange"}.items()):
-    axes.contour(*grid, np.asarray(paid[:, k]).reshape(41, 41), levels=[observed[k]], colors=color)
+    axes.contour(*grid, paid[:, k].reshape(41, 41), levels=[observed[k]], colors=color)
     axes.plot([], [], color=color, label=f"{group} pay what is observed")
 axes.plot(dealer, client, "ko")
 axes.set(xlabel="risk capacity of a dealer", ylabel="risk capacity of a client", title="Two payments, two capacities")

@@ -1,7 +1,8 @@
 """What moves our revenue most?
 
-A designer asks, for the 10-year Treasury futures market. Asserted: the elasticities to the four risk capacities add up
-to −1. Costs are endowments squared over risk capacity, so that twice the capacity everywhere halves all money.
+A designer asks, for the 10-year Treasury futures market. One percent of a location is of its support's width. Asserted:
+the elasticities to the four risk capacities add up to −1, since costs are endowments squared over risk capacity, and
+twice the capacity everywhere halves all money.
 """
 
 import sys
