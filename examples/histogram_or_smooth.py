@@ -33,7 +33,7 @@ def histogram(bins):
 
 coarse, fine, smooth = revenue(histogram(8), "8 bins"), revenue(histogram(16), "16 bins"), revenue(law, "smooth law")
 print(f"Eight bins overstate revenue by {coarse / smooth - 1:.1%}, sixteen by {fine / smooth - 1:.1%}.")
-axes.set(xlabel="endowment, asset units", ylabel="expected purchase, asset units")
+axes.set(xlabel="endowment, asset units", ylabel="expected purchase, asset units", xlim=(-1, 0), ylim=(0, 1))
 axes.set_title("Where the density jumps, types trade alike")
 axes.legend()
 figure.savefig(sys.argv[1] if len(sys.argv) > 1 else "histogram_or_smooth.svg")

@@ -35,6 +35,6 @@ for k, (group, color) in enumerate({"dealers": "tab:blue", "clients": "tab:orang
     axes.plot([], [], color=color, label=f"{group} pay what is observed")
 axes.plot(dealer, client, "ko")
 axes.set(xlabel="risk capacity of a dealer", ylabel="risk capacity of a client", title="Two payments, two capacities")
-axes.legend()
+axes.legend(loc="lower right")
 figure.savefig(sys.argv[1] if len(sys.argv) > 1 else "observed_revenue.svg")
 assert np.isclose(dealer, 1.3, rtol=1e-6)

@@ -25,6 +25,7 @@ print(f"from trade in the optimum at α = ½, and {auction.revenue / surplus:.2%
 
 figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
 mechanism.plot(axes)
+axes.set(xlabel="endowment, thousand contracts", ylabel="expected purchase, thousand contracts")
 axes.set_title("Types near the middle expect no trade (α = ½)")
 figure.savefig(sys.argv[1] if len(sys.argv) > 1 else "published_positions.svg")
 assert jm.certify(mechanism).duality_gap < 1e-9

@@ -26,7 +26,9 @@ over = {"client.lower": mean - 1, "client.upper": mean + 1, "client.risk_capacit
 swept = jm.sweep(market(0.5, 1.0), 0.0, over, kind="zip", progress=False)
 weight, on_ray = swept.budget_weight.values, mean == capacity
 pays = np.sum(weight == 0)
-print(f"{pays} pay for it: {np.sum(on_ray)} have means in proportion to capacities, the rest clients who surely sell.")
+print(
+    f"{pays} do: in {np.sum(on_ray)} means are in proportion to capacities, in the rest every client expects to sell."
+)
 
 figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
 axes.set_facecolor("tab:red")

@@ -25,7 +25,8 @@ for name, fee, spread in zip(market.names, by_group.participation_fee, by_group.
 
 figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
 rule.plot(axes)
-axes.set_title("The kink at no trade is the spread; large trades get a rebate")
+axes.set_ylabel("paid beyond price × quantity, money")
+axes.set_title("The kink is the spread; large trades get a rebate")
 figure.savefig(sys.argv[1] if len(sys.argv) > 1 else "which_fees.svg")
 
 audit = jm.audit(rule, types=9, prices=5, quantities=33)
