@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: sweep paper test quick exhaustive bench performance docs wheel clean
+.PHONY: sweep paper test quick exhaustive bench performance gallery docs wheel clean
 
 sweep: $(VENV)/ready  ## the main job: 200,000 points on the Treasury futures market
 	$(BIN)/jaxmech sweep experiments/us_treasury_10y_sweep.toml --out experiments/results/us_treasury_10y
@@ -30,6 +30,9 @@ bench: $(VENV)/ready  ## speed against peers, one process a question
 
 performance: $(VENV)/ready  ## every figure of docs/performance.md measured again, and the page written; about an hour
 	$(BIN)/python benchmarks/performance.py
+
+gallery: $(VENV)/ready  ## docs/gallery.md and its pictures, from examples/; two minutes
+	$(BIN)/python docs/gallery.py
 
 docs: $(VENV)/ready  ## the site, in build/site: guides, reference, theory, evidence
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[docs]"
