@@ -2,15 +2,18 @@
 
 import datetime
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from html import escape
+from typing import Any, TypeVar
 
 import numpy as np
 
+T = TypeVar("T")
 _SHORT = 6  # numbers that are told one by one
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """What a result, an array, a dictionary or a sequence holds, as numbers, texts, booleans, None, lists and
     dictionaries.
 
@@ -34,15 +37,15 @@ def plain(value):
     if array.dtype.kind in "MU":
         return array.astype(str).tolist()
     array = array.astype(float)
-    return np.where(np.isfinite(array), array, None).tolist()
+    return np.where(np.isfinite(array), array, np.array(None)).tolist()
 
 
-def json_text(value) -> str:
+def json_text(value: Any) -> str:
     """The value as JSON, in the sense of `plain`."""
     return json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def brief(value) -> str:
+def brief(value: Any) -> str:
     """A value in a few words: short arrays in full, of long ones the shape, of functions the name."""
     if value is None or isinstance(value, bool | str):
         return repr(value)
@@ -61,7 +64,7 @@ def brief(value) -> str:
     try:
         array = np.asarray(value)
     except Exception:  # what JAX raises of traced arrays, and of deleted ones
-        return f"{type(value).__name__}{tuple(value.shape)}"
+        return f"{type(value).__name__}{np.shape(value)}"
     if array.size > _SHORT:
         return f"array{array.shape}"
     return repr(array.tolist()) if array.dtype.kind in "bOUM" else _digits(array)
@@ -76,7 +79,7 @@ def _digits(array):
     return f"{array:.6g}" if array.ndim == 0 else "[" + ", ".join(map(_digits, array)) + "]"
 
 
-def result(*more, without=()):
+def result(*more: str, without: Sequence[str] = ()) -> Callable[[type[T]], type[T]]:
     """Gives a class of results, a dataclass or a named tuple, its `to_dict`, and what it looks like: one line as a
     part of others, a table in a terminal and in a notebook, and the table's rows as a DataFrame.
 
@@ -85,7 +88,7 @@ def result(*more, without=()):
       without: fields that it does not tell.
     """
 
-    def marked(cls):
+    def marked(cls: Any) -> Any:
         names = (*(name for name in _names(cls) if name not in without), *more)
 
         def to_dict(self) -> dict:

@@ -1,10 +1,13 @@
 """Endowments as data show them: histograms, and densities along straight lines."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from jaxmech.arrays import pytree
+from jaxmech.arrays import Numbers, pytree
 from jaxmech.endowments.binning import histogram_from_samples
+from jaxmech.endowments.law import Rules
 from jaxmech.endowments.numerical import NODES, Numerical
 from jaxmech.endowments.panels import Panels
 from jaxmech.numerics.polynomials import rule_of
@@ -23,13 +26,20 @@ class Histogram(Numerical):
       masses: of the bins, > 0, shape (bins,) or (bins, groups); divided by their sum.
     """
 
-    edges: jax.Array
-    masses: jax.Array
+    edges: Numbers
+    masses: Numbers
 
     stacked_fields = ("edges", "masses")
 
     @classmethod
-    def from_samples(cls, samples, bins=None, weights=None, lower=None, upper=None):
+    def from_samples(
+        cls,
+        samples: Any,
+        bins: int | None = None,
+        weights: Any = None,
+        lower: float | None = None,
+        upper: float | None = None,
+    ) -> "Histogram":
         """The histogram of data: bins of equal width, empty ones merged with a neighbour.
 
         Args:
@@ -47,16 +57,16 @@ class Histogram(Numerical):
     lower = property(lambda self: self.edges[0])
     upper = property(lambda self: self.edges[-1])
 
-    def panels(self):
+    def panels(self) -> Panels:
         density = self.masses / jnp.sum(self.masses, axis=0) / jnp.diff(self.edges, axis=0)
         return Panels(
             self.edges, jnp.broadcast_to(density[:, None], (len(density), _NODES, *density.shape[1:])), self.bunches
         )
 
-    def landmarks(self):
+    def landmarks(self) -> jax.Array:
         return self.edges
 
-    def rules(self):
+    def rules(self) -> Rules:
         if len(self.edges) != len(self.masses) + 1:
             raise ValueError("one edge more than masses")
         return [
@@ -64,7 +74,7 @@ class Histogram(Numerical):
             ("masses", self.masses > 0, "must be > 0; merge an empty bin with its neighbour, as from_samples does"),
         ]
 
-    def stretched(self, factor):
+    def stretched(self, factor: jax.Array | float) -> "Histogram":
         return Histogram(factor * self.edges, self.masses)
 
 
@@ -77,15 +87,15 @@ class PiecewiseLinear(Numerical):
       heights: of the density there up to a common factor, ≥ 0, and > 0 but at the ends; the shape of `knots`.
     """
 
-    knots: jax.Array
-    heights: jax.Array
+    knots: Numbers
+    heights: Numbers
 
     stacked_fields = ("knots", "heights")
     bunches = property(lambda self: 2 * len(self.knots))
     lower = property(lambda self: self.knots[0])
     upper = property(lambda self: self.knots[-1])
 
-    def panels(self):
+    def panels(self) -> Panels:
         left, right, width = self.heights[:-1], self.heights[1:], jnp.diff(self.knots, axis=0)
         part = self._cut_places()
         cuts = jnp.concatenate([(self.knots[:-1] + part * width).swapaxes(0, 1).reshape(-1, *left.shape[1:])])
@@ -109,10 +119,10 @@ class PiecewiseLinear(Numerical):
         to_high = jnp.where(steep, jnp.expm1(safe * (1 - share)) / jnp.expm1(safe), 1 - share)
         return jax.lax.stop_gradient(jnp.where(left <= right, from_low, 1 - to_high))
 
-    def landmarks(self):
+    def landmarks(self) -> jax.Array:
         return self.panels().cuts
 
-    def rules(self):
+    def rules(self) -> Rules:
         if len(self.knots) != len(self.heights) or len(self.knots) < 2:
             raise ValueError("as many knots as heights")
         return [
@@ -122,5 +132,5 @@ class PiecewiseLinear(Numerical):
             ("heights", self.heights[:-1] + self.heights[1:] > 0, "must not be 0 twice running"),
         ]
 
-    def stretched(self, factor):
+    def stretched(self, factor: jax.Array | float) -> "PiecewiseLinear":
         return PiecewiseLinear(factor * self.knots, self.heights)

@@ -8,12 +8,14 @@ import warnings
 from collections import Counter
 from dataclasses import field, fields, replace
 from itertools import chain, groupby
+from os import PathLike
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import on_device, pytree, total
+from jaxmech.arrays import NumbersLike, is_traced, on_device, pytree, total
 from jaxmech.endowments import FAMILIES, Law, SideBySide
 from jaxmech.inputs import MarketError, read_toml, refuse_other_keys
 from jaxmech.market.checks import check_group_name, check_numbers, check_resolution, one_entry_a_group, possible
@@ -39,8 +41,8 @@ class Traders:
     """
 
     endowment: Law
-    risk_capacity: jax.Array
-    count: jax.Array = 1
+    risk_capacity: NumbersLike
+    count: NumbersLike = 1
     name: str = field(default="", metadata={"static": True})
 
 
@@ -62,10 +64,10 @@ class Market:
     endowment: Law
     risk_capacity: jax.Array
     count: jax.Array
-    names: tuple = field(default=(), metadata={"static": True, "label": True})
+    names: tuple[str, ...] = field(default=(), metadata={"static": True, "label": True})
 
     @classmethod
-    def of(cls, *traders) -> "Market":
+    def of(cls, *traders: Traders) -> Self:
         """A market of the given traders, groups in the order given.
 
         Raises:
@@ -77,12 +79,12 @@ class Market:
         blocks = [_checked(block, place) for place, block in enumerate(traders, 1)]
         laws, capacities, counts, names = zip(*blocks, strict=True)
         names, count = _distinct_names(chain.from_iterable(names)), _joined(*counts)
-        if not isinstance(count, jax.core.Tracer) and np.sum(np.asarray(count)) < 2:
+        if not is_traced(count) and np.sum(np.asarray(count)) < 2:
             raise MarketError("count: a market needs at least two traders, got one; add traders or raise count")
         return cls(_side_by_side(laws), _joined(*capacities), count, names)
 
     @classmethod
-    def from_toml(cls, path) -> "Market":
+    def from_toml(cls, path: str | PathLike) -> Self:
         """The market described in a TOML file: one [[traders]] table a group, each with an `endowment` table.
 
             [[traders]]
@@ -102,13 +104,13 @@ class Market:
         return self.risk_capacity.shape[0]
 
     @derived
-    def total_risk_capacity(self):
+    def total_risk_capacity(self) -> jax.Array:
         """K = Σ κ over traders."""
         return total(self.count * self.risk_capacity)
 
-    def trader_groups(self, traders):
+    def trader_groups(self, traders: int) -> jax.Array | np.ndarray:
         """Group of each of the N traders, in order; ValueError when the market has another number of traders."""
-        if isinstance(self.count, jax.core.Tracer):
+        if is_traced(self.count):
             return jnp.repeat(jnp.arange(self.groups), self.count.astype(int), total_repeat_length=traders)
         count = np.asarray(self.count).astype(int)
         if traders != np.sum(count):
@@ -119,7 +121,7 @@ class Market:
         """The market in the form to compute with: all that does not depend on types evaluated once."""
         return _prepared(replace(self, names=()))
 
-    def laws(self):
+    def laws(self) -> list[tuple[Law, int, int]]:
         """(law, first group, groups) for each family in order."""
         parts = self.endowment.laws if isinstance(self.endowment, SideBySide) else (self.endowment,)
         starts = np.cumsum([0] + [part.lower.shape[0] for part in parts])
@@ -132,7 +134,7 @@ def _prepared(market):
     return Prepared.of(market.endowment, market.risk_capacity, market.count, good)
 
 
-def checked_market(market) -> Market:
+def checked_market(market: Any) -> Market:
     """The market itself; MarketError when it is something else."""
     if not isinstance(market, Market):
         raise MarketError(f"market is {type(market).__name__}; build one with Market.of(Traders(...), ...)")

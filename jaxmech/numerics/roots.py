@@ -1,9 +1,12 @@
 """A bracket around the root of a rising function: (low, value there < 0, high, value there ≥ 0, side last moved)."""
 
+import jax
 import jax.numpy as jnp
 
+Bracket = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
 
-def narrowed(bracket, at, value):
+
+def narrowed(bracket: Bracket, at: jax.Array, value: jax.Array) -> Bracket:
     """The bracket once the value at a point inside it is known.
 
     Anderson and Björck: when one end moves twice running, the value kept at the other is scaled down.
@@ -22,7 +25,7 @@ def narrowed(bracket, at, value):
     )
 
 
-def secant(bracket):
+def secant(bracket: Bracket) -> jax.Array:
     """Root of the straight line through both ends."""
     low, short, high, over, _ = bracket
     return jnp.clip(low - short * (high - low) / (over - short), low, high)
