@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+AnyPath = str | PathLike[str]
+
 
 class MarketError(ValueError):
     """A market that cannot be: says which argument, which traders, the value, and what to do."""
 
 
-def read_toml(path: str | PathLike) -> dict:
+def read_toml(path: AnyPath) -> dict[str, Any]:
     """A TOML file as a dictionary; MarketError says what is missing or where it does not parse."""
     path = path_of("path", path)
     data = bytes_of(path, "the path of a market's TOML file")

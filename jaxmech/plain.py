@@ -5,9 +5,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from html import escape
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 _SHORT = 6  # numbers that are told one by one
@@ -91,7 +94,7 @@ def result(*more: str, without: Sequence[str] = ()) -> Callable[[type[T]], type[
     def marked(cls: Any) -> Any:
         names = (*(name for name in _names(cls) if name not in without), *more)
 
-        def to_dict(self) -> dict:
+        def to_dict(self) -> dict[str, Any]:
             """All of it as plain numbers, texts, booleans, None, lists and dictionaries, which JSON holds.
 
             Arrays are nested lists, groups in the market's order. NaN and ±∞ become None. Not under jit.
@@ -111,7 +114,7 @@ def result(*more: str, without: Sequence[str] = ()) -> Callable[[type[T]], type[
         def _repr_pretty_(self, printer, cycle):
             printer.text(str(self))
 
-        def to_dataframe(self):
+        def to_dataframe(self) -> "pd.DataFrame":
             """The table that is shown, a row for each group, trader or point. Needs pandas (extra `data`)."""
             from jaxmech.reports import shown
 

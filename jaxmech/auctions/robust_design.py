@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxmech.auctions.side_payments import side_payments
 from jaxmech.auctions.worst_case import (
@@ -20,6 +21,7 @@ from jaxmech.auctions.worst_case import (
     worst_reply,
 )
 from jaxmech.inputs import MarketError, whole_number
+from jaxmech.market.market import Market
 from jaxmech.optimum.first_best import first_best_money
 from jaxmech.optimum.mechanism import Mechanism
 from jaxmech.optimum.solve import solve, weight_of
@@ -43,17 +45,17 @@ class RobustDesign(NamedTuple):
     iterates: dict  # "guaranteed" and "attainable" of each round, and "moves" of the design, (rounds, 2, G)
 
     @property
-    def guaranteed(self):
+    def guaranteed(self) -> float:
         """αR + (1 − α)A of the design under its worst law: at least the nominal design's under its own."""
         return self.worst.objective
 
     @property
-    def nominal_guaranteed(self):
+    def nominal_guaranteed(self) -> float:
         """αR + (1 − α)A of the nominal design under its worst law."""
         return self.nominal_worst.objective
 
     @property
-    def is_nominal(self):
+    def is_nominal(self) -> bool:
         """Whether nothing better than the nominal design was found."""
         return not np.any(self.moves)
 
@@ -66,7 +68,7 @@ class RobustDesign(NamedTuple):
         )
 
 
-def robust_design(market, alpha, radius, *, rounds=20, seed=0) -> RobustDesign:
+def robust_design(market: Market, alpha: ArrayLike, radius: float, *, rounds: int = 20, seed: int = 0) -> RobustDesign:
     """The schedule that guarantees most when nature picks the worst laws in a ball around the market's.
 
     The exchange picks the laws it designs for, hence V and fees; nature answers with the worst law for that design.

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxmech.arrays import total
 from jaxmech.auctions.robustness import robustness
@@ -80,7 +81,14 @@ def squared_distance(law, other):
     return total(shift + 0.25 * jnp.log(law.variance / other.variance) ** 2)
 
 
-def worst_case_law(side_payments, radius, *, market=None, alpha=None, seed=0) -> WorstCase:
+def worst_case_law(
+    side_payments: SidePayments,
+    radius: float,
+    *,
+    market: Market | None = None,
+    alpha: ArrayLike | None = None,
+    seed: int = 0,
+) -> WorstCase:
     """The laws within a ball of moments under which a schedule does worst (see the module for what that means).
 
     Nature looks in many directions and goes on from the worst by sequential quadratic programming with exact gradients.

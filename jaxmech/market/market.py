@@ -8,7 +8,6 @@ import warnings
 from collections import Counter
 from dataclasses import field, fields, replace
 from itertools import chain, groupby
-from os import PathLike
 from typing import Any, Self
 
 import jax
@@ -17,7 +16,7 @@ import numpy as np
 
 from jaxmech.arrays import NumbersLike, is_traced, on_device, pytree, total
 from jaxmech.endowments import FAMILIES, Law, SideBySide
-from jaxmech.inputs import MarketError, read_toml, refuse_other_keys
+from jaxmech.inputs import AnyPath, MarketError, read_toml, refuse_other_keys
 from jaxmech.market.checks import check_group_name, check_numbers, check_resolution, one_entry_a_group, possible
 from jaxmech.market.prepared import Prepared
 from jaxmech.numerics.batching import differentiable_behind
@@ -84,7 +83,7 @@ class Market:
         return cls(_side_by_side(laws), _joined(*capacities), count, names)
 
     @classmethod
-    def from_toml(cls, path: str | PathLike) -> Self:
+    def from_toml(cls, path: AnyPath) -> Self:
         """The market described in a TOML file: one [[traders]] table a group, each with an `endowment` table.
 
             [[traders]]
