@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: sweep paper test quick exhaustive bench performance gallery docs wheel clean
+.PHONY: sweep paper test types quick exhaustive bench performance gallery docs wheel clean
 
 sweep: $(VENV)/ready  ## the main job: 200,000 points on the Treasury futures market
 	$(BIN)/jaxmech sweep experiments/us_treasury_10y_sweep.toml --out experiments/results/us_treasury_10y
@@ -14,6 +14,9 @@ paper: $(VENV)/ready  ## every figure and number of the paper, beside ours
 test: $(VENV)/ready  ## lint and the suite
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not exhaustive"
+
+types: $(VENV)/ready  ## the type checker, over the rooms that [tool.pyright] names
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 
 quick: $(VENV)/ready  ## the tests that are not slow
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not exhaustive"

@@ -4,20 +4,41 @@ Groups are the first axis, batches of markets, if any, the axes behind it: XLA's
 need it long and contiguous; with batches in front a solve takes three times as long. `vmap` over markets works as well.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from functools import wraps
-from typing import dataclass_transform
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.tree_util import GetAttrKey, register_pytree_with_keys
+from jax.typing import ArrayLike
 
 from jaxmech.plain import brief
 
+P = ParamSpec("P")
+T = TypeVar("T")
+NumbersLike = ArrayLike | Sequence[ArrayLike] | Sequence[Sequence[ArrayLike]]  # numbers as users write them
 
-@dataclass_transform(frozen_default=True)
-def pytree(cls):
+if TYPE_CHECKING:
+    Held = TypeVar("Held")
+    Given = TypeVar("Given")
+
+    class Field(Generic[Held, Given]):
+        """A field that holds something else than users give."""
+
+        def __get__(self, instance: object, owner: Any = None) -> Held: ...
+        def __set__(self, instance: object, value: Given) -> None: ...
+
+    Numbers = Field[jax.Array, NumbersLike]
+else:
+    Numbers = jax.Array
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def pytree(cls: type[T]) -> type[T]:
     """A frozen dataclass, registered as a pytree; fields with metadata `static` are part of its structure.
 
     A static field with metadata `label` says how to call things: `compiled` functions do not see it.
@@ -29,10 +50,10 @@ def pytree(cls):
     fields when it is asked about another, and answers with a wrong number.
     """
     told = vars(cls).get("__repr__", brief)
-    cls = dataclass(frozen=True)(cls)
-    cls.__repr__ = told
-    static = tuple(entry.name for entry in fields(cls) if entry.metadata.get("static"))
-    data = tuple(entry.name for entry in fields(cls) if entry.name not in static)
+    made: Any = dataclass(frozen=True)(cls)
+    made.__repr__ = told
+    static = tuple(entry.name for entry in fields(made) if entry.metadata.get("static"))
+    data = tuple(entry.name for entry in fields(made) if entry.name not in static)
     keys = tuple(GetAttrKey(name) for name in data)
 
     def flatten(tree):
@@ -48,7 +69,7 @@ def pytree(cls):
         return tree
 
     register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
-    labels = [entry for entry in fields(cls) if entry.metadata.get("label")]
+    labels = [entry for entry in fields(made) if entry.metadata.get("label")]
     if labels:
         BLANK[cls] = {entry.name: entry.default for entry in labels}
     return cls
@@ -57,7 +78,7 @@ def pytree(cls):
 BLANK = {}  # classes with labels, and what stands in their place
 
 
-def standard(function):
+def standard(function: Callable[P, T]) -> Callable[P, T]:
     """The function under NumPy's rules of promotion, however strict the user wants his own code to be."""
 
     @wraps(function)
@@ -68,30 +89,29 @@ def standard(function):
     return call
 
 
-def on_host(tree):
+def is_traced(tree: Any) -> bool:
+    """Whether some leaf of the tree is traced, so that nobody can tell its value."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
+
+
+def on_host(tree: T) -> T:
     """The tree with arrays of NumPy, about which to ask compiles nothing; as it is where something of it is traced."""
-    traced = is_traced(tree)
-    return tree if traced else jax.tree.map(np.asarray, tree)
+    return tree if is_traced(tree) else jax.tree.map(np.asarray, tree)
 
 
-def is_traced(tree):
-    """Whether JAX traces some of it."""
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
-
-
-def on_device(tree):
+def on_device(tree: Any) -> Any:
     """The tree with arrays of JAX for those of NumPy and for numbers. They are moved as they are: `jnp.asarray`
     compiles a program for every shape."""
     return jax.tree.map(lambda leaf: leaf if isinstance(leaf, jax.Array) else jax.device_put(leaf), tree)
 
 
-def picked(tree, places):
+def picked(tree: T, places: Any) -> T:
     """The tree with these entries of the last axis of every leaf; by NumPy where nothing is traced, because JAX would
     compile a program for every shape."""
     return on_device(jax.tree.map(lambda leaf: leaf[..., places], on_host(tree)))
 
 
-def as_array(given):
+def as_array(given: Any) -> Any:
     """A list or tuple of numbers, traced or not, as an array of floats, also in a dictionary; anything else as it is.
 
     Of NumPy where it can be: laws are also made before the user has chosen float64.
@@ -109,7 +129,7 @@ def as_array(given):
     return array.astype(float) if array.dtype.kind in "iuf" else given
 
 
-def takes_arrays(method):
+def takes_arrays(method: Callable[P, T]) -> Callable[P, T]:
     """The method with lists, tuples and plain numbers among its arguments as arrays, before `jit` sees them: a list of
     a thousand numbers would be a thousand arguments."""
 
@@ -118,28 +138,28 @@ def takes_arrays(method):
 
     @wraps(method)
     def call(self, *arguments, **named):
-        return method(self, *map(of, arguments), **{name: of(value) for name, value in named.items()})
+        return method(self, *map(of, arguments), **{name: of(value) for name, value in named.items()})  # pyright: ignore[reportCallIssue]
 
     return call
 
 
-def total(values):
+def total(values: jax.Array) -> jax.Array:
     """Sum over groups. As a product with ones: XLA's CPU backend would fuse a plain sum with all that leads to it, and
     compute that anew for every use."""
     ones = jnp.ones(values.shape[:1], values.dtype)
     return jnp.tensordot(ones, values, axes=1, precision="highest")
 
 
-def norm(values):
+def norm(values: jax.Array) -> jax.Array:
     """Euclidean norm over groups, at least as large as the largest of them."""
     return jnp.sqrt(total(values**2))
 
 
-def mirrored(left, right):
+def mirrored(left: jax.Array, right: jax.Array) -> jax.Array:
     """The pair (left, −right) as rows of one array, shape (2, G, ...)."""
     return jnp.stack([left, -right])
 
 
-def mirrored_types(left, right, axes):
+def mirrored_types(left: jax.Array, right: jax.Array, axes: int) -> jax.Array:
     """The same for types of shape (..., G, batch...), `axes` the number of the last ones: (..., 2, G, batch...)."""
     return jnp.stack(jnp.broadcast_arrays(left, -right), axis=-axes - 1)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import jax
 
-from jaxmech.inputs import path_of
+from jaxmech.inputs import AnyPath, path_of
 
 _VARIABLE = "JAXMECH_CACHE"
 _SETTINGS = {  # of JAX, without which it keeps only what took a second to compile
@@ -26,7 +26,7 @@ _IDENTITY = ("vendor_id", "cpu family", "model", "stepping", "flags", "CPU imple
 _COMPLAINT = re.compile(r"Error (reading|writing) persistent compilation cache entry for '(\w+)'")
 
 
-def compile_cache(folder=None) -> Path | None:
+def compile_cache(folder: AnyPath | None = None) -> Path | None:
     """Keep compiled code between processes, so that only the first one compiles. Call it before anything is solved.
 
     A cache that is already set (JAX_COMPILATION_CACHE_DIR, `jax.config`, or an earlier call) stays as it is. Whoever
@@ -66,7 +66,7 @@ def cache_environment() -> dict[str, str]:
 
 
 @contextmanager
-def command_cache(off=False):
+def command_cache(off: bool = False) -> None:
     """For a command: compiled code is kept as by `compile_cache()`, silently, and what is damaged is replaced.
 
     JAX compiles anew what it cannot read, but overwrites nothing: an entry cut short by Ctrl-C would be paid for at

@@ -2,15 +2,21 @@
 
 import datetime
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from html import escape
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
 _SHORT = 6  # numbers that are told one by one
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """What a result, an array, a dictionary or a sequence holds, as numbers, texts, booleans, None, lists and
     dictionaries.
 
@@ -34,15 +40,15 @@ def plain(value):
     if array.dtype.kind in "MU":
         return array.astype(str).tolist()
     array = array.astype(float)
-    return np.where(np.isfinite(array), array, None).tolist()
+    return np.where(np.isfinite(array), array, np.array(None)).tolist()
 
 
-def json_text(value) -> str:
+def json_text(value: Any) -> str:
     """The value as JSON, in the sense of `plain`."""
     return json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def brief(value) -> str:
+def brief(value: Any) -> str:
     """A value in a few words: short arrays in full, of long ones the shape, of functions the name."""
     if value is None or isinstance(value, bool | str):
         return repr(value)
@@ -61,7 +67,7 @@ def brief(value) -> str:
     try:
         array = np.asarray(value)
     except Exception:  # what JAX raises of traced arrays, and of deleted ones
-        return f"{type(value).__name__}{tuple(value.shape)}"
+        return f"{type(value).__name__}{np.shape(value)}"
     if array.size > _SHORT:
         return f"array{array.shape}"
     return repr(array.tolist()) if array.dtype.kind in "bOUM" else _digits(array)
@@ -76,7 +82,7 @@ def _digits(array):
     return f"{array:.6g}" if array.ndim == 0 else "[" + ", ".join(map(_digits, array)) + "]"
 
 
-def result(*more, without=()):
+def result(*more: str, without: Sequence[str] = ()) -> Callable[[type[T]], type[T]]:
     """Gives a class of results, a dataclass or a named tuple, its `to_dict`, and what it looks like: one line as a
     part of others, a table in a terminal and in a notebook, and the table's rows as a DataFrame.
 
@@ -85,10 +91,10 @@ def result(*more, without=()):
       without: fields that it does not tell.
     """
 
-    def marked(cls):
+    def marked(cls: Any) -> Any:
         names = (*(name for name in _names(cls) if name not in without), *more)
 
-        def to_dict(self) -> dict:
+        def to_dict(self) -> dict[str, Any]:
             """All of it as plain numbers, texts, booleans, None, lists and dictionaries, which JSON holds.
 
             Arrays are nested lists, groups in the market's order. NaN and ±∞ become None. Not under jit.
@@ -108,7 +114,7 @@ def result(*more, without=()):
         def _repr_pretty_(self, printer, cycle):
             printer.text(str(self))
 
-        def to_dataframe(self):
+        def to_dataframe(self) -> "pd.DataFrame":
             """The table that is shown, a row for each group, trader or point. Needs pandas (extra `data`)."""
             from jaxmech.reports import shown
 

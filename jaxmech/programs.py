@@ -6,15 +6,25 @@ compiled again.
 """
 
 import gc
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial, wraps
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, overload
 
 import jax
 import numpy as np
 from jax.extend.core import get_opaque_trace_state
 
-from jaxmech.arrays import BLANK, standard
+from jaxmech.arrays import BLANK, P, T, standard
+
+if TYPE_CHECKING:
+
+    class Derived(property, Generic[T]):
+        """A property whose value has this type."""
+
+        def __get__(self, instance: Any, owner: type | None = None, /) -> T: ...
+
 
 MOST = 22_000
 _BETWEEN = 10  # programs compiled between two looks: one holds a few hundred maps at most
@@ -37,7 +47,7 @@ def used() -> int:
         return 0
 
 
-def give_back():
+def give_back() -> None:
     """Drop all compiled code if its maps are many. Called before a compiled function is, outside of any trace."""
     if _count["compiled"] - _count["seen"] < _BETWEEN:
         return
@@ -56,7 +66,11 @@ def _without_labels(tree):
     return jax.tree.map(blank, tree, is_leaf=lambda node: type(node) in BLANK)
 
 
-def compiled(function=None, **options):
+@overload
+def compiled(function: Callable[P, T], **options: Any) -> Callable[P, T]: ...
+@overload
+def compiled(function: None = None, **options: Any) -> Callable[[Callable[P, T]], Callable[P, T]]: ...
+def compiled(function: Any = None, **options: Any) -> Any:
     """`jax.jit`, but that nothing is compiled anew when labels change, and small arrays are not waited for so long.
 
     What is returned has no labels. `hurry` says whether to compile in a hurry; where it does not, small arrays do.
@@ -99,6 +113,6 @@ def _can_hurry():
     return True
 
 
-def derived(method):
+def derived(method: Callable[[Any], T]) -> "Derived[T]":
     """A property that is one program where it is asked for by itself, and no more than its formula inside another."""
     return property(compiled(method, inline=True))

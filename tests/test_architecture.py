@@ -38,10 +38,11 @@ def room_of(module):
 
 
 def imported(path, inside=False):
-    """Modules of the package that a file imports as it is loaded; with `inside`, those that its functions import."""
+    """Modules of the package that a file imports as it is loaded; with `inside`, those that its functions, or only
+    type checkers, import."""
     tree = ast.parse(path.read_text())
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    late = {id(node) for function in functions for node in ast.walk(function)}
+    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) or for_checkers(node)]
+    late = {id(node) for block in blocks for node in ast.walk(block)}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom | ast.Import) and (id(node) in late) == inside:
             assert getattr(node, "level", 0) == 0, f"{path}: imports are absolute"
@@ -51,6 +52,10 @@ def imported(path, inside=False):
                     module = module.rpartition(".")[0]
                 if room_of(module) == "jaxmech":
                     yield module.partition(".")[2]
+
+
+def for_checkers(node):
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def is_module(name):

@@ -4,7 +4,6 @@ import copy
 import inspect
 import json
 import pickle
-from typing import get_type_hints
 
 import jax
 import numpy as np
@@ -20,7 +19,7 @@ from public_results import COSTLY, RESULTS, result
 def public_results():
     """Classes that can be had from the face: its own, and those that its functions say they return."""
     public = [getattr(jm, name) for name in jm.__all__]
-    returned = [get_type_hints(one).get("return") for one in public if inspect.isfunction(one)]
+    returned = [inspect.signature(one).return_annotation for one in public if inspect.isfunction(one)]
     classes = {one for one in [*public, *returned] if inspect.isclass(one) and one.__module__.startswith("jaxmech")}
     return {one for one in classes if not issubclass(one, Exception)}
 

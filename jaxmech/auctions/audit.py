@@ -5,14 +5,15 @@ of one residual demand line, and a demand schedule picks one point of each line.
 worth at least as much as any demand schedule, and if truth is the best point of all of them no schedule beats it.
 """
 
+from collections.abc import Sequence
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import is_traced, on_device, picked
+from jaxmech.arrays import NumbersLike, is_traced, on_device, picked
 from jaxmech.auctions.columns import traders_of, unfolded_market
 from jaxmech.auctions.side_payments import SidePayments
 from jaxmech.inputs import positive_number, real_numbers, whole_number
@@ -38,12 +39,14 @@ class Audit(NamedTuple):
     quantity: jax.Array  # what he should ask for instead
 
     @derived
-    def ok(self):
+    def ok(self) -> jax.Array:
         """Nobody gains more than 1e-9 of the surplus by deviating, or loses more than that by participating."""
         return (self.deviation_gain <= 1e-9 * self.surplus) & (self.participation_slack >= -1e-9 * self.surplus)
 
 
-def audit(rule, types=33, prices=17, quantities=65, traders=None) -> Audit:
+def audit(
+    rule: Any, types: int = 33, prices: int = 17, quantities: int = 65, traders: Sequence[int] | None = None
+) -> Audit:
     """Search for gainful deviations from the demands of a rule, at every price and type.
 
     Args:
@@ -123,7 +126,14 @@ def _search(rule, payment, market, chosen, types, prices, quantities):
 _compiled_search = compiled(_search, static_argnames=("types", "prices", "quantities"))
 
 
-def best_reply(rule, trader, endowment, price, risk_capacity=None, quantities=65):
+def best_reply(
+    rule: Any,
+    trader: int,
+    endowment: NumbersLike,
+    price: NumbersLike,
+    risk_capacity: float | None = None,
+    quantities: int = 65,
+) -> tuple[jax.Array, jax.Array]:
     """The best point of a trader's residual demand line, when all others ask for what the rule says.
 
     Args:

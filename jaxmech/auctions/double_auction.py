@@ -10,13 +10,14 @@ X_i = −g_i Z_i + (b_i/B) Σ g_j Z_j with g = b/κ, so a double auction is a de
 """
 
 from dataclasses import replace
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxmech.arrays import is_traced, on_device, pytree, standard, takes_arrays, total
+from jaxmech.arrays import NumbersLike, is_traced, on_device, pytree, standard, takes_arrays, total
 from jaxmech.inputs import real_numbers
 from jaxmech.market.market import Market, MarketError, checked_market
 from jaxmech.optimum.outcomes import Interim, absorbed_variance
@@ -42,22 +43,22 @@ class DoubleAuction:
     endowment_variance: jax.Array  # Var Z, (G,)
 
     @derived
-    def price_impact(self):
+    def price_impact(self) -> jax.Array:
         """1/(B − b), (G,): how much buying one unit more raises the trader's price."""
         return 1 / (total(self.market.count * self.slope) - self.slope)
 
     @derived
-    def unloading(self):
+    def unloading(self) -> jax.Array:
         """g = b/κ, (G,): part of his endowment that a trader offers; 1 under the first best."""
         return self.slope / self.market.risk_capacity
 
     @derived
-    def share(self):
+    def share(self) -> jax.Array:
         """b/B, (G,): part of everybody's offers that a trader takes over."""
         return self.slope / total(self.market.count * self.slope)
 
     @derived
-    def neutral_type(self):
+    def neutral_type(self) -> jax.Array:
         """The type that expects no trade, (G,); asset units, possibly outside the support."""
         market, unloading, share = self.market, self.unloading, self.share
         mean = unloading * self.endowment_mean
@@ -65,26 +66,26 @@ class DoubleAuction:
 
     @takes_arrays
     @compiled
-    def interim_allocation(self, z):
+    def interim_allocation(self, z: NumbersLike) -> jax.Array:
         """E[X | Z = z], the expected purchase of type z; asset units."""
         return (1 - self.share) * self.unloading * (self.neutral_type - z)
 
     @takes_arrays
     @compiled
-    def utility_gain(self, z):
+    def utility_gain(self, z: NumbersLike) -> jax.Array:
         """Expected gain of type z over staying away, fee paid; money. He gains (1/b − 1/(2κ)) q² at each price."""
         return self._gross_gain(self.interim_allocation(z) ** 2 + self._absorbed) - self.participation_fee
 
     @takes_arrays
     @compiled
-    def interim_transfer(self, z):
+    def interim_transfer(self, z: NumbersLike) -> jax.Array:
         """Expected payment of type z, for the asset and the fee; money."""
         expected = self.interim_allocation(z)
         held = (0.5 * (expected**2 + self._absorbed) + z * expected) / self.market.risk_capacity
         return -held - self.utility_gain(z)
 
     @takes_arrays
-    def allocation(self, z):
+    def allocation(self, z: NumbersLike) -> jax.Array:
         """Purchases X, given everybody's endowment: z and result of shape (..., N), groups in order; they sum to 0."""
         return self._allocation(z, self.market.trader_groups(z.shape[-1]))
 
@@ -94,7 +95,7 @@ class DoubleAuction:
         return -offered + self.share[group] * jnp.sum(offered, axis=-1, keepdims=True)
 
     @takes_arrays
-    def clearing_price(self, z):
+    def clearing_price(self, z: NumbersLike) -> jax.Array:
         """P = −Σ g_j Z_j / B, given everybody's endowment (..., N); money per unit, shape (...)."""
         return self._clearing_price(z, self.market.trader_groups(z.shape[-1]))
 
@@ -103,7 +104,7 @@ class DoubleAuction:
         return -jnp.sum(self.unloading[group] * z, axis=-1) / total(self.market.count * self.slope)
 
     @takes_arrays
-    def demand(self, z, price):
+    def demand(self, z: NumbersLike, price: NumbersLike) -> jax.Array:
         """q(P) = −b (P + z/κ), one column a trader: z of shape (..., N), price of shape (...); asset units."""
         return self._demand(z, price, self.market.trader_groups(z.shape[-1]))
 
@@ -112,7 +113,7 @@ class DoubleAuction:
         return -self.slope[group] * (price[..., None] + z / self.market.risk_capacity[group])
 
     @takes_arrays
-    def side_payment(self, price, quantity):
+    def side_payment(self, price: NumbersLike, quantity: NumbersLike) -> jax.Array:
         """What each trader pays beyond p q: his participation fee, whatever he buys; shape of quantity (..., N)."""
         return self._side_payment(quantity, self.market.trader_groups(quantity.shape[-1]))
 
@@ -141,7 +142,7 @@ class DoubleAuction:
         )
 
     @derived
-    def largest_fee(self):
+    def largest_fee(self) -> jax.Array:
         """The largest fee that every type of each group accepts, (G,): the least gain of his types without fee."""
         law, neutral = self.market.endowment, self.neutral_type
         worst = jnp.where(neutral < law.lower, law.lower, jnp.where(neutral > law.upper, law.upper, neutral))
@@ -156,7 +157,9 @@ class DoubleAuction:
         return (1 / self.slope - 0.5 / self.market.risk_capacity) * square
 
 
-def double_auction(market, fee="by trader") -> DoubleAuction:
+def double_auction(
+    market: Market, fee: Literal["by trader", "common", "none"] | NumbersLike = "by trader"
+) -> DoubleAuction:
     """The double auction without side payments, in its linear equilibrium, with participation fees.
 
     With it the paper compares the optimum in Example 1 (footnote 7).

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +16,7 @@ from jaxmech.programs import compiled
 _QUANTILE_95 = 1.6448536269514722
 
 
-def fee_sheet(side_payments, sizes=4) -> dict:
+def fee_sheet(side_payments: SidePayments, sizes: int = 4) -> dict[str, Any]:
     """The side payments of a schedule as an exchange would print them.
 
     Prices are the mean of the clearing price and 1.645 standard deviations below and above it, about its 5%, 50% and

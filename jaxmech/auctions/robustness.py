@@ -18,7 +18,7 @@ from jaxmech.auctions.audit import best_point, check_trader, payment_of
 from jaxmech.auctions.side_payments import SidePayments
 from jaxmech.auctions.simulation import checked_key
 from jaxmech.inputs import positive_number, whole_number
-from jaxmech.market.market import MarketError, checked_market
+from jaxmech.market.market import Market, MarketError, checked_market
 from jaxmech.market.prepared import Prepared
 from jaxmech.numerics.polynomials import unit_rule
 from jaxmech.optimum.first_best import first_best_efficiency, first_best_surplus
@@ -44,7 +44,7 @@ class Robustness(NamedTuple):
     losing_share: jax.Array  # (G,), probability that a trader's type loses by participating
 
 
-def robustness(side_payments, true_market) -> Robustness:
+def robustness(side_payments: SidePayments, true_market: Market) -> Robustness:
     """Outcomes of a schedule in a market with other endowments, everybody participating and replying optimally.
 
     By integration over each trader's type; differentiable in the laws of the true market.
@@ -113,7 +113,9 @@ class MisjudgedCapacity(NamedTuple):
     utility_gain: jax.Array  # his average gain over staying away
 
 
-def misjudged_capacity(side_payments, trader, risk_capacity, key, auctions=2000) -> MisjudgedCapacity:
+def misjudged_capacity(
+    side_payments: SidePayments, trader: int, risk_capacity: float, key: jax.Array, auctions: int = 2000
+) -> MisjudgedCapacity:
     """One trader has another risk capacity than the schedule supposes, and trades accordingly.
 
     He picks, at each price, the best point of his residual demand (`best_reply`). The others do not know and ask for

@@ -13,17 +13,18 @@ Kinds are data, so that all share one compiled search.
 
 from dataclasses import replace
 from itertools import product
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
 from jaxmech.arrays import is_traced, on_device, total
 from jaxmech.auctions.simple_schedule import FEES, SimpleSchedule, schedule_at
 from jaxmech.inputs import one_number
-from jaxmech.market.market import MarketError, checked_market
+from jaxmech.market.market import Market, MarketError, checked_market
 from jaxmech.numerics.roots import narrowed, secant
 from jaxmech.optimum.first_best import first_best_surplus
 from jaxmech.optimum.multipliers import solve_multipliers
@@ -49,7 +50,9 @@ _SMALLEST = 1e-2
 _GRID = tuple(product((0.25, 0.6, 1.2), (-1.0, 0.0, 0.6, 1.8)))  # (x, y): far from each other, alike for all groups
 
 
-def simple_schedule(market, alpha, kind="by group") -> SimpleSchedule:
+def simple_schedule(
+    market: Market, alpha: ArrayLike, kind: Literal["by group", "common", "no access fee", "no rebate"] = "by group"
+) -> SimpleSchedule:
     """The simple schedules that maximise αR + (1 − α)A subject to R ≥ 0, among double auctions whose side
     payments have a spread, a slope and an access fee (theory §8).
 

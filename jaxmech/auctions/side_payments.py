@@ -15,19 +15,23 @@ Along the residual demand of the others l falls by K/(K − κ) for each unit bo
 """
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import on_device, picked, pytree, takes_arrays, total
+from jaxmech.arrays import NumbersLike, on_device, picked, pytree, takes_arrays, total
 from jaxmech.auctions.columns import traders_of, unfolded
-from jaxmech.market.market import MarketError
+from jaxmech.market.market import Market, MarketError
 from jaxmech.optimum.mechanism import Mechanism, checked_mechanism
 from jaxmech.optimum.outcomes import absorbed_variance
 from jaxmech.optimum.virtual_types import inverse_virtual_type
 from jaxmech.plain import result
 from jaxmech.programs import compiled, derived
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @result("curvature", "price_impact", without=("columns",))
@@ -44,22 +48,22 @@ class SidePayments:
     participation_fee: jax.Array  # τ, (N,): money per trader, part of the side payment
 
     @property
-    def market(self):
+    def market(self) -> Market:
         """The market the payments are designed for, one group a trader."""
         return self.columns.market
 
     @derived
-    def curvature(self):
+    def curvature(self) -> jax.Array:
         """c, (N,): money per unit bought squared."""
         kappa, others = self._kappa, self._capacity - self._kappa
         return (self.price_scale - 1) / kappa - self.price_scale / others
 
     @derived
-    def price_impact(self):
+    def price_impact(self) -> jax.Array:
         """ρ/(K − κ), (N,): how much buying one unit more raises the trader's price in equilibrium."""
         return self.price_scale / (self._capacity - self._kappa)
 
-    def plot(self, ax=None):
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Side payments by quantity at the expected price, group by group. Needs the extra `plot`.
 
         Args:
@@ -71,7 +75,7 @@ class SidePayments:
 
     @takes_arrays
     @compiled
-    def offer(self, z):
+    def offer(self, z: NumbersLike) -> jax.Array:
         """V(z), what type z offers at price 0; types outside the support offer one for one beyond its ends."""
         law = self.market.endowment
         inside = jnp.where(z < law.lower, law.lower, jnp.where(z > law.upper, law.upper, z))
@@ -79,26 +83,26 @@ class SidePayments:
 
     @takes_arrays
     @compiled
-    def demand(self, z, price):
+    def demand(self, z: NumbersLike, price: NumbersLike) -> jax.Array:
         """q(p) = −V(z) − κp/ρ, Eq. (20); asset units, shape of z."""
         return -self.offer(z) - self._kappa / self.price_scale * price[..., None]
 
     @takes_arrays
     @compiled
-    def clearing_price(self, z):
+    def clearing_price(self, z: NumbersLike) -> jax.Array:
         """p = −ρ ΣV/K; in the paper's unit −ΣV (erratum E5). Shape (...)."""
         return -self.price_scale / self._capacity * jnp.sum(self.offer(z), axis=-1)
 
     @takes_arrays
     @compiled
-    def side_payment(self, price, quantity):
+    def side_payment(self, price: NumbersLike, quantity: NumbersLike) -> jax.Array:
         """S(p, q), Theorem 2: money paid beyond p q, whether or not anybody would ask for q at p; shape of quantity."""
         offered = -quantity - self._kappa / self.price_scale * price[..., None]
         return 0.5 * self.curvature * quantity**2 - self.tax(offered) + self.participation_fee
 
     @takes_arrays
     @compiled
-    def tax(self, offered):
+    def tax(self, offered: NumbersLike) -> jax.Array:
         """T(l), in money, with T(η) = 0 and a kink there; asset units in, shape (..., N).
 
         On the range of V, T(V(z)) = (1 − s)/κ · [(V − η)((V + η)/2 − z) + (ρ − 1)(V² − η²)/2] + g(z), g the gain (3).
@@ -116,27 +120,29 @@ class SidePayments:
 
     @takes_arrays
     @compiled
-    def marginal_tax(self, offered):
+    def marginal_tax(self, offered: NumbersLike) -> jax.Array:
         """T'(l) = (1 − s)/κ · (ρ l − V⁻¹(l)); at the kink the slope on the left."""
         inside, z = self._inverse(offered)
         return self._factor * (self.price_scale * offered - (z + offered - inside))
 
     @compiled
-    def spread(self):
+    def spread(self) -> jax.Array:
         """Jump of T' at η, (N,): money per unit, the model's bid–ask spread, (1 − s)(b − a)/κ."""
         interval = self.columns.binding_interval
         return self._factor * (interval[:, 1] - interval[:, 0])
 
     @takes_arrays
     @compiled
-    def ex_post_gain(self, z, price, quantity):
+    def ex_post_gain(self, z: NumbersLike, price: NumbersLike, quantity: NumbersLike) -> jax.Array:
         """Gain over staying away when type z buys `quantity` at `price` and pays for it; money, shape of z."""
         held = quantity * (z + 0.5 * quantity) / self._kappa
         return -held - price[..., None] * quantity - self.side_payment(price, quantity)
 
     @takes_arrays
     @compiled
-    def expected(self, z, mean, variance):
+    def expected(
+        self, z: NumbersLike, mean: NumbersLike, variance: NumbersLike
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """What type z expects when the others' offers have these moments: purchase, its square, and payment.
 
         From the schedule itself: the purchase is linear in the others' offers and S is quadratic in the purchase.
@@ -160,7 +166,7 @@ class SidePayments:
 
     @takes_arrays
     @compiled
-    def interim_transfer(self, z):
+    def interim_transfer(self, z: NumbersLike) -> jax.Array:
         """Expected payment of type z, for the asset and by the side payment; money, shape of z.
 
         It is that of Eq. (4).
@@ -170,14 +176,14 @@ class SidePayments:
 
     @takes_arrays
     @compiled
-    def utility_gain(self, z):
+    def utility_gain(self, z: NumbersLike) -> jax.Array:
         """Expected gain of type z over staying away, all payments made; money, shape of z."""
         moments = self.columns.interim()
         return self.gain_of(z, *self.expected(z, moments.mean, moments.variance))
 
     @takes_arrays
     @compiled
-    def gain_of(self, z, bought, square, paid):
+    def gain_of(self, z: NumbersLike, bought: NumbersLike, square: NumbersLike, paid: NumbersLike) -> jax.Array:
         """Expected gain of type z from a purchase with these moments at this expected payment."""
         return -(z * bought + 0.5 * square) / self._kappa - paid
 
@@ -208,7 +214,7 @@ class SidePayments:
         return (1 - self.columns.share) / self._kappa
 
 
-def side_payments(mechanism, price_unit="natural") -> SidePayments:
+def side_payments(mechanism: Mechanism, price_unit: Literal["natural", "paper"] = "natural") -> SidePayments:
     """The double auction with side payments that implements a mechanism, Theorem 2.
 
     Args:

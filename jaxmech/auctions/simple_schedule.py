@@ -15,12 +15,13 @@ Of uniform endowments the optimal rule is of this kind, with δ = w/(1 + w)·(h 
 
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import is_traced, pytree, takes_arrays
+from jaxmech.arrays import NumbersLike, is_traced, pytree, takes_arrays
 from jaxmech.auctions.schedule_moments import ScheduleMoments, positive, schedule_moments, solve_neutral_offer
 from jaxmech.market.market import Market, MarketError, checked_market
 from jaxmech.optimum.outcomes import Interim, absorbed_variance
@@ -57,7 +58,13 @@ class SimpleSchedule:
     gradient: jax.Array | None = None  # length of the objective's gradient where the search stopped, see the search
 
     @classmethod
-    def of(cls, market, spread, slope, fee="by trader") -> "SimpleSchedule":
+    def of(
+        cls,
+        market: Market,
+        spread: NumbersLike,
+        slope: NumbersLike,
+        fee: Literal["by trader", "common", "none"] | NumbersLike = "by trader",
+    ) -> "SimpleSchedule":
         """The auction with the given numbers.
 
         Args:
@@ -83,51 +90,51 @@ class SimpleSchedule:
         return replace(found, market=market)
 
     @derived
-    def binding_interval(self):
+    def binding_interval(self) -> jax.Array:
         """[a, b] of each group, shape (G, 2): the types that offer η."""
         return jnp.stack([self.ends[0], -self.ends[1]], axis=1)
 
     @derived
-    def share(self):
+    def share(self) -> jax.Array:
         """s = κ/K, (G,)."""
         return self.market.risk_capacity / self.market.total_risk_capacity
 
     @derived
-    def spread_in_money(self):
+    def spread_in_money(self) -> jax.Array:
         """C δ, (G,): jump of the marginal tax at η, money per unit; what a bid–ask spread is to a trader."""
         return self._factor * self.spread
 
     @derived
-    def slope_in_money(self):
+    def slope_in_money(self) -> jax.Array:
         """C σ, (G,): slope of the marginal tax, money per unit squared."""
         return self._factor * self.slope
 
     @derived
-    def size_charge(self):
+    def size_charge(self) -> jax.Array:
         """−1/(K − κ) − C σ, (G,): ∂²S/∂q² at a fixed price, money per unit squared; a size rebate where negative."""
         return -1 / (self.market.total_risk_capacity - self.market.risk_capacity) - self.slope_in_money
 
     @property
-    def largest_fee(self):
+    def largest_fee(self) -> jax.Array:
         """The largest fee that every type of each group accepts, (G,), money: s² v₋/(2κ(1 − s)), v₋ = Σ_{j≠i} v_j, and
         more where all his types surely buy or surely sell."""
         return self.moments.largest_fee
 
     @takes_arrays
     @compiled
-    def virtual_type(self, z):
+    def virtual_type(self, z: NumbersLike) -> jax.Array:
         """V(z), what type z offers at price 0; asset units."""
         return self._offer(z, slice(None))
 
     @takes_arrays
     @compiled
-    def interim_allocation(self, z):
+    def interim_allocation(self, z: NumbersLike) -> jax.Array:
         """X̄(z) = E[X | Z = z] = (1 − s)(η − V(z)), what type z expects to buy; never rises; asset units."""
         return (1 - self.share) * (self.eta - self.virtual_type(z))
 
     @takes_arrays
     @compiled
-    def utility_gain(self, z):
+    def utility_gain(self, z: NumbersLike) -> jax.Array:
         """Expected gain of type z over staying away, fee paid; money. With D the distance of z to [a, b],
 
         s² v₋/(2κ(1 − s)) − τ + C D²/(2(1 − σ))
@@ -139,14 +146,14 @@ class SimpleSchedule:
 
     @takes_arrays
     @compiled
-    def interim_transfer(self, z):
+    def interim_transfer(self, z: NumbersLike) -> jax.Array:
         """Expected payment of type z, for the asset, by the side payment and the fee; money."""
         expected = self.interim_allocation(z)
         square = expected**2 + absorbed_variance(self.moments.variance, self.share, self.market.count)
         return -(0.5 * square + z * expected) / self.market.risk_capacity - self.utility_gain(z)
 
     @takes_arrays
-    def allocation(self, z):
+    def allocation(self, z: NumbersLike) -> jax.Array:
         """Purchases X = −V + s ΣV, given everybody's endowment: z and result (..., N), groups in order; sum 0."""
         return self._allocation(z, self.market.trader_groups(z.shape[-1]))
 
@@ -156,7 +163,7 @@ class SimpleSchedule:
         return -offered + self.share[group] * jnp.sum(offered, axis=-1, keepdims=True)
 
     @takes_arrays
-    def clearing_price(self, z):
+    def clearing_price(self, z: NumbersLike) -> jax.Array:
         """P = −ΣV/K, given everybody's endowment (..., N); money per unit, shape (...)."""
         return self._clearing_price(z, self.market.trader_groups(z.shape[-1]))
 
@@ -165,7 +172,7 @@ class SimpleSchedule:
         return -jnp.sum(self._offer(z, group), axis=-1) / self.market.total_risk_capacity
 
     @takes_arrays
-    def demand(self, z, price):
+    def demand(self, z: NumbersLike, price: NumbersLike) -> jax.Array:
         """q(P) = −V(z) − κP, one column a trader: z of shape (..., N), price of shape (...); asset units."""
         return self._demand(z, price, self.market.trader_groups(z.shape[-1]))
 
@@ -174,7 +181,7 @@ class SimpleSchedule:
         return -self._offer(z, group) - self.market.risk_capacity[group] * price[..., None]
 
     @takes_arrays
-    def side_payment(self, price, quantity):
+    def side_payment(self, price: NumbersLike, quantity: NumbersLike) -> jax.Array:
         """S(P, q): money paid beyond P q, fee included, whether or not anybody would ask for q at P.
 
         Args:

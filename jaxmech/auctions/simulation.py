@@ -4,22 +4,26 @@
 other demands, and to check what has.
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import is_traced, on_device
+from jaxmech.arrays import NumbersLike, is_traced, on_device
 from jaxmech.auctions.auction_blocks import BINS, Play, block_length, centre_and_top, no_centre, played_auctions
 from jaxmech.auctions.clearing import as_schedule
 from jaxmech.auctions.columns import unfolded_market
 from jaxmech.auctions.tabulated import quick_sampler, tabulated
 from jaxmech.inputs import whole_number
-from jaxmech.market.market import MarketError, checked_market
+from jaxmech.market.market import Market, MarketError, checked_market
 from jaxmech.plain import result
 from jaxmech.programs import compiled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _PROTOCOL = ("market", "demand", "clearing_price", "side_payment")
 
@@ -53,7 +57,7 @@ class Simulation(NamedTuple):
     volume_edges: np.ndarray  # (bins + 1,), asset units; the last one is the largest volume seen, if that lies beyond
     volume_counts: np.ndarray  # (bins,), auctions
 
-    def plot(self, ax=None):
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
         """How the volume of an auction is distributed. Needs the extra `plot`.
 
         Args:
@@ -63,13 +67,21 @@ class Simulation(NamedTuple):
 
         return simulation_plot(self, ax)
 
-    def volume_quantile(self, probability):
+    def volume_quantile(self, probability: NumbersLike) -> np.ndarray | float:
         """Volume that is not exceeded with the given probability, linear within the bins of the histogram."""
         below = np.concatenate([[0], np.cumsum(self.volume_counts)]) / self.auctions
         return np.interp(probability, below, self.volume_edges)
 
 
-def simulate(rule, key, auctions=100_000, market=None, demand=None, batch=None, prices=None) -> Simulation:
+def simulate(
+    rule: Any,
+    key: jax.Array,
+    auctions: int = 100_000,
+    market: Market | None = None,
+    demand: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
+    batch: int | None = None,
+    prices: Sequence[float] | None = None,
+) -> Simulation:
     """Play many auctions. The same key gives the same numbers, to the last bit, for any `batch`.
 
     The same key and laws also give the same endowments whatever the demands are: compare runs with the same key.

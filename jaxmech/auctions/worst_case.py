@@ -16,10 +16,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxmech.arrays import total
 from jaxmech.auctions.robustness import robustness
 from jaxmech.auctions.side_payments import SidePayments, side_payments
+from jaxmech.endowments.law import Law
 from jaxmech.inputs import MarketError, whole_number
 from jaxmech.market.market import Market, checked_market
 from jaxmech.optimum.first_best import first_best_money
@@ -47,7 +49,7 @@ class WorstCase(NamedTuple):
     moves: np.ndarray  # (2, G), as in `moved`
 
 
-def moved(law, moves):
+def moved(law: Law, moves: jax.Array) -> Law:
     """A law with its mean moved by x₀ of its standard deviations, stretched about its mean by exp x₁; 0 leaves it.
 
     Args:
@@ -58,7 +60,14 @@ def moved(law, moves):
     return law.stretched(stretch).shifted(law.mean * (1 - stretch) + jnp.sqrt(law.variance) * shift)
 
 
-def worst_case_law(side_payments, radius, *, market=None, alpha=None, seed=0) -> WorstCase:
+def worst_case_law(
+    side_payments: SidePayments,
+    radius: float,
+    *,
+    market: Market | None = None,
+    alpha: ArrayLike | None = None,
+    seed: int = 0,
+) -> WorstCase:
     """The laws within a ball of moments under which a schedule does worst (see the module for what that means).
 
     Nature looks in many directions and goes on from the worst by sequential quadratic programming with exact gradients.
@@ -160,21 +169,21 @@ class RobustDesign(NamedTuple):
     iterates: dict  # "guaranteed" and "attainable" of each round, and "moves" of the design, (rounds, 2, G)
 
     @property
-    def guaranteed(self):
+    def guaranteed(self) -> float:
         """αR + (1 − α)A of the design under its worst law: at least the nominal design's under its own."""
         return self.worst.objective
 
     @property
-    def nominal_guaranteed(self):
+    def nominal_guaranteed(self) -> float:
         """αR + (1 − α)A of the nominal design under its worst law."""
         return self.nominal_worst.objective
 
     @property
-    def is_nominal(self):
+    def is_nominal(self) -> bool:
         """Whether nothing better than the nominal design was found."""
         return not np.any(self.moves)
 
-    def __str__(self):
+    def __str__(self) -> str:
         kept = "the nominal design is kept" if self.is_nominal else "the robust design is kept"
         ended = "converged" if self.converged else f"not converged: {self.attainable:.6g} may be attainable"
         return (
@@ -183,7 +192,7 @@ class RobustDesign(NamedTuple):
         )
 
 
-def robust_design(market, alpha, radius, *, rounds=20, seed=0) -> RobustDesign:
+def robust_design(market: Market, alpha: ArrayLike, radius: float, *, rounds: int = 20, seed: int = 0) -> RobustDesign:
     """The schedule that guarantees most when nature picks the worst laws in a ball around the market's.
 
     The exchange picks the laws it designs for, hence V and fees; nature answers with the worst law for that design.

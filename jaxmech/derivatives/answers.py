@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxmech.arrays import NumbersLike
+from jaxmech.market.market import Market
 from jaxmech.optimum.budget import solve_within_budget
 from jaxmech.optimum.mechanism import mechanism_of
 from jaxmech.optimum.outcomes import outcomes
@@ -37,7 +39,7 @@ class Answers(NamedTuple):
     error: jax.Array  # distance to the solution of the multiplier system, relative; ∞ where it failed
 
     @derived
-    def solved(self):
+    def solved(self) -> jax.Array:
         """Whether the numbers are an optimum at all, of the batch's shape."""
         return (self.error <= jnp.finfo(self.error.dtype).eps ** 0.5) & jnp.isfinite(self.objective)
 
@@ -80,7 +82,7 @@ def _answers(market, alpha):
     return answers_and_mechanism(market, alpha)[0]
 
 
-def answers(market, alpha) -> Answers:
+def answers(market: Market, alpha: NumbersLike) -> Answers:
     """Everything that `solve` and `outcomes` say of a market at an α, flat: made to be differentiated.
 
     Args:

@@ -1,6 +1,8 @@
 """Parameters of a market at which chosen outcomes match targets, or are as large as they can be."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +56,16 @@ class Calibration:
 
 
 def calibrate(
-    market, free, targets=None, *, alpha=0.5, maximise=None, starts=16, steps=200, seed=0, progress=None
+    market: Market,
+    free: Mapping[str, Sequence[float | str]],
+    targets: Mapping[str, float | Sequence[float]] | None = None,
+    *,
+    alpha: float = 0.5,
+    maximise: str | Callable[[Market, Any], Any] | None = None,
+    starts: int = 16,
+    steps: int = 200,
+    seed: int = 0,
+    progress: bool | None = None,
 ) -> Calibration:
     """Parameters at which outcomes match targets, or at which one is as large as it can be within the bounds.
 

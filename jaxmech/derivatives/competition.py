@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxmech.derivatives.answers import answers
 from jaxmech.derivatives.named_outcomes import named_outcome, outcome_rows
 from jaxmech.inputs import MarketError, one_number, whole_number
-from jaxmech.market.market import checked_market
+from jaxmech.market.market import Market, checked_market
 from jaxmech.market.parameters import market_with, named_parameter
 from jaxmech.optimum.solve import weight_of
 from jaxmech.plain import result
@@ -39,7 +40,9 @@ class LeastCompetition(NamedTuple):
         return f"{self.outcome} = {self.value:.9g} with {self.count} of {self.group}; {fewer}"
 
 
-def least_competition(market, alpha, group, outcome, target, most=10_000) -> LeastCompetition:
+def least_competition(
+    market: Market, alpha: ArrayLike, group: str, outcome: str, target: float, most: int = 10_000
+) -> LeastCompetition:
     """The least whole number of traders in a group at which an outcome is at least the target.
 
     Tried on a geometric grid first; where the outcome rises or falls all along it, the place is closed in on, and

@@ -10,11 +10,11 @@ from jaxmech.arrays import is_traced, on_device, on_host
 from jaxmech.derivatives.frontier_curve import Frontier
 from jaxmech.derivatives.frontier_trace import trace
 from jaxmech.inputs import one_number, whole_number
-from jaxmech.market.market import MarketError, checked_market
+from jaxmech.market.market import Market, MarketError, checked_market
 from jaxmech.programs import compiled
 
 
-def frontier(market, tolerance=None, points=129) -> Frontier:
+def frontier(market: Market, tolerance: float | None = None, points: int = 129) -> Frontier:
     """Trace the frontier of a market, or of a batch of markets at once, from w* to 1.
 
     Predictor and corrector: the tangent at a point, in arc length, says where to solve next; the curve through both is

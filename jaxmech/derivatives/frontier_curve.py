@@ -8,23 +8,28 @@ the last three by the envelope theorem. Between two points H is the quintic with
 R and A follow from it, tangent to the frontier everywhere.
 """
 
+from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
-from jaxmech.arrays import is_traced, on_device, on_host, pytree, takes_arrays
+from jaxmech.arrays import NumbersLike, is_traced, on_device, on_host, pytree, takes_arrays
 from jaxmech.derivatives.frontier_trace import quintic, solved
 from jaxmech.market.market import Market, MarketError
 from jaxmech.market.parameters import market_with, named_parameter, present_values
 from jaxmech.optimum.mechanism import Mechanism
-from jaxmech.optimum.outcomes import outcomes
+from jaxmech.optimum.outcomes import Outcomes, outcomes
 from jaxmech.optimum.solve import solve_at_weight
 from jaxmech.plain import result
 from jaxmech.programs import compiled, derived
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _BISECTIONS = 60
 
@@ -64,13 +69,13 @@ class Frontier:
     solves: jax.Array  # mechanisms solved, scalar or (B,)
 
     @derived
-    def alpha(self):
+    def alpha(self) -> jax.Array:
         """The least α whose optimum each point is: 0 for the first, w for the others."""
         first = jnp.arange(self.weight.shape[0]) == 0
         return jnp.where(first.reshape((-1,) + (1,) * (self.weight.ndim - 1)), 0.0, self.weight)
 
     @compiled
-    def at_weight(self, weight):
+    def at_weight(self, weight: ArrayLike) -> tuple[jax.Array, jax.Array]:
         """(revenue, efficiency) interpolated at weights w, shape (...) or (..., B); NaN outside [w*, 1], or beyond the
         last point of a frontier that was not traced to its end."""
         weight = jnp.asarray(weight, self.weight.dtype)
@@ -79,7 +84,7 @@ class Frontier:
 
     @takes_arrays
     @compiled
-    def weight_at(self, revenue=None, efficiency=None):
+    def weight_at(self, revenue: NumbersLike | None = None, efficiency: NumbersLike | None = None) -> jax.Array:
         """w where the frontier has this revenue, or this efficiency; the nearest end if there is none.
 
         Differentiable, by dR/dw = (1 − w)H'' and dA/dw = −wH''; as the ends do not move, not there.
@@ -111,7 +116,7 @@ class Frontier:
 
     @takes_arrays
     @compiled
-    def revenue_at(self, efficiency):
+    def revenue_at(self, efficiency: NumbersLike) -> jax.Array:
         """Most revenue of any mechanism at least this efficient; shape of `efficiency`: (...) or (..., B).
 
         NaN above the constrained-efficient end; the largest revenue of all below the revenue-maximal one, or NaN where
@@ -124,7 +129,7 @@ class Frontier:
 
     @takes_arrays
     @compiled
-    def efficiency_at(self, revenue):
+    def efficiency_at(self, revenue: NumbersLike) -> jax.Array:
         """Most efficiency of any mechanism that earns at least this revenue; shape as in `revenue_at`.
 
         NaN above the largest revenue; the constrained-efficient efficiency for revenue below the first point's.
@@ -133,7 +138,7 @@ class Frontier:
         _, efficiency = self.at_weight(self.weight_at(revenue=revenue))
         return jnp.where(revenue <= self.revenue[-1] + self._rounding, efficiency, jnp.nan)
 
-    def gap(self, outcomes) -> Gap:
+    def gap(self, outcomes: Any) -> Gap:
         """How far another design's outcomes (anything with `.revenue` and `.efficiency`) lie below the frontier."""
         if not (hasattr(outcomes, "revenue") and hasattr(outcomes, "efficiency")):
             raise MarketError(f"outcomes is {type(outcomes).__name__}; give outcomes(design)")
@@ -147,7 +152,13 @@ class Frontier:
         gaps = earned - revenue, kept - efficiency
         return Gap(*(jnp.where(beyond, jnp.nan, gap) for gap in gaps))
 
-    def mechanism_at(self, *, revenue=None, efficiency=None, exchange_rate=None) -> Mechanism:
+    def mechanism_at(
+        self,
+        *,
+        revenue: NumbersLike | None = None,
+        efficiency: NumbersLike | None = None,
+        exchange_rate: NumbersLike | None = None,
+    ) -> Mechanism:
         """The optimal mechanism with this revenue, or this efficiency, or where one unit more of efficiency costs
         `exchange_rate` units of revenue: w = 1/(1 + rate), no less than w*.
 
@@ -164,7 +175,7 @@ class Frontier:
         ((name, value),) = given.items()
         return solve_at_weight(self.market, _exact_weight(self, self._checked_reach(name, value), name))
 
-    def shift(self, parameter) -> Shift:
+    def shift(self, parameter: str) -> Shift:
         """How the frontier of one market moves with a parameter, named as in `sweep`: "dealer.loc", "all.count.factor".
 
         Raises:
@@ -179,7 +190,9 @@ class Frontier:
             across = (weight * earned + (1 - weight) * kept) / weight
         return Shift(earned, kept, across)
 
-    def figure(self, designs=None, band=None, change=None):
+    def figure(
+        self, designs: Mapping[str, Outcomes] | None = None, band: str | None = None, change: float | None = None
+    ) -> "Figure":
         """A picture of one market's frontier, with outcomes of other designs by name, and, as a band, where it moves
         when a parameter changes by `change` up and down. Needs the extra `plot`."""
         from jaxmech.reports.sensitivity_plots import frontier_figure

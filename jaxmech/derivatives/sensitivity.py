@@ -8,21 +8,27 @@ side of every parameter: where the two sides are different cases, each side's ow
 from dataclasses import dataclass
 from functools import partial
 from html import escape
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxmech.derivatives.answers import answers, answers_and_mechanism
 from jaxmech.derivatives.fixed_rule import fixed_rule_outcomes
 from jaxmech.derivatives.named_outcomes import market_sizes, named_outcome, outcome_names, outcome_rows
 from jaxmech.extras import extra
 from jaxmech.inputs import yes_or_no
-from jaxmech.market.market import MarketError, checked_market
+from jaxmech.market.market import Market, MarketError, checked_market
 from jaxmech.market.parameters import every_parameter, is_location, market_with, present_values
 from jaxmech.optimum.solve import weight_of
 from jaxmech.plain import plain, result
 from jaxmech.programs import compiled
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 STATUS = ("smooth", "kink", "end of range", "jump", "failed")
 MAIN = ("objective", "revenue", "efficiency")
@@ -53,7 +59,7 @@ class Sensitivity:
     second: np.ndarray | None  # (3, P, P) of MAIN, if asked for; NaN where a first derivative has a kink
 
     @property
-    def elasticity(self):
+    def elasticity(self) -> np.ndarray:
         """(Y, P): percent by which an outcome changes when the parameter rises by one percent of its unit.
 
         NaN for outcomes that are 0 to rounding.
@@ -62,11 +68,11 @@ class Sensitivity:
         return self.derivative * self.unit / np.where(some, self.value, np.nan)[:, None]
 
     @property
-    def through_mechanism(self):
+    def through_mechanism(self) -> np.ndarray:
         """(3, P) of MAIN: what the change of the mechanism adds to `direct`; nothing on J (envelope theorem)."""
         return self.derivative[[self.outcomes.index(name) for name in MAIN]] - self.direct
 
-    def of(self, outcome, parameter="alpha"):
+    def of(self, outcome: str, parameter: str = "alpha") -> float:
         """The derivative of one outcome to one parameter; KeyError when there is none such."""
         if outcome not in self.outcomes or parameter not in self.parameters:
             raise KeyError(f"{outcome!r} to {parameter!r}: choose of {self.outcomes} and {self.parameters}")
@@ -85,7 +91,7 @@ class Sensitivity:
             | {name: dict(zip(MAIN, getattr(self, name), strict=True)) for name in main}
         )
 
-    def to_dataframe(self):
+    def to_dataframe(self) -> "pd.DataFrame":
         """One row per outcome and parameter. Needs pandas (extra `data`)."""
         with extra("data"):
             import pandas as pd
@@ -126,7 +132,7 @@ class Sensitivity:
         except ModuleNotFoundError:
             return f"<pre>{escape(str(self))}</pre>"
 
-    def tornado(self, outcome="revenue", largest=12):
+    def tornado(self, outcome: str = "revenue", largest: int = 12) -> "Figure":
         """A figure of what moves an outcome most, a percent of each parameter's unit. Needs the extra `plot`."""
         from jaxmech.reports.sensitivity_plots import tornado_figure
 
@@ -135,7 +141,7 @@ class Sensitivity:
         return tornado_figure(self, outcome, largest)
 
 
-def sensitivity(market, alpha, second=False) -> Sensitivity:
+def sensitivity(market: Market, alpha: ArrayLike, second: bool = False) -> Sensitivity:
     """Derivatives of everything in `answers` to α and to every number of the market.
 
     Args:

@@ -6,16 +6,18 @@ rounding level for shapes up to 300. JAX's own `betainc` has no derivatives in t
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.scipy.special import gammaln
+from jax.typing import ArrayLike
 
-from jaxmech.arrays import pytree, standard
+from jaxmech.arrays import Numbers, pytree, standard
 from jaxmech.endowments.landmarks import FALLS, around, beside, gathered_rule, nodes_from
-from jaxmech.endowments.law import Law
+from jaxmech.endowments.law import Law, Rules
 from jaxmech.endowments.sides import LeftTail, Ratios
 from jaxmech.numerics.polynomials import unit_rule
 
@@ -40,40 +42,41 @@ class Beta(Law):
       lower, upper: ends of the support, lower < upper. All four are scalars or (groups,) arrays.
     """
 
-    a: jax.Array
-    b: jax.Array
-    lower: jax.Array
-    upper: jax.Array
+    a: Numbers
+    b: Numbers
+    lower: Numbers
+    upper: Numbers
 
     unitless_fields = ("a", "b")
 
-    def _unit(self, z):
+    def _unit(self, z: Any) -> tuple[jax.Array, jax.Array]:
         """x = (z − l)/(h − l), and 1 − x without cancellation; types a rounding outside count as the end."""
-        return tuple(jnp.where(v < 0, 0.0, v) / self.width for v in (z - self.lower, self.upper - z))
+        x, y = (jnp.where(v < 0, 0.0, v) / self.width for v in (z - self.lower, self.upper - z))
+        return x, y
 
-    def log_pdf(self, z):
+    def log_pdf(self, z: ArrayLike) -> jax.Array:
         log_density = _log_density(*self._unit(z), self.a, self.b, _log_beta(self.a, self.b))
         return log_density - jnp.log(self.width)
 
-    def score(self, z):
+    def score(self, z: ArrayLike) -> jax.Array:
         return _score(*self._unit(z), self.a, self.b) / self.width
 
-    def constants(self):
+    def constants(self) -> Any:
         return (_log_beta(self.a, self.b),)
 
-    def moments(self, known):
+    def moments(self, known: Any) -> tuple[jax.Array, jax.Array]:
         return self.mean, self.variance
 
     @property
-    def mean(self):
+    def mean(self) -> jax.Array:
         return self.lower + self.width * self.a / (self.a + self.b)
 
     @property
-    def variance(self):
+    def variance(self) -> jax.Array:
         total = self.a + self.b
         return self.width**2 * self.a * self.b / (total**2 * (total + 1))
 
-    def tail(self, z, known):
+    def tail(self, z: jax.Array, known: Any) -> LeftTail:
         a, b, total = self.a, self.b, self.a + self.b
         mean, (x, y) = a / total, self._unit(z)
         cdf, ratio, slope, density = _incomplete(x, y, a, b, *known)
@@ -86,17 +89,17 @@ class Beta(Law):
         width = self.width
         return LeftTail(cdf, width * ratio, slope, width * first, width**2 * second, density / width)
 
-    def ratios(self, z, known):
+    def ratios(self, z: jax.Array, known: Any) -> Ratios:
         cdf, ratio, _, density = _incomplete(*self._unit(z), self.a, self.b, *known)
         return Ratios(cdf, self.width * ratio, density / self.width)
 
-    def density(self, z, known):
+    def density(self, z: jax.Array, known: Any) -> jax.Array:
         return jnp.exp(_log_density(*self._unit(z), self.a, self.b, *known)) / self.width
 
-    def squared_ratio_integral_from(self, z, known):
+    def squared_ratio_integral_from(self, z: jax.Array, known: Any) -> jax.Array:
         return self.width**2 * _squared_ratio_integral(*self._unit(z), self.a, self.b)
 
-    def nodes_to(self, z):
+    def nodes_to(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
         # In logits, where power laws are exponentials: from the mean, or from half the way where z lies below it, down
         # and, at most up to z, up to where the density has fallen by exp(-32). Nodes gather where they start.
         x, y = self._unit(z)
@@ -108,17 +111,17 @@ class Beta(Law):
         at, rest = jax.nn.sigmoid(logits), jax.nn.sigmoid(-logits)
         return self.lower + self.width * at, self.width * weights * at * rest
 
-    def landmarks(self):
+    def landmarks(self) -> jax.Array:
         spread = jnp.sqrt(2 * self.variance * beside(FALLS, self.width))
         near = around(self.mean, spread, self.lower, self.upper)
         return jnp.sort(jnp.concatenate([super().landmarks(), near]), axis=0)
 
-    def rules(self):
+    def rules(self) -> Rules:
         bounds = f"must be > 0 and at most {LARGEST_SHAPE:g}"
         good = ((name, (shape > 0) & (shape <= LARGEST_SHAPE)) for name, shape in (("a", self.a), ("b", self.b)))
         return [*((name, complies, bounds) for name, complies in good), *super().rules()]
 
-    def reflected(self):
+    def reflected(self) -> "Beta":
         return Beta(self.b, self.a, -self.upper, -self.lower)
 
 

@@ -1,7 +1,7 @@
 """Data made ready for a law: cleaned samples, the support they suggest, and histograms. NumPy alone."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,26 +22,26 @@ class Sample(NamedTuple):
     missing: int  # entries that were NaN
 
     @property
-    def observations(self):
+    def observations(self) -> float:
         """Σ weights: how many observations there are."""
         return float(np.sum(self.weights))
 
     @property
-    def mean(self):
+    def mean(self) -> float:
         return float(np.average(self.values, weights=self.weights))
 
     @property
-    def deviation(self):
+    def deviation(self) -> float:
         """Standard deviation, weights as frequencies."""
         return float(np.sqrt(np.average((self.values - self.mean) ** 2, weights=self.weights)))
 
-    def quantiles(self, probabilities):
+    def quantiles(self, probabilities: Any) -> np.ndarray:
         """Interpolated between the middles of the steps of the empirical distribution; shape of probabilities."""
         middles = (np.cumsum(self.weights) - 0.5 * self.weights) / self.observations
         return np.interp(probabilities, middles, self.values)
 
 
-def clean_samples(samples, weights=None) -> Sample:
+def clean_samples(samples: Any, weights: Any = None) -> Sample:
     """Samples without missing values, equal ones joined.
 
     Args:
@@ -75,7 +75,7 @@ def clean_samples(samples, weights=None) -> Sample:
     return Sample(distinct, joined, missing)
 
 
-def sample_numbers(name, values) -> np.ndarray:
+def sample_numbers(name: str, values: Any) -> np.ndarray:
     """Floats of the shape of the values, NaN where they have gaps; MarketError names what is no number."""
     if isinstance(values, Mapping) or hasattr(type(values), "columns"):
         raise MarketError(f"{name} is a whole table, a {type(values).__name__}; give one of its columns")
@@ -134,7 +134,7 @@ def _check_spread(values, weights):
         raise MarketError(f"samples: {values.size} distinct values; at least {LEAST_DISTINCT} are needed to fit a law")
 
 
-def support_of(sample, lower=None, upper=None):
+def support_of(sample: Sample, lower: float | None = None, upper: float | None = None) -> tuple[float, float]:
     """Ends of the support: those given, the others from the data.
 
     An end that is not given is the outermost observation moved outwards by range/(n − 1), n the number of
@@ -172,7 +172,9 @@ def support_of(sample, lower=None, upper=None):
     return low, high
 
 
-def histogram_from_samples(samples, bins=None, weights=None, lower=None, upper=None):
+def histogram_from_samples(
+    samples: Any, bins: int | None = None, weights: Any = None, lower: float | None = None, upper: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Edges and masses of a histogram of the data.
 
     Bins are equally wide. Their width is Freedman and Diaconis's 2·IQR·n^(−1/3) (Probability Theory and Related Fields
@@ -194,7 +196,7 @@ def histogram_from_samples(samples, bins=None, weights=None, lower=None, upper=N
     return binned(sample, *support_of(sample, lower, upper), bins)
 
 
-def binned(sample, lower, upper, bins=None):
+def binned(sample: Sample, lower: float, upper: float, bins: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Edges and masses of a Sample on a support, as `histogram_from_samples` describes them."""
     whole = isinstance(bins, int | np.integer) and not isinstance(bins, bool)
     if bins is not None and not (whole and 1 <= bins <= MOST_BINS):

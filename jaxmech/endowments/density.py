@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from jaxmech.arrays import pytree
+from jaxmech.arrays import Numbers, pytree
+from jaxmech.endowments.law import Rules
 from jaxmech.endowments.numerical import Numerical, log_pdf_of, panels_of
+from jaxmech.endowments.panels import Panels
 
 
 @pytree
@@ -27,13 +31,13 @@ class Density(Numerical):
     miss by more than 1e-9 in probability.
     """
 
-    log_density: Callable = field(metadata={"static": True})
-    parameters: dict
-    lower: jax.Array
-    upper: jax.Array
-    kinks: jax.Array = ()
-    unit: jax.Array = 1.0
-    origin: jax.Array = 0.0
+    log_density: Callable[[jax.Array, dict[str, Any]], jax.Array] = field(metadata={"static": True})
+    parameters: dict[str, Any]
+    lower: Numbers
+    upper: Numbers
+    kinks: Numbers = ()  # pyright: ignore[reportAssignmentType]
+    unit: Numbers = 1.0  # pyright: ignore[reportAssignmentType]
+    origin: Numbers = 0.0  # pyright: ignore[reportAssignmentType]
 
     stacked_fields = ("kinks",)
     bunches = property(lambda self: 8 + 2 * len(self.kinks))
@@ -41,16 +45,16 @@ class Density(Numerical):
     def _of(self, z):
         return self.log_density((z - self.origin) / self.unit, self.parameters)
 
-    def panels(self):
+    def panels(self) -> Panels:
         return panels_of(self._of, self.landmarks(), self.bunches)
 
-    def log_pdf(self, z):
+    def log_pdf(self, z: ArrayLike) -> jax.Array:
         return log_pdf_of(self._of, self.landmarks(), z)
 
-    def landmarks(self):
+    def landmarks(self) -> jax.Array:
         cuts = super().landmarks()
         inside = [jnp.clip(kink, self.lower, self.upper)[None] for kink in self.kinks]
         return jnp.sort(jnp.concatenate([*inside, cuts]), axis=0) if inside else cuts
 
-    def rules(self):
+    def rules(self) -> Rules:
         return [*super().rules(), ("unit", self.unit > 0, "must be > 0")]

@@ -1,19 +1,26 @@
 """Random draws from laws whose quantile is quick; `Law.sample` searches for it."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtr, ndtri
 
+if TYPE_CHECKING:
+    from jaxmech.endowments.law import Law
+    from jaxmech.endowments.truncated_normal import TruncatedNormal
+
 FARTHEST, NARROWEST = 30.0, 1e-3  # standard deviations; beyond them the normal quantile has lost its digits
 
 
-def uniform_draws(law, key, shape):
+def uniform_draws(law: "Law", key: jax.Array, shape: Sequence[int]) -> jax.Array:
     """Independent draws from [0, 1), shape + the shape of the law's fields; those that `Law.sample` inverts."""
     fields = jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(law)))
     return jax.random.uniform(key, tuple(shape) + fields, dtype=jnp.result_type(float))
 
 
-def truncated_normal_sample(law, key, shape=()):
+def truncated_normal_sample(law: "TruncatedNormal", key: jax.Array, shape: Sequence[int] = ()) -> jax.Array:
     """Independent draws, shape + the shape of the fields, by inversion; without a loop unless a law is extreme."""
     lower, upper = (law.lower - law.loc) / law.scale, (law.upper - law.loc) / law.scale
     extreme = (jnp.maximum(lower, -upper) > FARTHEST) | (upper - lower < NARROWEST)

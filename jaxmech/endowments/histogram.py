@@ -1,10 +1,13 @@
 """Endowments as data show them: histograms, and densities along straight lines."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from jaxmech.arrays import pytree
+from jaxmech.arrays import Numbers, pytree
 from jaxmech.endowments.binning import histogram_from_samples
+from jaxmech.endowments.law import Rules
 from jaxmech.endowments.numerical import NODES, Numerical
 from jaxmech.endowments.panels import Panels
 from jaxmech.numerics.polynomials import unit_rule
@@ -23,14 +26,21 @@ class Histogram(Numerical):
       masses: of the bins, > 0, shape (bins,) or (bins, groups); divided by their sum.
     """
 
-    edges: jax.Array
-    masses: jax.Array
+    edges: Numbers
+    masses: Numbers
 
     stacked_fields = ("edges", "masses")
     unitless_fields = ("masses",)
 
     @classmethod
-    def from_samples(cls, samples, bins=None, weights=None, lower=None, upper=None):
+    def from_samples(
+        cls,
+        samples: Any,
+        bins: int | None = None,
+        weights: Any = None,
+        lower: float | None = None,
+        upper: float | None = None,
+    ) -> "Histogram":
         """The histogram of data: bins of equal width, empty ones merged with a neighbour.
 
         Args:
@@ -48,16 +58,16 @@ class Histogram(Numerical):
     lower = property(lambda self: self.edges[0])
     upper = property(lambda self: self.edges[-1])
 
-    def panels(self):
+    def panels(self) -> Panels:
         density = self.masses / jnp.sum(self.masses, axis=0) / jnp.diff(self.edges, axis=0)
         return Panels(
             self.edges, jnp.broadcast_to(density[:, None], (len(density), _NODES, *density.shape[1:])), self.bunches
         )
 
-    def landmarks(self):
+    def landmarks(self) -> jax.Array:
         return self.edges
 
-    def rules(self):
+    def rules(self) -> Rules:
         if len(self.edges) != len(self.masses) + 1:
             raise ValueError("one edge more than masses")
         return [
@@ -75,8 +85,8 @@ class PiecewiseLinear(Numerical):
       heights: of the density there up to a common factor, ≥ 0, and > 0 but at the ends; the shape of `knots`.
     """
 
-    knots: jax.Array
-    heights: jax.Array
+    knots: Numbers
+    heights: Numbers
 
     stacked_fields = ("knots", "heights")
     unitless_fields = ("heights",)
@@ -84,7 +94,7 @@ class PiecewiseLinear(Numerical):
     lower = property(lambda self: self.knots[0])
     upper = property(lambda self: self.knots[-1])
 
-    def panels(self):
+    def panels(self) -> Panels:
         left, right, width = self.heights[:-1], self.heights[1:], jnp.diff(self.knots, axis=0)
         part = self._cut_places()
         cuts = jnp.concatenate([(self.knots[:-1] + part * width).swapaxes(0, 1).reshape(-1, *left.shape[1:])])
@@ -108,10 +118,10 @@ class PiecewiseLinear(Numerical):
         to_high = jnp.where(steep, jnp.expm1(safe * (1 - share)) / jnp.expm1(safe), 1 - share)
         return jax.lax.stop_gradient(jnp.where(left <= right, from_low, 1 - to_high))
 
-    def landmarks(self):
+    def landmarks(self) -> jax.Array:
         return self.panels().cuts
 
-    def rules(self):
+    def rules(self) -> Rules:
         if len(self.knots) != len(self.heights) or len(self.knots) < 2:
             raise ValueError("as many knots as heights")
         return [

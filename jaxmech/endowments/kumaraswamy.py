@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from jaxmech.arrays import pytree
+from jaxmech.arrays import Numbers, pytree
+from jaxmech.endowments.law import Rules
 from jaxmech.endowments.numerical import FromDensity
 
 LARGEST_SHAPE = 100.0
@@ -18,20 +19,20 @@ class Kumaraswamy(FromDensity):
       lower, upper: ends of the support, lower < upper. All four are scalars or (groups,) arrays.
     """
 
-    a: jax.Array
-    b: jax.Array
-    lower: jax.Array
-    upper: jax.Array
+    a: Numbers
+    b: Numbers
+    lower: Numbers
+    upper: Numbers
 
     unitless_fields = ("a", "b")
 
     bunches = 0  # log-concave
 
-    def log_density(self, z):
+    def log_density(self, z: jax.Array) -> jax.Array:
         x = jnp.maximum(z - self.lower, 1e-15 * self.width) / self.width
         rest = jnp.maximum(-jnp.expm1(self.a * jnp.log(x)), 1e-15)
         return (self.a - 1) * jnp.log(x) + (self.b - 1) * jnp.log(rest)
 
-    def rules(self):
+    def rules(self) -> Rules:
         shapes = [(name, (one >= 1) & (one <= LARGEST_SHAPE)) for name, one in (("a", self.a), ("b", self.b))]
         return [*super().rules(), *((name, good, "must lie between 1 and 100") for name, good in shapes)]

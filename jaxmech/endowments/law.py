@@ -11,18 +11,33 @@ and in every field, ends of the support included.
 """
 
 import re
-from dataclasses import fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
-from jaxmech.arrays import as_array, takes_arrays
+from jaxmech.arrays import NumbersLike, as_array, takes_arrays
 from jaxmech.endowments.landmarks import EVEN, beside, told_apart
 from jaxmech.endowments.quantiles import quantile
 from jaxmech.endowments.sides import LeftTail, Ratios, Sides, Witnesses
 from jaxmech.plain import plain
 from jaxmech.programs import compiled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from jaxmech import arrays
+
+    Laws = arrays.Field[tuple["Law", ...], Sequence["Law"]]
+else:
+    Laws = tuple
+
+Entries = dict[str, jax.Array]
+Rules = list[tuple[str, Any, str]]  # names of numbers, which of them comply, and what they must be
 
 # What a field of these names is: a place on the axis of endowments, a length there, or a number per unit.
 LOCATIONS = ("loc", "lower", "upper", "mode", "edges", "knots", "kinks", "origin")
@@ -38,60 +53,70 @@ class Law:
     (G, ...) alike. Laws without closed forms inherit from `FromDensity` and write down their density alone.
     """
 
-    bunches = 4  # how many intervals may need ironing, at most
-    stacked_fields = ()  # fields that are lists of numbers: an axis of their own in front of the groups
-    unitless_fields = ()  # fields that are what they are in any unit of the asset, beside dictionaries of parameters
+    if TYPE_CHECKING:
+        __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
-    def __post_init__(self):
+        @property
+        def lower(self) -> jax.Array: ...
+        @property
+        def upper(self) -> jax.Array: ...
+
+    bunches = 4  # how many intervals may need ironing, at most
+    # Fields that are lists of numbers: an axis of their own in front of the groups.
+    stacked_fields: ClassVar[tuple[str, ...]] = ()
+    # Fields that are what they are in any unit of the asset, beside dictionaries of parameters.
+    unitless_fields: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
         """Sequences as users write them become what the fields hold; what cannot is left for `Market.of` to refuse."""
         for entry in fields(self):
             if not entry.metadata.get("static"):
                 held = _tuple if entry.type in (tuple, "tuple") else as_array
                 object.__setattr__(self, entry.name, held(getattr(self, entry.name)))
 
-    def log_pdf(self, z):
+    def log_pdf(self, z: ArrayLike) -> jax.Array:
         """log f(z); z inside the support."""
         raise NotImplementedError
 
-    def score(self, z):
+    def score(self, z: ArrayLike) -> jax.Array:
         """f'(z)/f(z), per unit of the asset."""
         raise NotImplementedError
 
-    def constants(self):
+    def constants(self) -> Any:
         """What the functions of z need beside the fields; of a law stacked on its mirror image."""
         return ()
 
-    def tail(self, z, known) -> LeftTail:
+    def tail(self, z: jax.Array, known: Any) -> LeftTail:
         """The law at z."""
         raise NotImplementedError
 
-    def ratios(self, z, known) -> Ratios:
+    def ratios(self, z: jax.Array, known: Any) -> Ratios:
         """F, F/f and f at z, where nothing else is asked for."""
         tail = self.tail(z, known)
         return Ratios(tail.cdf, tail.ratio, tail.density)
 
-    def density(self, z, known):
+    def density(self, z: jax.Array, known: Any) -> jax.Array:
         """f(z), where nothing else is asked for."""
         raise NotImplementedError
 
-    def last_density(self, inside, known):
+    def last_density(self, inside: jax.Array, known: Any) -> jax.Array:
         """f just short of the upper end, at `inside`."""
         return self.density(inside, known)
 
-    def squared_ratio_integral_from(self, z, known):
+    def squared_ratio_integral_from(self, z: jax.Array, known: Any) -> jax.Array:
         """∫_l^z F²/f."""
         raise NotImplementedError
 
-    def reflected(self):
+    def reflected(self) -> "Law":
         """The law of −Z."""
         raise NotImplementedError
 
-    def stretched(self, factor):
+    def stretched(self, factor: jax.Array | float) -> Self:
         """The law of factor·Z, factor > 0, a scalar or one a group."""
         powers = dict.fromkeys(LOCATIONS + LENGTHS, 1) | dict.fromkeys(RATES, -1)
         return self._moved("stretched", factor, lambda field, value: value * factor ** powers[field])
 
-    def shifted(self, distance):
+    def shifted(self, distance: jax.Array | float) -> Self:
         """The law of Z + distance, a scalar or one a group."""
         return self._moved("shifted", distance, lambda field, value: value + distance if field in LOCATIONS else value)
 
@@ -110,43 +135,43 @@ class Law:
                 raise NotImplementedError(f"{type(self).__name__} has a field {name}; {remedy}")
         return replace(self, **new)
 
-    def resolved(self):
+    def resolved(self) -> "Law":
         """The law in the form to compute with: itself, or its panels where nothing is known in closed form."""
         return self
 
-    def landmarks(self):
+    def landmarks(self) -> jax.Array:
         """Points of the support, both ends included, between which the density is smooth and changes little."""
         share = beside(told_apart(EVEN, self.width), self.width)
         return self.lower * (1 - share) + self.upper * share
 
-    def nodes_to(self, z):
+    def nodes_to(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Nodes and weights of ∫_l^z, (n, ...), in order: witnesses, others than `squared_ratio_integral_from` has."""
         raise NotImplementedError
 
-    def witnesses(self, z, kinks, known) -> Witnesses:
+    def witnesses(self, z: jax.Array, kinks: jax.Array, known: Any) -> Witnesses:
         """The nodes of `nodes_to`, and both ends of what is integrated. V may have kinks at `kinks`, (k, ...)."""
         nodes, weights = self.nodes_to(z)
         nothing = jnp.zeros_like(z)[None]
         types = jnp.concatenate([self.lower[None], nodes, z[None]])
         return Witnesses(types, jnp.concatenate([nothing, weights, nothing]), None, len(types))
 
-    def unstacked(self):
+    def unstacked(self) -> Self:
         """What one row of a stacked law is called: laws know nothing of it, but for those of several families."""
         return self
 
-    def families(self, known):
+    def families(self, known: Any) -> list[tuple["Law", Any]]:
         """(law, known) of each family: see `SideBySide`."""
         return [(self, known)]
 
-    def columns(self, z):
+    def columns(self, z: jax.Array) -> list[jax.Array]:
         """z cut into the groups of each family."""
         return [z]
 
-    def joined(self, parts):
+    def joined(self, parts: Sequence[jax.Array]) -> jax.Array:
         """What was computed of each family put together again."""
         return parts[0]
 
-    def jump_at(self, z, known):
+    def jump_at(self, z: jax.Array, known: Any) -> tuple[jax.Array, jax.Array]:
         """Where z is a point at which the density jumps, that point as the law moves it, and True; else z and False."""
         return z, jnp.zeros(jnp.shape(z), bool)
 
@@ -156,14 +181,14 @@ class Law:
         family = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
         return {"law": family} | {entry.name: plain(getattr(self, entry.name)) for entry in fields(self)}
 
-    def mapped(self, function):
+    def mapped(self, function: Callable[[str, Any, bool], Any]) -> Self:
         """The law with function(name, number, listed) in place of each of its numbers; see `stacked_fields`.
 
         Names are those of the fields, joined by underscores where laws hold laws, tuples or dictionaries.
         """
         return _mapped(self, "", False, function)
 
-    def entries(self) -> dict:
+    def entries(self) -> Entries:
         """The law's numbers by name, one for each group: what sweeps, derivatives and market files refer to.
 
         Lists count from 0: masses_0, masses_1, …
@@ -177,7 +202,7 @@ class Law:
         self.mapped(note)
         return found
 
-    def with_entries(self, entries):
+    def with_entries(self, entries: Mapping[str, jax.Array]) -> Self:
         """The law with these numbers instead of its own, in the shape of `entries`."""
 
         def new(name, value, listed):
@@ -189,7 +214,7 @@ class Law:
 
         return self.mapped(new)
 
-    def rules(self):
+    def rules(self) -> Rules:
         """What its numbers, NumPy arrays, must be, beside finite: tuples (name, which comply, what it must be)."""
         return [("lower", self.lower < self.upper, "must lie below upper")]
 
@@ -198,53 +223,53 @@ class Law:
         law = self.broadcast().both_sides()
         return Sides(law, law.constants(), law.lower, law.upper)
 
-    def broadcast(self):
+    def broadcast(self) -> Self:
         """The law with all its fields of one shape."""
         shape = jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(self)))
         return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, shape), self)
 
-    def both_sides(self):
+    def both_sides(self) -> Self:
         """The law and its mirror image stacked: fields of shape (2, G, ...), row 0 the left side, row 1 the right."""
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), self, self.reflected())
 
-    def moments(self, known):
+    def moments(self, known: Any) -> tuple[jax.Array, jax.Array]:
         """E Z and Var Z of a law stacked on its mirror image."""
         raise NotImplementedError
 
     @compiled
-    def left_tail(self, z) -> LeftTail:
+    def left_tail(self, z: ArrayLike) -> LeftTail:
         """F, F/f, its slope, the first two integrals of F, and f at z."""
-        return self.sides().one(0).tail(z)
+        return self.sides().one(0).tail(jnp.asarray(z))
 
     @compiled
-    def squared_ratio_integral(self, z):
+    def squared_ratio_integral(self, z: ArrayLike) -> jax.Array:
         """∫_l^z F²/f; units of the asset squared."""
-        return self.sides().one(0).squared_ratio_integral(z)
+        return self.sides().one(0).squared_ratio_integral(jnp.asarray(z))
 
     @property
-    def width(self):
+    def width(self) -> jax.Array:
         """Length of the support."""
         return self.upper - self.lower
 
     @property
     @compiled
-    def mean(self):
+    def mean(self) -> jax.Array:
         """E Z."""
         return self.sides().moments()[0]
 
     @property
     @compiled
-    def variance(self):
+    def variance(self) -> jax.Array:
         """Var Z."""
         return self.sides().moments()[1]
 
     @property
     @compiled
-    def second_moment(self):
+    def second_moment(self) -> jax.Array:
         """E Z²."""
         return self.variance + self.mean**2
 
-    def plot(self, ax=None):
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
         """The density of each group over its support. Needs the extra `plot`.
 
         Args:
@@ -256,20 +281,20 @@ class Law:
 
     @takes_arrays
     @compiled
-    def pdf(self, z):
+    def pdf(self, z: NumbersLike) -> jax.Array:
         """Density f(z)."""
         left = self.sides().one(0)
-        return left.law.density(z, left.known)
+        return left.law.density(jnp.asarray(z), left.known)
 
     @takes_arrays
     @compiled
-    def cdf(self, z):
+    def cdf(self, z: NumbersLike) -> jax.Array:
         """F(z), accurate relative to itself in the left tail; use `survival` in the right one."""
-        return self.left_tail(z).cdf
+        return self.left_tail(jnp.asarray(z)).cdf
 
     @takes_arrays
     @compiled
-    def survival(self, z):
+    def survival(self, z: NumbersLike) -> jax.Array:
         """1 − F(z), accurate relative to itself in the right tail."""
         return self._right_tail(z).cdf
 
@@ -278,49 +303,51 @@ class Law:
 
     @takes_arrays
     @compiled
-    def cdf_ratio(self, z):
+    def cdf_ratio(self, z: NumbersLike) -> jax.Array:
         """F(z)/f(z)."""
-        return self.left_tail(z).ratio
+        return self.left_tail(jnp.asarray(z)).ratio
 
     @takes_arrays
     @compiled
-    def survival_ratio(self, z):
+    def survival_ratio(self, z: NumbersLike) -> jax.Array:
         """(1 − F(z))/f(z)."""
         return self._right_tail(z).ratio
 
     @takes_arrays
     @compiled
-    def cdf_integral(self, z):
+    def cdf_integral(self, z: NumbersLike) -> jax.Array:
         """G(z) = ∫_l^z F."""
-        return self.left_tail(z).integral
+        return self.left_tail(jnp.asarray(z)).integral
 
     @takes_arrays
     @compiled
-    def survival_integral(self, z):
+    def survival_integral(self, z: NumbersLike) -> jax.Array:
         """∫_z^h (1 − F)."""
         return self._right_tail(z).integral
 
     @takes_arrays
     @compiled
-    def partial_mean(self, z):
+    def partial_mean(self, z: NumbersLike) -> jax.Array:
         """∫_l^z t f(t) dt."""
+        z = jnp.asarray(z)
         tail = self.left_tail(z)
         return z * tail.cdf - tail.integral
 
     @takes_arrays
     @compiled
-    def partial_second_moment(self, z):
+    def partial_second_moment(self, z: NumbersLike) -> jax.Array:
         """∫_l^z t² f(t) dt."""
+        z = jnp.asarray(z)
         tail = self.left_tail(z)
         return z**2 * tail.cdf - 2 * z * tail.integral + 2 * tail.second_integral
 
     @takes_arrays
     @compiled
-    def quantile(self, probability):
+    def quantile(self, probability: NumbersLike) -> jax.Array:
         """F⁻¹(p) for p in [0, 1]; shape of p broadcast against the fields."""
         return quantile(self, probability)
 
-    def sample(self, key, shape=()):
+    def sample(self, key: jax.Array, shape: Sequence[int] = ()) -> jax.Array:
         """Independent draws, shape + the shape of the fields, by inversion."""
         fields = jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(self)))
         uniform = jax.random.uniform(key, tuple(shape) + fields, dtype=jnp.result_type(float))
@@ -332,7 +359,7 @@ def _tuple(given):
     return tuple(given) if isinstance(given, list) or (isinstance(given, np.ndarray) and given.ndim == 1) else given
 
 
-def _mapped(value, name, listed, function):
+def _mapped(value, name, listed, function) -> Any:
     def inner(part, key, listed=False):
         return _mapped(part, f"{name}_{key}" if name else str(key), listed, function)
 

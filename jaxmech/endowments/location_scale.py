@@ -4,29 +4,33 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import pytree
+from jaxmech.arrays import Numbers, pytree
 from jaxmech.endowments.landmarks import FALLS, around, beside
+from jaxmech.endowments.law import Rules
 from jaxmech.endowments.numerical import FromDensity
 
 
 class LocationScale(FromDensity):
     """Base of the laws with fields loc, scale, lower and upper and a density of |z − loc|/scale."""
 
-    def log_density_of_distance(self, x):
+    loc: jax.Array
+    scale: jax.Array
+
+    def log_density_of_distance(self, x: jax.Array) -> jax.Array:
         """log f up to a constant; x ≥ 0, in scales."""
         raise NotImplementedError
 
-    def log_density(self, z):
+    def log_density(self, z: jax.Array) -> jax.Array:
         # Measured from the most likely type of the support, lest everything underflow where the mode is far outside.
         peak = jnp.clip(self.loc, self.lower, self.upper)
         at, top = (self.log_density_of_distance(jnp.abs(one - self.loc) / self.scale) for one in (z, peak))
         return at - top
 
-    def landmarks(self):
+    def landmarks(self) -> jax.Array:
         peak = jnp.clip(self.loc, self.lower, self.upper)
         return around(peak, self.scale * beside(FALLS, peak), self.lower, self.upper)
 
-    def rules(self):
+    def rules(self) -> Rules:
         return [("scale", self.scale > 0, "must be > 0"), *super().rules()]
 
 
@@ -40,14 +44,14 @@ class TruncatedLaplace(LocationScale):
       lower, upper: ends of the support, lower < upper. All four are scalars or (groups,) arrays.
     """
 
-    loc: jax.Array
-    scale: jax.Array
-    lower: jax.Array
-    upper: jax.Array
+    loc: Numbers
+    scale: Numbers
+    lower: Numbers
+    upper: Numbers
 
     bunches = 0  # log-concave
 
-    def log_density_of_distance(self, x):
+    def log_density_of_distance(self, x: jax.Array) -> jax.Array:
         return -x
 
 
@@ -61,14 +65,14 @@ class TruncatedLogistic(LocationScale):
       lower, upper: ends of the support, lower < upper. All four are scalars or (groups,) arrays.
     """
 
-    loc: jax.Array
-    scale: jax.Array
-    lower: jax.Array
-    upper: jax.Array
+    loc: Numbers
+    scale: Numbers
+    lower: Numbers
+    upper: Numbers
 
     bunches = 0  # log-concave
 
-    def log_density_of_distance(self, x):
+    def log_density_of_distance(self, x: jax.Array) -> jax.Array:
         return -x - 2 * jnp.log1p(jnp.exp(-x))
 
 
@@ -83,18 +87,18 @@ class TruncatedStudent(LocationScale):
       lower, upper: ends of the support, lower < upper. All five are scalars or (groups,) arrays.
     """
 
-    loc: jax.Array
-    scale: jax.Array
-    freedom: jax.Array
-    lower: jax.Array
-    upper: jax.Array
+    loc: Numbers
+    scale: Numbers
+    freedom: Numbers
+    lower: Numbers
+    upper: Numbers
 
     unitless_fields = ("freedom",)
 
-    def log_density_of_distance(self, x):
+    def log_density_of_distance(self, x: jax.Array) -> jax.Array:
         return -0.5 * (self.freedom + 1) * jnp.log1p(x**2 / self.freedom)
 
-    def landmarks(self):
+    def landmarks(self) -> jax.Array:
         # Its poles lie √ν scales off the axis: panels grow with the distance.
         distances = self.scale * jnp.sqrt(self.freedom) * beside(0.6 * 1.8 ** np.arange(14), self.loc)
         peak, falls = jnp.clip(self.loc, self.lower, self.upper), beside(FALLS[:8], self.loc)
@@ -105,5 +109,5 @@ class TruncatedStudent(LocationScale):
         near = around(peak, self.scale * fallen, self.lower, self.upper)
         return jnp.sort(jnp.concatenate([around(self.loc, distances, self.lower, self.upper), near[1:-1]]), axis=0)
 
-    def rules(self):
+    def rules(self) -> Rules:
         return [("freedom", self.freedom > 0, "must be > 0"), *super().rules()]

@@ -35,7 +35,7 @@ _ERFCX = (
 # fmt: on
 
 
-def erfcx(x):
+def erfcx(x: jax.Array) -> jax.Array:
     """exp(x²) erfc(x) for finite x ≥ 0."""
     shifted, doubled = x + _ERFCX_POLE, 1 + 2 * x
     inverse = 1 / (shifted * doubled)  # divisions are dear
@@ -51,23 +51,25 @@ def _mills(x):
     return AT_MODE * erfcx(x * math.sqrt(0.5))
 
 
-def signed_mills(at):
+def signed_mills(at: jax.Array) -> jax.Array:
     """±M(|ζ|), + where ζ > 0: what an end contributes to R_0; its derivative is accounted for in `bounded_moments`."""
     return jax.lax.stop_gradient(jnp.where(at > 0, 1.0, -1.0) * _mills(jnp.abs(at)))
 
 
-def log_decay(near, at):
+def log_decay(near: jax.Array, at: jax.Array) -> jax.Array:
     """(p² − ζ²)/2 without cancellation."""
     return 0.5 * (near - at) * (near + at)
 
 
-def positive(height):
+def positive(height: jax.Array) -> jax.Array:
     """A density kept off 0: where it underflows, F/f is beyond any virtual type."""
     return jnp.maximum(height, jnp.finfo(jnp.result_type(height)).tiny ** 0.9)
 
 
 @jax.custom_jvp
-def bounded_moments(at, reach, near, mills, own_mills):
+def bounded_moments(
+    at: jax.Array, reach: jax.Array, near: jax.Array, mills: jax.Array, own_mills: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """R_0, R_1, R_2 of the module's docstring at ζ = `at`, λ = ζ − `reach`; p = `near` is held fixed in derivatives.
 
     From Mills ratios on each side of the mode, `signed_mills` of λ and of ζ; where ζ is close to λ those cancel, and
@@ -109,7 +111,7 @@ def _close_moments(at, reach, lower_height, steps):
 
 
 @jax.custom_jvp
-def cdf_ratio(at, reach, mills, own_mills, height):
+def cdf_ratio(at: jax.Array, reach: jax.Array, mills: jax.Array, own_mills: jax.Array, height: jax.Array) -> jax.Array:
     """r = F/f = ∫_λ^ζ exp((ζ² − t²)/2) dt at ζ = `at`, λ = ζ − `reach`, for places where nothing else is asked for.
 
     Args:
@@ -165,7 +167,7 @@ def _ratio_and_height(points, lower, near, mills):
 
 
 @jax.custom_jvp
-def squared_mills_integral(at, lower, near, mills):
+def squared_mills_integral(at: jax.Array, lower: jax.Array, near: jax.Array, mills: jax.Array) -> jax.Array:
     """∫_λ^ζ r(t)² exp((p² − t²)/2) dt with r = F/f in standard units; p = `near` is held fixed in derivatives.
 
     `mills` is `signed_mills` of λ.

@@ -3,9 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
-from jaxmech.arrays import is_traced, pytree
+from jaxmech.arrays import Numbers, is_traced, pytree
+from jaxmech.endowments.law import Laws, Rules
 from jaxmech.endowments.numerical import Numerical, panels_of
+from jaxmech.endowments.panels import Panels
 
 _TINY = 1e-300
 
@@ -19,18 +22,18 @@ class Mixture(Numerical):
       weights: their probabilities up to a common factor, > 0, shape (laws,) or (laws, groups).
     """
 
-    laws: tuple
-    weights: jax.Array
+    laws: Laws
+    weights: Numbers
 
     stacked_fields = unitless_fields = ("weights",)
     bunches = property(lambda self: sum(max(law.bunches, 4) for law in self.laws))
 
     @property
-    def lower(self):
+    def lower(self) -> jax.Array:
         return jnp.min(jnp.stack([law.lower for law in self.laws]), axis=0)
 
     @property
-    def upper(self):
+    def upper(self) -> jax.Array:
         return jnp.max(jnp.stack([law.upper for law in self.laws]), axis=0)
 
     def _stacks(self):
@@ -47,7 +50,7 @@ class Mixture(Numerical):
             one = isinstance(laws[0], Numerical)
             yield (laws[0] if one else jax.tree.map(lambda *leaves: jnp.stack(leaves), *laws)), places
 
-    def log_pdf(self, z):
+    def log_pdf(self, z: ArrayLike) -> jax.Array:
         held = [(z >= law.lower) & ((z < law.upper) | (law.upper == self.upper)) for law in self.laws]
         z = jnp.broadcast_to(z, held[0].shape)
         return jnp.log(self._total(z, held))
@@ -78,7 +81,7 @@ class Mixture(Numerical):
             marks |= {place: own if isinstance(laws, Numerical) else own[:, k] for k, place in enumerate(places)}
         return [marks[place] for place in range(len(self.laws))]
 
-    def panels(self):
+    def panels(self) -> Panels:
         """Which laws cover a panel is told from the order of the cuts, so that two that coincide still move alone."""
         marks = self._marks()
         order = jnp.argsort(jax.lax.stop_gradient(jnp.concatenate(marks)), axis=0, stable=True)
@@ -90,10 +93,10 @@ class Mixture(Numerical):
         cuts = jnp.sort(jnp.concatenate(marks), axis=0)
         return panels_of(lambda z: jnp.log(self._total(z, held) + _TINY), cuts, self.bunches)
 
-    def landmarks(self):
+    def landmarks(self) -> jax.Array:
         return jnp.sort(jnp.concatenate(self._marks()), axis=0)
 
-    def rules(self):
+    def rules(self) -> Rules:
         if len(self.laws) != len(self.weights):
             raise ValueError("one weight a law")
         own = [("weights", self.weights > 0, "must be > 0; leave out a law without weight"), *self._gaps()]
@@ -105,8 +108,7 @@ class Mixture(Numerical):
 
     def _gaps(self):
         """The rule that supports leave no gap: each begins where another, that begins no later, has not yet ended."""
-        traced = is_traced(self.laws)
-        xp = jnp if traced else np
+        xp = jnp if is_traced(self.laws) else np
         lower, upper = (xp.stack([xp.asarray(getattr(law, end)) for law in self.laws]) for end in ("lower", "upper"))
         others = ~np.eye(len(self.laws), dtype=bool).reshape(len(self.laws), -1, *(1,) * (lower.ndim - 1))
         reached = xp.max(xp.where(others & (lower <= lower[:, None]), upper, -np.inf), axis=1)

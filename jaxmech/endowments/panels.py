@@ -6,12 +6,14 @@ from the lower end of the support, so that left tails keep their digits; the mir
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxmech.arrays import pytree
 from jaxmech.endowments.landmarks import beside
@@ -61,12 +63,12 @@ class Panels(Law):
         return rule_of(self.values.shape[1])
 
     @property
-    def nodes(self):
+    def nodes(self) -> jax.Array:
         """Types at the nodes, shape of `values`."""
         middle, half = 0.5 * (self.cuts[1:] + self.cuts[:-1]), 0.5 * jnp.diff(self.cuts, axis=0)
         return middle[:, None] + half[:, None] * self.column(self.rule.nodes)
 
-    def column(self, numbers):
+    def column(self, numbers: ArrayLike) -> jax.Array:
         """One number a node, to broadcast against `values`."""
         return jnp.asarray(numbers, self.values.dtype).reshape((1, -1) + (1,) * (self.values.ndim - 2))
 
@@ -103,7 +105,7 @@ class Panels(Law):
             first[:-1, None] + half[:, None] * integrals(rule.integral, node_cdf),
         )
 
-    def place(self, z):
+    def place(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The panel of each z, shape (m, ...), the right one at a cut, and where in it, from −1 to 1."""
         panel = count_below(self.cuts[1:-1], z, strictly=False) if self.cuts.shape[0] > 2 else jnp.zeros(z.shape, int)
         start, stop = pick(self.cuts, panel), pick(self.cuts, panel + 1)
@@ -111,54 +113,54 @@ class Panels(Law):
         t = jnp.where(wide, (2 * z - start - stop) / jnp.where(wide, stop - start, 1.0), 0.0)
         return panel, jnp.where(t < -1, -1.0, jnp.where(t > 1, 1.0, t))
 
-    def rows(self, z):
+    def rows(self, z: ArrayLike) -> tuple[jax.Array, tuple[int, ...]]:
         """z, which broadcasts against the fields, as (m, ...), and the shape to give back."""
         z = jnp.broadcast_to(z, jnp.broadcast_shapes(jnp.shape(z), self.lower.shape))
         return z.reshape((-1, *self.lower.shape)), z.shape
 
-    def constants(self):
+    def constants(self) -> Cuts:
         return self.tabulated()
 
-    def moments(self, known):
+    def moments(self, known: Any) -> tuple[jax.Array, jax.Array]:
         nodes, half = self.nodes, 0.5 * jnp.diff(self.cuts, axis=0)[:, None]
         mass = half * self.column(self.rule.weights) * self.values
         mean = jnp.sum(mass * nodes, axis=(0, 1))
         return mean, jnp.sum(mass * (nodes - mean) ** 2, axis=(0, 1))
 
-    def broadcast(self):
+    def broadcast(self) -> "Panels":
         return self
 
-    def tail(self, z, known):
+    def tail(self, z: jax.Array, known: Cuts) -> LeftTail:
         return self._read(z, known)[0]
 
-    def ratios(self, z, known):
+    def ratios(self, z: jax.Array, known: Cuts) -> Ratios:
         z, shape = self.rows(z)
         panel, t = self.place(z)
         cdf, density = (part.reshape(shape) for part in Inside(self, known)(panel, t[None]))
         return Ratios(cdf, cdf / density, density)
 
-    def density(self, z, known):
+    def density(self, z: jax.Array, known: Cuts) -> jax.Array:
         return self.ratios(z, known).density
 
-    def last_density(self, inside, known):
+    def last_density(self, inside: jax.Array, known: Cuts) -> jax.Array:
         values = self.values[-1]
         found = jnp.tensordot(jnp.asarray(self.rule.ends[1], values.dtype), values, axes=1, precision="highest")
         return jnp.maximum(found, least_density(values, 0)) + known.floor
 
-    def _read(self, z, table):
+    def _read(self, z: ArrayLike, table: Cuts) -> tuple[LeftTail, jax.Array, jax.Array]:
         """LeftTail, density and slope at z."""
         z, shape = self.rows(z)
-        tail, *rest = tail_at(table, *self.place(z))
-        return LeftTail(*(part.reshape(shape) for part in tail)), *(part.reshape(shape) for part in rest)
+        tail, density, slope = tail_at(table, *self.place(z))
+        return LeftTail(*(part.reshape(shape) for part in tail)), density.reshape(shape), slope.reshape(shape)
 
-    def log_pdf(self, z):
+    def log_pdf(self, z: ArrayLike) -> jax.Array:
         return jnp.log(self._read(z, self.tabulated())[1])
 
-    def score(self, z):
+    def score(self, z: ArrayLike) -> jax.Array:
         _, density, slope = self._read(z, self.tabulated())
         return slope / density
 
-    def jump_at(self, z, known):
+    def jump_at(self, z: jax.Array, known: Cuts) -> tuple[jax.Array, jax.Array]:
         if self.cuts.shape[0] == 2:
             return z, jnp.zeros(jnp.shape(z), bool)
         z, shape = self.rows(z)
@@ -169,10 +171,10 @@ class Panels(Law):
         jumps = (cut == z) & (panel > 0) & (jnp.abs(after - before) > known_to(1e-9, z.dtype) * (after + before))
         return jnp.where(jumps, cut, z).reshape(shape), jumps.reshape(shape)
 
-    def squared_ratio_integral_from(self, z, known):
+    def squared_ratio_integral_from(self, z: jax.Array, known: Cuts) -> jax.Array:
         return self._integral_to(z, known, 2)
 
-    def ratio_integral(self, z):
+    def ratio_integral(self, z: ArrayLike) -> jax.Array:
         """∫_l^z F/f; units of the asset squared."""
         return self._integral_to(z, self.tabulated(), 1)
 
@@ -181,23 +183,23 @@ class Panels(Law):
         return RatioIntegral(self, table, power).to(z).reshape(shape)
 
     @property
-    def density_error(self):
+    def density_error(self) -> jax.Array:
         """What the last two terms of each panel's series weigh: about what its polynomial misses, (panels, ...)."""
         series = np.linalg.inv(np.polynomial.legendre.legvander(self.rule.nodes, len(self.rule.nodes) - 1))[-2:]
         return jnp.sum(jnp.abs(jnp.einsum("kj,pj...->pk...", jnp.asarray(series), self.values)), axis=1)
 
     @property
-    def resolution_error(self):
+    def resolution_error(self) -> jax.Array:
         """About the probability that the polynomials miss."""
         return jnp.sum(jnp.diff(self.cuts, axis=0) * self.density_error, axis=0)
 
     mean = property(lambda self: self.moments(None)[0])
     variance = property(lambda self: self.moments(None)[1])
 
-    def landmarks(self):
+    def landmarks(self) -> jax.Array:
         return self.cuts
 
-    def witnesses(self, z, kinks, known) -> Witnesses:
+    def witnesses(self, z: jax.Array, kinks: jax.Array, known: Cuts) -> Witnesses:
         """Nodes of their own on every panel, where all is known by one product of matrices; on panels that z or a kink
         cuts in two their weight is 0, and other nodes lie on the pieces."""
         count = self.values.shape[1]
@@ -228,25 +230,25 @@ class Panels(Law):
         )
         return Witnesses(types, weights, Ratios(cdf, cdf / density, density), len(start) * len(places))
 
-    def reflected(self):
+    def reflected(self) -> "Panels":
         return Panels(-self.cuts[::-1], self.values[::-1, ::-1], self.bunches)
 
-    def both_sides(self):
+    def both_sides(self) -> "Panels":
         mirror = self.reflected()
         cuts, values = jnp.stack([self.cuts, mirror.cuts], axis=1), jnp.stack([self.values, mirror.values], axis=2)
         return Panels(cuts, values, self.bunches)
 
-    def sample(self, key, shape=()):
+    def sample(self, key: jax.Array, shape: Sequence[int] = ()) -> jax.Array:
         uniform = jax.random.uniform(key, tuple(shape) + self.lower.shape, dtype=jnp.result_type(float))
         return quantile(self, uniform)
 
 
-def known_to(part, dtype):
+def known_to(part: float, dtype: Any) -> float:
     """A part of a number that means nothing: as told, and in float32 at least what rounding may make."""
     return max(part, 64 * float(jnp.finfo(dtype).eps))
 
 
-def end_values(law):
+def end_values(law: Panels) -> jax.Array:
     """The density's polynomials at the left and at the right end of each panel, (2, panels, ...)."""
     ends = jnp.asarray(law.rule.ends, law.values.dtype)
     found = jnp.einsum("ej,pj...->ep...", ends, law.values, precision="highest")
@@ -254,7 +256,7 @@ def end_values(law):
     return jnp.maximum(found, jnp.min(law.values, axis=1) * 1e-3)
 
 
-def tail_at(table, panel, t):
+def tail_at(table: Cuts, panel: jax.Array, t: jax.Array) -> tuple[LeftTail, jax.Array, jax.Array]:
     """LeftTail at place t of the given panels, (m, ...), the density there and its slope: one-sided at t = ±1."""
     values = jnp.moveaxis(jnp.take_along_axis(table.values, panel[:, None], axis=0, mode="promise_in_bounds"), 1, 0)
     rule, basis = rule_of(len(values)), chebyshev(t, len(values) + 3)

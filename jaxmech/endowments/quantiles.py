@@ -1,15 +1,21 @@
 """F⁻¹ of any law, from its F and F/f alone."""
 
+from typing import TYPE_CHECKING
+
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from jaxmech.arrays import standard
 from jaxmech.numerics.roots import bracketed_newton
 
+if TYPE_CHECKING:
+    from jaxmech.endowments.law import Law
+
 
 @jax.custom_jvp
-def quantile(law, probability):
+def quantile(law: "Law", probability: ArrayLike) -> jax.Array:
     """F⁻¹(p): bracketed Newton on log F, from the end of the support that p is nearer to."""
     probability = jnp.asarray(probability, jnp.result_type(float))
     left = probability <= 0.5

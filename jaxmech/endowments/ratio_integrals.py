@@ -4,25 +4,33 @@ F/f may grow by many decades on one panel: up to a place inside it the integral 
 see nothing of what comes after.
 """
 
+from typing import TYPE_CHECKING
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.numerics.search import pick
 
+if TYPE_CHECKING:
+    from jaxmech.endowments.panels import Cuts, Panels
+
 LEAST = 1e-18  # part of its largest below which nothing is to be known about a density
 
 
-def least_density(values, axis=1):
+def least_density(values: jax.Array, axis: int = 1) -> jax.Array:
     """Where rounding takes over, 1e-14 (float32: 5e-6) of the largest density at the nodes of a panel."""
     return 45 * jnp.finfo(values.dtype).eps * jnp.max(values, axis=axis)
 
 
-def summed(pieces):
+def summed(pieces: jax.Array) -> jax.Array:
     """What comes before each cut, (panels + 1, ...), of what the panels hold."""
     return jnp.concatenate([jnp.zeros_like(pieces[:1]), jnp.cumsum(pieces, axis=0)])
 
 
-def seen(density, mass, half, cdf, least, floor):
+def seen(
+    density: jax.Array, mass: jax.Array, half: jax.Array, cdf: jax.Array, least: jax.Array, floor: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """F and f inside a panel from its polynomials there: F at its lower end is `cdf`, and the density, which is kept
     above rounding, is a part of its largest, `least`, at the least."""
     return cdf + jnp.where(mass > 0, half * mass, 0.0), jnp.maximum(density, least) + floor
@@ -36,7 +44,7 @@ class Inside:
       table: what `tabulated` knows of them.
     """
 
-    def __init__(self, law, table):
+    def __init__(self, law: "Panels", table: "Cuts") -> None:
         rule, values = law.rule, law.values
         self.half, self._cdf, self._floor = table.half, table.cdf, table.floor
         self._least = least_density(values)
@@ -44,7 +52,7 @@ class Inside:
         self._rows = np.stack([rule.value, rule.once], axis=1)[..., : len(rule.nodes) + 1]
         self._values = values
 
-    def __call__(self, panel, t):
+    def __call__(self, panel: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array]:
         """At places t, (nodes, m, ...), of the panels, (m, ...)."""
         if len(panel) < len(self._values):
             series = self._series(_rows_of(self._values, panel[:, None]))
@@ -69,19 +77,19 @@ class RatioIntegral:
       without: panels that never lie between the ends of what is asked for, (panels, ...): they count for nothing.
     """
 
-    def __init__(self, law, table, power, without=None):
+    def __init__(self, law: "Panels", table: "Cuts", power: int, without: jax.Array | None = None) -> None:
         rule, self._law, self._power = law.rule, law, power
         of = table.ratio if power == 1 else table.square
         of = of if without is None else jnp.where(without[:, None], 0.0, of)
         self._passed = summed(table.half * jnp.sum(law.column(rule.weights) * of, axis=1))
         self._seen = Inside(law, table)
 
-    def to(self, z):
+    def to(self, z: jax.Array) -> jax.Array:
         """From the lower end to z, (m, ...)."""
         panel, t = self._law.place(z)
         return pick(self._passed, panel) + self._inside(panel, jnp.full_like(t, -1.0), t)
 
-    def between(self, start, stop):
+    def between(self, start: jax.Array, stop: jax.Array) -> jax.Array:
         """From start to stop ≥ start, (m, ...)."""
         (first, low), (last, high) = self._law.place(start), self._law.place(stop)
         one, same = jnp.ones_like(low), first == last

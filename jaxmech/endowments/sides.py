@@ -1,12 +1,15 @@
 """A law prepared: both sides of it, and what is known of it at a type."""
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxmech.arrays import pytree
+
+if TYPE_CHECKING:
+    from jaxmech.endowments.law import Law
 
 
 class LeftTail(NamedTuple):
@@ -33,7 +36,7 @@ class Witnesses(NamedTuple):
 
     types: jax.Array  # (n, ...)
     weights: jax.Array
-    ratios: object  # Ratios there; None: not yet asked for
+    ratios: Ratios | None  # there; None: not yet asked for
     ordered: int  # how many of them, from the first on, are in order
 
 
@@ -45,54 +48,55 @@ class Sides:
     they have shape (..., G, batch...), like those of the law itself.
     """
 
-    law: object  # Law
-    known: object  # what the law's functions of z need beside its fields
+    law: "Law"
+    known: Any  # what the law's functions of z need beside its fields
     lower: jax.Array  # lower ends of the supports, mirrored
     upper: jax.Array  # upper ends, mirrored
 
-    def moments(self):
+    def moments(self) -> tuple[jax.Array, jax.Array]:
         """E Z and Var Z of the law itself, (G, batch...)."""
-        return tuple(part[0] for part in self.law.moments(self.known))
+        mean, variance = self.law.moments(self.known)
+        return mean[0], variance[0]
 
     @property
-    def width(self):
+    def width(self) -> jax.Array:
         """Lengths of the supports."""
         return self.upper - self.lower
 
-    def one(self, side) -> "Sides":
+    def one(self, side: int) -> "Sides":
         """The left side (0) or the right one (1) alone."""
         axes = jnp.ndim(self.lower)
         row = jax.tree.map(lambda leaf: jax.lax.index_in_dim(leaf, side, leaf.ndim - axes, keepdims=False), self)
         return replace(row, law=row.law.unstacked())
 
-    def families(self):
+    def families(self) -> list[tuple["Law", Any]]:
         """(law, known) of each family side by side."""
         return self.law.families(self.known)
 
-    def columns(self, z):
+    def columns(self, z: jax.Array) -> list[jax.Array]:
         """An array of types cut into the groups of each family."""
         return self.law.columns(z)
 
-    def joined(self, parts):
+    def joined(self, parts: Any) -> jax.Array:
         """What was computed of each family put together again."""
         return self.law.joined(parts)
 
-    def tail(self, z) -> LeftTail:
+    def tail(self, z: jax.Array) -> LeftTail:
         """F, F/f, its slope, the first two integrals of F, and f at z."""
         return self.law.tail(z, self.known)
 
-    def ratios(self, z) -> Ratios:
+    def ratios(self, z: jax.Array) -> Ratios:
         """F, F/f and f at z."""
         return self.law.ratios(z, self.known)
 
-    def last_density(self, inside):
+    def last_density(self, inside: jax.Array) -> jax.Array:
         """f just short of the upper end, at `inside`."""
         return self.law.last_density(inside, self.known)
 
-    def squared_ratio_integral(self, z):
+    def squared_ratio_integral(self, z: jax.Array) -> jax.Array:
         """∫_l^z F²/f, the one integral of theory §5 without a closed form; units of the asset squared."""
         return self.law.squared_ratio_integral_from(z, self.known)
 
-    def jump_at(self, z):
+    def jump_at(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Where z is a point at which the density jumps, that point as the law moves it, and True; else z and False."""
         return self.law.jump_at(z, self.known)

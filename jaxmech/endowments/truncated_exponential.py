@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxmech.arrays import pytree
+from jaxmech.arrays import Numbers, pytree
 from jaxmech.endowments.landmarks import FALLS, around, beside
 from jaxmech.endowments.numerical import FromDensity
 
@@ -17,16 +17,16 @@ class TruncatedExponential(FromDensity):
       lower, upper: ends of the support, lower < upper. All three are scalars or (groups,) arrays.
     """
 
-    rate: jax.Array
-    lower: jax.Array
-    upper: jax.Array
+    rate: Numbers
+    lower: Numbers
+    upper: Numbers
 
     bunches = 0  # log-concave
 
-    def log_density(self, z):
+    def log_density(self, z: jax.Array) -> jax.Array:
         return -self.rate * (z - jnp.where(self.rate > 0, self.lower, self.upper))
 
-    def landmarks(self):
+    def landmarks(self) -> jax.Array:
         peak = jnp.where(self.rate > 0, self.lower, self.upper)
         distances = beside(FALLS, self.rate) / (jnp.abs(self.rate) + 1 / self.width)
         return around(peak, distances, self.lower, self.upper)

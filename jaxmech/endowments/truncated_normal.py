@@ -8,15 +8,17 @@ where p is the point of [λ, ζ] nearest to the mode. Nothing is subtracted from
 support may lie many standard deviations out, and the scale may be tiny or huge beside the support.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from jaxmech.arrays import pytree
+from jaxmech.arrays import Numbers, pytree
 from jaxmech.endowments.draws import truncated_normal_sample
 from jaxmech.endowments.landmarks import FALLS, around, beside, gathered_rule, nodes_from
-from jaxmech.endowments.law import Law
+from jaxmech.endowments.law import Law, Rules
 from jaxmech.endowments.mills import (
     AT_MODE,
     bounded_moments,
@@ -50,15 +52,15 @@ class TruncatedNormal(Law):
       lower, upper: ends of the support, lower < upper. All four are scalars or (groups,) arrays.
     """
 
-    loc: jax.Array
-    scale: jax.Array
-    lower: jax.Array
-    upper: jax.Array
+    loc: Numbers
+    scale: Numbers
+    lower: Numbers
+    upper: Numbers
 
-    def _standard(self, z):
+    def _standard(self, z: Any) -> jax.Array:
         return (z - self.loc) / self.scale
 
-    def constants(self):
+    def constants(self) -> Known:
         lower, upper = self._standard(self.lower), self._standard(self.upper)
         peak, mills = jax.lax.stop_gradient(jnp.clip(0.0, lower, upper)), signed_mills(lower)
         # At the peak, which is 0 or an end, the ratio is known: the mirror image's lower end is −υ.
@@ -67,20 +69,20 @@ class TruncatedNormal(Law):
         mass = jnp.broadcast_to(jnp.sum(moments[0], axis=0, keepdims=True), peak.shape)
         return Known(peak, moments, mass, mills)
 
-    def moments(self, known):
+    def moments(self, known: Known) -> tuple[jax.Array, jax.Array]:
         _, first, second = known.moments
         off = (first[::-1] - first) / known.mass
         second = (second + second[::-1]) / known.mass
         return self.loc + self.scale * (known.peak + off), self.scale**2 * (second - off**2)
 
-    def log_pdf(self, z):
+    def log_pdf(self, z: ArrayLike) -> jax.Array:
         known = self.sides().one(0).known
         return log_decay(known.peak, self._standard(z)) - jnp.log(known.mass * self.scale)
 
-    def score(self, z):
+    def score(self, z: ArrayLike) -> jax.Array:
         return -self._standard(z) / self.scale
 
-    def tail(self, z, known):
+    def tail(self, z: jax.Array, known: Known) -> LeftTail:
         at, lower = self._standard(z), self._standard(self.lower)
         near = jax.lax.stop_gradient(jnp.clip(0.0, lower, at))
         zeroth, first, second = bounded_moments(at, (z - self.lower) / self.scale, near, known.mills, signed_mills(at))
@@ -95,7 +97,7 @@ class TruncatedNormal(Law):
             density=height * fallen / self.scale,
         )
 
-    def ratios(self, z, known):
+    def ratios(self, z: jax.Array, known: Known) -> Ratios:
         at = self._standard(z)
         height, far = jnp.exp(log_decay(known.peak, at)), 1 + jnp.abs(at)
         ratio = cdf_ratio(at, (z - self.lower) / self.scale, known.mills, signed_mills(at), height)
@@ -105,16 +107,16 @@ class TruncatedNormal(Law):
         below = jnp.where((at > known.peak) & (height < positive(height)), 1.0, ratio * density)
         return Ratios(below, ratio, density)
 
-    def density(self, z, known):
+    def density(self, z: jax.Array, known: Known) -> jax.Array:
         return jnp.exp(log_decay(known.peak, self._standard(z))) / (known.mass * self.scale)
 
-    def squared_ratio_integral_from(self, z, known):
+    def squared_ratio_integral_from(self, z: jax.Array, known: Known) -> jax.Array:
         at, lower = self._standard(z), self._standard(self.lower)
         near = jax.lax.stop_gradient(jnp.clip(0.0, lower, at))
         height = jnp.exp(log_decay(known.peak, near)) / known.mass
         return self.scale**2 * height * squared_mills_integral(at, lower, near, known.mills)
 
-    def nodes_to(self, z):
+    def nodes_to(self, z: jax.Array) -> tuple[jax.Array, jax.Array]:
         # On either side of the mode, or of a place not too near the ends, to where the density is e⁻³³ of what it is at
         # the mode or, where the mode lies outside, at the nearest type.
         at, lower = self._standard(z), self._standard(self.lower)
@@ -126,16 +128,17 @@ class TruncatedNormal(Law):
         places, weights = nodes_from(middle, bottom, top, _WITNESSES)
         return z - self.scale * (at - places), self.scale * weights
 
-    sample = truncated_normal_sample
+    def sample(self, key: jax.Array, shape: Sequence[int] = ()) -> jax.Array:
+        return truncated_normal_sample(self, key, shape)
 
-    def landmarks(self):
+    def landmarks(self) -> jax.Array:
         peak = jnp.clip(self.loc, self.lower, self.upper)
         away = jnp.abs(peak - self.loc) / self.scale
         steps = jnp.sqrt(away**2 + 2 * beside(FALLS, away)) - away
         return around(peak, self.scale * steps, self.lower, self.upper)
 
-    def rules(self):
+    def rules(self) -> Rules:
         return [("scale", self.scale > 0, "must be > 0"), *super().rules()]
 
-    def reflected(self):
+    def reflected(self) -> "TruncatedNormal":
         return TruncatedNormal(-self.loc, self.scale, -self.upper, -self.lower)

@@ -1,15 +1,18 @@
 """What the errors of fitted laws mean for the answers: bands of outcomes, of the frontier and of fees."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Real
 from statistics import NormalDist
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
-from jaxmech.arrays import on_device, on_host, total
+from jaxmech.arrays import NumbersLike, on_device, on_host, total
 from jaxmech.auctions.side_payments import side_payments
 from jaxmech.derivatives.answers import answers_and_mechanism
 from jaxmech.derivatives.named_outcomes import outcome_names, outcome_rows
@@ -48,7 +51,7 @@ class Bands:
     failed: int  # of them, those whose laws or mechanism could not be found; left out of the bands
     notes: tuple
 
-    def of(self, name):
+    def of(self, name: str) -> tuple[float, float, float]:
         """(lower, value, upper) of one row; KeyError when there is none such."""
         if name not in self.names:
             raise KeyError(f"{name!r}: choose one of {', '.join(self.names)}")
@@ -66,7 +69,16 @@ class Bands:
 
 
 def answer_bands(
-    fits, market, alpha, *, method="delta", level=0.9, draws=200, seed=0, weights=WEIGHTS, sizes=()
+    fits: Mapping[str, Fit],
+    market: Market,
+    alpha: ArrayLike,
+    *,
+    method: Literal["delta", "bootstrap"] = "delta",
+    level: float = 0.9,
+    draws: int = 200,
+    seed: int = 0,
+    weights: NumbersLike = WEIGHTS,
+    sizes: NumbersLike = (),
 ) -> Bands:
     """How far the optimum may be from what the fitted laws say, the laws being estimates.
 

@@ -1,6 +1,7 @@
 """Commitments of Traders: weekly futures positions by kind of trader, as the US Commodity Futures Trading Commission
 publishes them. Reading needs pandas (extra `data`)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from os import PathLike
@@ -10,7 +11,7 @@ import numpy as np
 
 from jaxmech.estimation.cot_files import REPORTS, SERIES, file_table
 from jaxmech.extras import extra
-from jaxmech.inputs import MarketError, path_of, shown
+from jaxmech.inputs import AnyPath, MarketError, path_of, shown
 from jaxmech.plain import result
 
 _RIGHT = ("weeks", "open_interest")  # columns of numbers in the list of contracts
@@ -57,7 +58,7 @@ class CommitmentsOfTraders:
     contracts: tuple  # Contract, by name
     files: tuple  # (name, SHA-256) of each file
 
-    def contract(self, text) -> Contract:
+    def contract(self, text: str) -> Contract:
         """The contract of this code or name, or the only one with `text` in a name; case does not matter.
 
         Raises:
@@ -96,7 +97,7 @@ def kind(combined) -> str:
     return "futures and options combined" if combined else "futures only"
 
 
-def read_cot(files) -> CommitmentsOfTraders:
+def read_cot(files: AnyPath | Sequence[AnyPath]) -> CommitmentsOfTraders:
     """Weekly positions from files of the US Commodity Futures Trading Commission, several years at once.
 
     The yearly files of the Commission's history as they are: text or CSV, or the zip that holds one, of the reports

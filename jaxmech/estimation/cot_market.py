@@ -16,9 +16,10 @@ A figure that rests on such a market rests on those choices. Positions are in th
 
 import shlex
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -27,7 +28,7 @@ from jaxmech.endowments.binning import LEAST_DISTINCT
 from jaxmech.estimation.cot import CommitmentsOfTraders, Contract, kind, read_cot
 from jaxmech.estimation.fit import Fit, checked_options, fit
 from jaxmech.estimation.market_from_table import market_text, reports_of
-from jaxmech.inputs import MarketError, file_to_write, whole_number
+from jaxmech.inputs import AnyPath, MarketError, file_to_write, whole_number
 from jaxmech.market.market import Market, Traders
 from jaxmech.plain import plain, result
 
@@ -76,7 +77,15 @@ class _Group(NamedTuple):
     notes: tuple
 
 
-def cot_market(files, contract, *, window=WINDOW, family="truncated_normal", out=None, **settings) -> CotMarket:
+def cot_market(
+    files: AnyPath | Sequence[AnyPath] | CommitmentsOfTraders,
+    contract: str,
+    *,
+    window: int = WINDOW,
+    family: str = "truncated_normal",
+    out: AnyPath | None = None,
+    **settings: Any,
+) -> CotMarket:
     """The market of one contract: a group for each category of traders, its law fitted to weekly shocks.
 
     The module's docstring says how positions become counts, endowments and risk capacities, and what of it is assumed.

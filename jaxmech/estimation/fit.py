@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -24,7 +25,7 @@ from jaxmech.estimation.diagnostics import (
 )
 from jaxmech.estimation.estimates import Estimate, parametric_estimate, uniform_estimate
 from jaxmech.estimation.families import NAMES, parametric
-from jaxmech.inputs import MarketError
+from jaxmech.inputs import AnyPath, MarketError
 from jaxmech.plain import result
 
 FITTED = (*NAMES, "mixture", "histogram", "smoothed")
@@ -77,11 +78,11 @@ class Fit:
 
         return float(kstwo.sf(self.ks_statistic, max(round(self.observations), 1)))
 
-    def ironed_share(self, weight=1.0):
+    def ironed_share(self, weight: float = 1.0) -> np.ndarray:
         """Probability of the types that are ironed at effective weight w: buyers, then sellers, shape (2,)."""
         return ironed_share(self.law, weight)
 
-    def qq(self):
+    def qq(self) -> tuple[np.ndarray, np.ndarray]:
         """Quantiles of the law and of the data at the same probabilities, two arrays (m,), m ≤ 500; asset units."""
         return quantile_pairs(self.law, self.sample)
 
@@ -91,7 +92,7 @@ class Fit:
 
     __str__ = report
 
-    def plot(self, path):
+    def plot(self, path: AnyPath) -> Path:
         """Write the density over a histogram, and a QQ plot, as PNG, PDF or SVG; returns the path. Needs `plot`."""
         return fit_figure(self, path)
 
@@ -101,16 +102,16 @@ class Fit:
 
 
 def fit(
-    samples,
-    family="truncated_normal",
+    samples: Any,
+    family: str = "truncated_normal",
     *,
-    weights=None,
-    lower=None,
-    upper=None,
-    components=None,
-    bins=None,
-    bandwidth=None,
-    points=None,
+    weights: Any = None,
+    lower: float | None = None,
+    upper: float | None = None,
+    components: int | None = None,
+    bins: int | None = None,
+    bandwidth: float | None = None,
+    points: int | None = None,
 ) -> Fit:
     """The endowment law of a family that fits data best: maximum likelihood, with standard errors.
 

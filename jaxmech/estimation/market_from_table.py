@@ -3,13 +3,13 @@
 import json
 from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxmech.cells import listed
 from jaxmech.estimation.fit import Fit, checked_options, fit
 from jaxmech.estimation.observation_files import Format, checked_format
 from jaxmech.estimation.observations import observations
-from jaxmech.inputs import MarketError, file_to_write, positive_number, whole_number
+from jaxmech.inputs import AnyPath, MarketError, file_to_write, positive_number, whole_number
 from jaxmech.market.market import Market, Traders
 from jaxmech.plain import result
 
@@ -39,18 +39,18 @@ def reports_of(fits) -> list:
 
 
 def fit_market(
-    data,
-    column,
+    data: Any,
+    column: str,
     *,
-    group_column=None,
-    weights_column=None,
-    family="truncated_normal",
-    count=COUNT,
-    risk_capacity=RISK_CAPACITY,
-    lower=None,
-    upper=None,
-    out=None,
-    **settings,
+    group_column: str | None = None,
+    weights_column: str | None = None,
+    family: str = "truncated_normal",
+    count: int | Mapping[Any, int] = COUNT,
+    risk_capacity: float | Mapping[Any, float] = RISK_CAPACITY,
+    lower: float | Mapping[Any, float] | None = None,
+    upper: float | Mapping[Any, float] | None = None,
+    out: AnyPath | None = None,
+    **settings: Any,
 ) -> FittedMarket:
     """Fit one law to each group of a table and write the market they make.
 

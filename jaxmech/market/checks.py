@@ -1,11 +1,14 @@
 """What the numbers of a market must be, before anything is compiled; and the same rules as data, for sweeps."""
 
+from collections.abc import Sequence
 from dataclasses import fields
+from typing import Any
 from unicodedata import category
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxmech.arrays import is_traced, total
 from jaxmech.endowments import Law, Mixture, Numerical
@@ -16,12 +19,13 @@ from jaxmech.programs import compiled
 _KEPT = ("endowment", "factor")  # what names of parameters use themselves
 
 
-def one_entry_a_group(block, called):
+def one_entry_a_group(block: Any, called: str) -> tuple[Law, Any, Any, int]:
     """(law, risk capacity, count, groups) of Traders, their numbers broadcast to the groups; lists keep their axis.
 
     Arrays are NumPy's where nothing is traced: a market of a thousand Traders makes thousands of them.
     """
-    shapes, dtype = {}, jnp.result_type(float)
+    shapes: dict[str, tuple[int, ...]] = {}
+    dtype = jnp.result_type(float)
 
     def number(name, value, listed=False):
         if "." in name or _not_in_a_line(name) or name in (*shapes, *_KEPT):
@@ -47,7 +51,7 @@ def one_entry_a_group(block, called):
         raise MarketError(f"shapes of {called} do not fit together: {listed}; use scalars or (groups,)") from None
     if 0 in shape:
         raise MarketError(f"{called}: some number is an empty list; give one number a group")
-    if len(shape) > 1:
+    if len(shape) != 1:
         raise MarketError(f"{called}: fields have shape {shape}; use scalars or (groups,) and batch with vmap or sweep")
 
     def filled(name, array, listed=False):
@@ -57,7 +61,7 @@ def one_entry_a_group(block, called):
     return law.mapped(filled), filled("", capacity), filled("", count), shape[0]
 
 
-def check_group_name(name, groups, place):
+def check_group_name(name: str, groups: int, place: int) -> None:
     """MarketError for a name that parameters, tables or files could not carry."""
     if wrong := _not_in_a_line(name):
         proposed = "".join(" " if mark in wrong else mark for mark in name).strip() or "traders"
@@ -96,7 +100,7 @@ def _check_parts(law, called):
         _check_parts(part, called)
 
 
-def check_numbers(law, capacity, count, called):
+def check_numbers(law: Law, capacity: ArrayLike, count: ArrayLike, called: str) -> None:
     """MarketError for numbers that traders cannot have; nothing is said of traced ones."""
     if is_traced((law, capacity, count)):
         return
@@ -131,7 +135,7 @@ def _refuse(name, values, good, remedy, called, extra=""):
     raise MarketError(f"{name} of {which} is {values[place]:g}{entry}{extra}; it {remedy}")
 
 
-def check_resolution(law, called):
+def check_resolution(law: Law, called: str) -> None:
     """MarketError for a density that the polynomials of a numerical law miss."""
     if not isinstance(law, Numerical) or is_traced(law):
         return
@@ -149,7 +153,7 @@ def _resolution_error(law):
     return law.panels().resolution_error
 
 
-def complying(law, capacity, count):
+def complying(law: Law, capacity: ArrayLike, count: ArrayLike) -> np.ndarray:
     """Which lanes of a batch, NumPy arrays with groups first, obey the rules."""
     leaves = (*jax.tree.leaves(law), capacity, count)
     rules = [np.isfinite(leaf) for leaf in leaves]
@@ -161,7 +165,7 @@ def complying(law, capacity, count):
 _LEAST_TRACED = 0.99  # differences and one-sided derivatives at one trader look a step below it
 
 
-def possible(laws, capacity, count):
+def possible(laws: Sequence[Law], capacity: jax.Array, count: jax.Array) -> jax.Array:
     """The same of traced numbers, of the batch's shape; counts need not be whole, so that they may move.
 
     Args:

@@ -8,14 +8,15 @@ import warnings
 from collections import Counter
 from dataclasses import field, fields, replace
 from itertools import chain, groupby
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import is_traced, on_device, pytree, total
+from jaxmech.arrays import NumbersLike, is_traced, on_device, pytree, total
 from jaxmech.endowments import FAMILIES, Law, SideBySide
-from jaxmech.inputs import MarketError, read_toml, refuse_other_keys
+from jaxmech.inputs import AnyPath, MarketError, read_toml, refuse_other_keys
 from jaxmech.market.checks import check_group_name, check_numbers, check_resolution, one_entry_a_group, possible
 from jaxmech.market.prepared import Prepared
 from jaxmech.numerics.batching import differentiable_behind
@@ -39,8 +40,8 @@ class Traders:
     """
 
     endowment: Law
-    risk_capacity: jax.Array
-    count: jax.Array = 1
+    risk_capacity: NumbersLike
+    count: NumbersLike = 1
     name: str = field(default="", metadata={"static": True})
 
 
@@ -62,10 +63,10 @@ class Market:
     endowment: Law
     risk_capacity: jax.Array
     count: jax.Array
-    names: tuple = field(default=(), metadata={"static": True, "label": True})
+    names: tuple[str, ...] = field(default=(), metadata={"static": True, "label": True})
 
     @classmethod
-    def of(cls, *traders) -> "Market":
+    def of(cls, *traders: Traders) -> Self:
         """A market of the given traders, groups in the order given.
 
         Raises:
@@ -82,7 +83,7 @@ class Market:
         return cls(_side_by_side(laws), _joined(*capacities), count, names)
 
     @classmethod
-    def from_toml(cls, path) -> "Market":
+    def from_toml(cls, path: AnyPath) -> Self:
         """The market described in a TOML file: one [[traders]] table a group, each with an `endowment` table.
 
             [[traders]]
@@ -102,11 +103,11 @@ class Market:
         return self.risk_capacity.shape[0]
 
     @derived
-    def total_risk_capacity(self):
+    def total_risk_capacity(self) -> jax.Array:
         """K = Σ κ over traders."""
         return total(self.count * self.risk_capacity)
 
-    def trader_groups(self, traders):
+    def trader_groups(self, traders: int) -> jax.Array | np.ndarray:
         """Group of each of the N traders, in order; ValueError when the market has another number of traders."""
         if is_traced(self.count):
             return jnp.repeat(jnp.arange(self.groups), self.count.astype(int), total_repeat_length=traders)
@@ -119,7 +120,7 @@ class Market:
         """The market in the form to compute with: all that does not depend on types evaluated once."""
         return _prepared(replace(self, names=()))
 
-    def laws(self):
+    def laws(self) -> list[tuple[Law, int, int]]:
         """(law, first group, groups) for each family in order."""
         parts = self.endowment.laws if isinstance(self.endowment, SideBySide) else (self.endowment,)
         starts = np.cumsum([0] + [part.lower.shape[0] for part in parts])
@@ -132,7 +133,7 @@ def _prepared(market):
     return Prepared.of(market.endowment, market.risk_capacity, market.count, good)
 
 
-def checked_market(market) -> Market:
+def checked_market(market: Any) -> Market:
     """The market itself; MarketError when it is something else."""
     if not isinstance(market, Market):
         raise MarketError(f"market is {type(market).__name__}; build one with Market.of(Traders(...), ...)")

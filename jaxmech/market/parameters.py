@@ -7,21 +7,22 @@ none is called "factor" (`Market.of` sees to it).
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.arrays import is_traced, on_device, on_host
-from jaxmech.endowments.law import LENGTHS, LOCATIONS, RATES
+from jaxmech.endowments.law import LENGTHS, LOCATIONS, RATES, Entries, Law
 from jaxmech.inputs import MarketError
 from jaxmech.market.checks import complying
 from jaxmech.market.market import Market
 
 
-def is_location(field):
+def is_location(field: str) -> bool:
     """Whether a field is a place, which may be negative or 0: what counts is a change over the support's width."""
     return _plain(field) in LOCATIONS
 
@@ -40,7 +41,7 @@ class Parameter:
     field: str
     factor: bool = False
 
-    def applied(self, entries, values, law):
+    def applied(self, entries: Entries, values: jax.Array, law: Law) -> Entries:
         """`entries` (one group's, arrays of the batch's shape) with this parameter at `values`; `law`: any group's."""
         if self.field == "endowment":
             return entries | law.with_entries(entries).stretched(values).entries()
@@ -56,14 +57,14 @@ class NameParts(NamedTuple):
     factor: bool
 
 
-def name_parts(name) -> NameParts:
+def name_parts(name: str) -> NameParts:
     """The parts of a parameter's name, a text."""
     unscaled = name.removesuffix(".factor")
     group, _, field = unscaled.rpartition(".")
     return NameParts(group, field, unscaled != name)
 
 
-def named_parameter(name, market) -> Parameter:
+def named_parameter(name: str, market: Market) -> Parameter:
     """The parameter of that name; MarketError, naming those there are, when the market has none such."""
     called, field, factor = name_parts(str(name))
     known = ["all", *market.names]
@@ -81,13 +82,13 @@ def named_parameter(name, market) -> Parameter:
     return Parameter(str(name), group, field, factor)
 
 
-def every_parameter(market) -> tuple:
+def every_parameter(market: Market) -> tuple[Parameter, ...]:
     """One Parameter for each number of the market, group by group."""
     named = zip(market.names, group_entries(on_host(market)), strict=True)
     return tuple(Parameter(f"{name}.{field}", place, field) for place, (name, row) in enumerate(named) for field in row)
 
 
-def refuse_overlaps(parameters):
+def refuse_overlaps(parameters: Sequence[Parameter]) -> None:
     """MarketError when two parameters set the same number, or one sets what another multiplies.
 
     Two factors of one number are kept: they multiply, in any order, and each is what it says.
@@ -110,7 +111,7 @@ def _same_number(one, other):
     return one == other or any(stretched)
 
 
-def group_entries(market) -> list:
+def group_entries(market: Market) -> list[Entries]:
     """One dictionary a group: its risk capacity, its count and the fields of its law."""
     rows = []
     for law, start, length in market.laws():
@@ -121,22 +122,21 @@ def group_entries(market) -> list:
     return rows
 
 
-def present_values(market, parameters):
+def present_values(market: Market, parameters: Sequence[Parameter]) -> jax.Array:
     """What the parameters are now, shape (parameters,): 1 for factors. MarketError for "all" of unequal entries."""
     market = on_host(market)
     entries, values = group_entries(market), []
     for parameter in parameters:
-        own = [row[parameter.field] for row in entries if parameter.field in row]
+        own: list[Any] = [row[parameter.field] for row in entries if parameter.field in row]
         own = own if parameter.group is None else [entries[parameter.group].get(parameter.field)]
         if parameter.group is None and not parameter.factor and any(float(value) != float(own[0]) for value in own):
             raise MarketError(f"{parameter.name}: the groups differ in it; write {parameter.name}.factor")
         values.append(1.0 if parameter.factor else own[0])
-    traced = is_traced(values)
     dtype = market.risk_capacity.dtype
-    return jnp.asarray(values, dtype) if traced else on_device(np.asarray(values, dtype))
+    return jnp.asarray(values, dtype) if is_traced(values) else on_device(np.asarray(values, dtype))
 
 
-def market_with(market, parameters, values) -> Market:
+def market_with(market: Market, parameters: Sequence[Parameter], values: jax.Array) -> Market:
     """The market with its parameters at other values; a batch of markets for a batch of values. Works on tracers.
 
     Args:
@@ -163,7 +163,7 @@ def market_with(market, parameters, values) -> Market:
     return Market(endowment, capacity, count, market.names)
 
 
-def valid_market(market):
+def valid_market(market: Market) -> np.ndarray:
     """Which lanes of a batch are markets at all: the rules of `Market.of` as data. Host only."""
     market = jax.tree.map(np.asarray, market)
     good = np.sum(market.count, axis=0) >= 2

@@ -1,11 +1,13 @@
 """A market in the form to compute with: each law prepared once, everything by group in front."""
 
 from dataclasses import replace
+from typing import Self
 
 import jax
 
 from jaxmech.arrays import pytree, total
 from jaxmech.endowments import Sides
+from jaxmech.endowments.law import Law
 
 
 @pytree
@@ -19,29 +21,29 @@ class Prepared:
     variance: jax.Array  # Var Z
     risk_capacity: jax.Array
     count: jax.Array
-    possible: jax.Array  # whether this is a market at all, of the batch's shape: nothing raises inside jit
+    possible: jax.Array | bool  # whether this is a market at all, of the batch's shape: nothing raises inside jit
 
     @classmethod
-    def of(cls, law, risk_capacity, count, possible=True) -> "Prepared":
+    def of(cls, law: Law, risk_capacity: jax.Array, count: jax.Array, possible: jax.Array | bool = True) -> Self:
         """The market of traders with this law, of all groups."""
         sides = law.sides()
         return cls(sides, sides.lower[0], sides.upper[0], *sides.moments(), risk_capacity, count, possible)
 
-    def provided(self, condition) -> "Prepared":
+    def provided(self, condition: jax.Array | bool) -> Self:
         """The market, impossible unless the condition holds too."""
         return replace(self, possible=self.possible & condition)
 
     @property
-    def width(self):
+    def width(self) -> jax.Array:
         """Lengths of the supports."""
         return self.upper - self.lower
 
     @property
-    def total_risk_capacity(self):
+    def total_risk_capacity(self) -> jax.Array:
         """K = Σ κ over traders."""
         return total(self.count * self.risk_capacity)
 
     @property
-    def share(self):
+    def share(self) -> jax.Array:
         """s = κ/K."""
         return self.risk_capacity / self.total_risk_capacity

@@ -1,12 +1,14 @@
 """`vmap` as fast as trailing axes: what is computed of a batch is computed with the batch behind the groups."""
 
+from collections.abc import Callable
 from functools import partial, wraps
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
-from jaxmech.arrays import standard
+from jaxmech.arrays import T, standard
 from jaxmech.numerics.tangents import directional
 
 # Numbers shared by a batch that are copied for each of its lanes; more of them, the tables of one law for many weights,
@@ -14,14 +16,14 @@ from jaxmech.numerics.tangents import directional
 _COPIED = 10_000
 
 
-def batch_behind(function):
+def batch_behind(function: Callable[..., T]) -> Callable[..., T]:
     """The function of pytrees of arrays, which takes batches with trailing axes, taking those of `vmap` that way too.
 
     XLA's CPU loops run along the last axis: with the batch in front, where `vmap` puts it, all takes two to three
     times as long. For functions that are not differentiated, or have a rule of their own.
     """
     plain = standard(function)
-    behind = wraps(function)(custom_vmap(lambda *arguments: plain(*arguments)))
+    behind: Any = wraps(function)(custom_vmap(lambda *arguments: plain(*arguments)))
 
     @behind.def_vmap
     def rule(size, batched, *arguments):
@@ -41,7 +43,7 @@ def batch_behind(function):
     return behind
 
 
-def differentiable_behind(function):
+def differentiable_behind(function: Callable[..., T]) -> Callable[..., T]:
     """The same for functions that are differentiated; `vmap` treats their derivatives as it treats others."""
     plain, call = standard(function), jax.custom_jvp(batch_behind(function))
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from jaxmech.numerics.search import pick
 
@@ -17,7 +18,7 @@ class Pools(NamedTuple):
     apart: jax.Array  # whether the level of the pool is further from one of its values than told
 
 
-def isotonic(values, weights, rounding=0.0) -> Pools:
+def isotonic(values: jax.Array, weights: jax.Array, rounding: ArrayLike = 0.0) -> Pools:
     """Weighted isotonic regression along the first axis: the nearest nondecreasing sequence in weighted squares.
 
     Adjacent violators are pooled (Ayer et al., Annals of Mathematical Statistics 26, 1955): each value begins a pool,

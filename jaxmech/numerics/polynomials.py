@@ -35,7 +35,7 @@ class Rule(NamedTuple):
 
 
 @cache
-def rule_of(count) -> Rule:
+def rule_of(count: int) -> Rule:
     """The Gauss–Legendre rule with that many nodes."""
     legendre, chebyshev = np.polynomial.legendre, np.polynomial.chebyshev
     nodes, weights = legendre.leggauss(count)
@@ -66,7 +66,7 @@ def rule_of(count) -> Rule:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
-def chebyshev(t, count):
+def chebyshev(t: jax.Array, count: int) -> jax.Array:
     """T_0, …, T_{count − 1} at t, along a new first axis, from T_{n+k} = 2 T_n T_k − T_{n−k}."""
     known = jnp.stack([jnp.ones_like(t), t])
     while len(known) < count:
@@ -88,6 +88,6 @@ def _derivative(row):
     return np.polynomial.chebyshev.chebder(row)
 
 
-def weighed(rows, basis):
+def weighed(rows: np.ndarray, basis: jax.Array) -> jax.Array:
     """Weights of the nodes, (n, ...), from rows of a `Rule` and Chebyshev polynomials at each place."""
     return jnp.tensordot(jnp.asarray(rows, basis.dtype), basis, axes=1, precision="highest")

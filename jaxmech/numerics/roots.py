@@ -1,10 +1,21 @@
 """Roots of rising functions within brackets."""
 
+from collections.abc import Callable
+
+import jax
 import jax.numpy as jnp
 from jax import lax
 
+Bracket = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
 
-def bracketed_newton(look, low, high, scale, most):
+
+def bracketed_newton(
+    look: Callable[[jax.Array], tuple[jax.Array, jax.Array]],
+    low: jax.Array,
+    high: jax.Array,
+    scale: jax.Array,
+    most: int,
+) -> jax.Array:
     """The root of a rising function between low and high: by Newton's steps, by halving where one leaves the bracket.
 
     Args:
@@ -31,7 +42,7 @@ def bracketed_newton(look, low, high, scale, most):
     return lax.while_loop(unfinished, step, (0.5 * (low + high), low, high, jnp.full_like(low, jnp.inf), 0))[0]
 
 
-def narrowed(bracket, point, value):
+def narrowed(bracket: Bracket, point: jax.Array, value: jax.Array) -> Bracket:
     """The bracket (low, value there < 0, high, value there ≥ 0, side last moved) once the value at a point is known.
 
     Anderson and Björck: when one end moves twice running, the value kept at the other is scaled down.
@@ -50,7 +61,7 @@ def narrowed(bracket, point, value):
     )
 
 
-def secant(bracket):
+def secant(bracket: Bracket) -> jax.Array:
     """Root of the straight line through both ends."""
     low, short, high, over, _ = bracket
     return jnp.clip(low - short * (high - low) / (over - short), low, high)

@@ -2,13 +2,14 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
 _FEW = 64  # values or, sixteen times less, targets that are compared one by one
 
 
-def count_below(values, target, strictly=True):
+def count_below(values: jax.Array, target: jax.Array, strictly: bool = True) -> jax.Array:
     """How many of the values, sorted along the first axis, lie below the target (or are equal to it: not `strictly`).
 
     Args:
@@ -39,7 +40,7 @@ def _are_few(values, target):
     return len(values) <= _FEW or len(target) <= _FEW // 16
 
 
-def first_reached(values, target):
+def first_reached(values: jax.Array, target: jax.Array) -> jax.Array:
     """The first place where the values, which need not be sorted, reach the target; shapes as in `count_below`."""
     if not _are_few(values, target):
         return count_below(lax.cummax(values, axis=0), target)
@@ -47,12 +48,12 @@ def first_reached(values, target):
     return jnp.min(jnp.where(values[:, None] >= target, place, len(values)), axis=0)
 
 
-def pick(values, place):
+def pick(values: jax.Array, place: jax.Array) -> jax.Array:
     """values[place] along the first axis, lane by lane: shapes (n, ...) and (m, ...), integers, give (m, ...)."""
     return jnp.take_along_axis(values, place, axis=0, mode="promise_in_bounds")
 
 
-def runs(linked, most):
+def runs(linked: jax.Array, most: int) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """First and last places of the runs of linked neighbours, in order.
 
     Args:

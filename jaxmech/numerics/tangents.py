@@ -1,17 +1,22 @@
 """Derivatives along some of a function's arguments, for rules of `custom_jvp`."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
+from jaxmech.arrays import T
 
-def is_zero(dot):
+
+def is_zero(dot: Any) -> bool:
     """Whether a tangent is none at all."""
     return dot is None or type(dot) is SymbolicZero or dot.dtype == jax.dtypes.float0
 
 
-def unmoved(tree):
+def unmoved(tree: T) -> T:
     """The tangent of a tree that does not move."""
     return jax.tree.map(_no_tangent, tree)
 
@@ -22,7 +27,7 @@ def _no_tangent(value):
     return np.zeros(value.shape, jax.dtypes.float0)
 
 
-def directional(function, primals, dots):
+def directional(function: Callable[..., T], primals: Sequence[Any], dots: Sequence[Any]) -> tuple[T, Any]:
     """(function(*primals), its derivative along the dots); nothing is traced for what does not move.
 
     Args:
@@ -44,7 +49,7 @@ def directional(function, primals, dots):
     return jax.jvp(of_moving, [leaves[k] for k in moving], [along[k] for k in moving])
 
 
-def scaled(tangent, factor, more=None):
+def scaled(tangent: Any, factor: jax.Array, more: Any = None) -> Any:
     """A tangent times a factor, plus another one."""
 
     def one(dot, *more):

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxmech.arrays import mirrored
+from jaxmech.endowments.sides import LeftTail
+from jaxmech.market.prepared import Prepared
 
 
 class EndRange(NamedTuple):
@@ -21,7 +23,7 @@ class EndRange(NamedTuple):
     steepest: jax.Array  # F/f at `inside`
 
 
-def end_range(market):
+def end_range(market: Prepared) -> EndRange:
     """The range of both ends of each group of a Prepared market."""
     lower, upper, mean = market.sides.lower, market.sides.upper, market.mean
     inside = upper - 4 * jnp.finfo(upper.dtype).eps * (upper - lower + jnp.abs(upper))
@@ -29,7 +31,16 @@ def end_range(market):
     return EndRange(lower, mirrored(mean, mean), inside, upper, steepest)
 
 
-def move_ends(ends, last, late, target, at_ends, within, top, weight):
+def move_ends(
+    ends: jax.Array,
+    last: jax.Array,
+    late: jax.Array,
+    target: jax.Array,
+    at_ends: LeftTail,
+    within: EndRange,
+    top: jax.Array,
+    weight: jax.Array,
+) -> jax.Array:
     """One step of a (row 0) and −b (row 1) towards ψ(end) = target: `_newton`, safeguarded.
 
     Where the rent w F/f is beyond measure half the way to the mean is taken. The upper end of the support is the root

@@ -5,6 +5,7 @@ of the market alone, the optimum at α is the mechanism at w = max(α, w*), and 
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +13,14 @@ from jax import lax
 
 from jaxmech.arrays import standard
 from jaxmech.endowments.panels import known_to
+from jaxmech.market.prepared import Prepared
 from jaxmech.numerics.batching import batch_behind
 from jaxmech.numerics.roots import narrowed, secant
 from jaxmech.numerics.tangents import directional, is_zero, scaled
 from jaxmech.optimum.binding_ends import end_range
 from jaxmech.optimum.first_best import first_best_revenue, first_best_surplus
-from jaxmech.optimum.multipliers import iterated, moved
-from jaxmech.optimum.outcomes import interim_moments, revenue
+from jaxmech.optimum.multipliers import Multipliers, iterated, moved
+from jaxmech.optimum.outcomes import Interim, interim_moments, revenue
 from jaxmech.optimum.pieces import in_pieces
 
 MAX_STEPS = 120
@@ -28,7 +30,7 @@ _LEAP = 1e-10  # by which w goes up to get over a leap of R
 @jax.custom_jvp
 @batch_behind
 @in_pieces
-def solve_within_budget(market, floor):
+def solve_within_budget(market: Prepared, floor: jax.Array) -> tuple[jax.Array, Multipliers, Interim]:
     """The smallest w ≥ floor with R(w) ≥ 0, Eq. (7), and the solution of (*) there.
 
     Every market is tried at the floor. Whether first best breaks even is decided by its closed form, never by the sign
@@ -76,11 +78,12 @@ def solve_within_budget(market, floor):
     guess = jnp.maximum(at_first_best + 0.5 * surplus, 0.05 * surplus)
     bracket = zero, jnp.minimum(at_first_best, 0.0), zero + 0.25, guess, zero
     start = floor, bracket, jnp.broadcast_to(market.possible, floor.shape), jnp.zeros(floor.shape, int)
-    weight, *_, solution, moments = lax.while_loop(unfinished, step, (*start, *_nothing(market, within, floor)))
+    found: Any = lax.while_loop(unfinished, step, (*start, *_nothing(market, within, floor)))
+    weight, *_, solution, moments = found
     return weight, solution._replace(error=jnp.where(market.possible, solution.error, jnp.inf)), moments
 
 
-def _nothing(market, within, weight):
+def _nothing(market, within, weight) -> Any:
     """A solution and its moments, all 0."""
 
     def found(market, within, weight):
@@ -120,7 +123,9 @@ def _solve_within_budget_jvp(primals, tangents):
 @jax.custom_jvp
 @batch_behind
 @in_pieces
-def solve_at_known_weight(market, floor, weight):
+def solve_at_known_weight(
+    market: Prepared, floor: jax.Array, weight: jax.Array
+) -> tuple[jax.Array, Multipliers, Interim]:
     """What `solve_within_budget` finds where its weight, max(floor, w*), is known already; its derivatives, too."""
     solution = iterated(market, end_range(market), weight)
     return weight, solution, interim_moments(market, weight, solution)

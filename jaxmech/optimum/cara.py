@@ -23,11 +23,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import total
+from jaxmech.arrays import NumbersLike, total
 from jaxmech.inputs import real_numbers, whole_number
 from jaxmech.market.market import MarketError
 from jaxmech.numerics.polynomials import unit_rule
-from jaxmech.optimum.mechanism import checked_mechanism
+from jaxmech.optimum.mechanism import Mechanism, checked_mechanism
 from jaxmech.plain import result
 from jaxmech.programs import compiled
 
@@ -46,7 +46,7 @@ class CaraSchedule(NamedTuple):
     utility_gain: jax.Array  # (T, G), certainty equivalent gained over staying away; least type 0
 
 
-def cara_certainty_equivalent(mechanism, z, report):
+def cara_certainty_equivalent(mechanism: Mechanism, z: NumbersLike, report: NumbersLike) -> jax.Array:
     """What the allocation is worth, before payment, to type z with CARA utility who reports `report`; money.
 
     Risk aversion is 1/κ, not 1/(2κ) (erratum E7).
@@ -122,7 +122,7 @@ def _log_moments(mechanism, rate):
     return jnp.logaddexp(outside, rate * mechanism.eta + middle)
 
 
-def cara_schedule(mechanism, types=129) -> CaraSchedule:
+def cara_schedule(mechanism: Mechanism, types: int = 129) -> CaraSchedule:
     """Deterministic transfers under which truth is optimal for CARA traders, who gain nothing at the least type.
 
     Corollary 1.2 claims this of the transfers (4), for which it fails (erratum E8).

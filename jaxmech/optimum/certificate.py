@@ -5,7 +5,7 @@ charged to it. So the duality gap bounds what any other mechanism could add, how
 closed forms and a quadrature of V itself (`witness`) differ by is added to it.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jaxmech.arrays import mirrored, total
 from jaxmech.numerics.batching import differentiable_behind
 from jaxmech.optimum.first_best import first_best_surplus
 from jaxmech.optimum.ironing.ironed import faults
-from jaxmech.optimum.mechanism import checked_mechanism
+from jaxmech.optimum.mechanism import Mechanism, checked_mechanism
 from jaxmech.optimum.outcomes import endowments_of, revenue_by_group, trade_gain_by_group
 from jaxmech.optimum.pieces import in_pieces
 from jaxmech.optimum.witness import witness
@@ -34,7 +34,7 @@ class Certificate(NamedTuple):
     budget_shortfall: jax.Array  # −R where R < 0
     ok: jax.Array  # all of them within tolerance
 
-    def raise_if_failed(self, what="the mechanism"):
+    def raise_if_failed(self, what: str = "the mechanism") -> None:
         """Host only. ValueError naming the worst lane and what went wrong."""
         ok = np.atleast_1d(np.asarray(self.ok))
         if ok.all():
@@ -47,12 +47,12 @@ class Certificate(NamedTuple):
         raise ValueError(f"{what}: {np.sum(~ok)} of {ok.size} failed, first lane {lane}: {report}; {remedy}")
 
 
-def tolerance_of(dtype):
+def tolerance_of(dtype: Any) -> float:
     """What `.ok` allows: 1e-9 in float64, 2.3e-5 in float32."""
     return float(np.finfo(dtype).eps) ** 0.5 / 15
 
 
-def certify(mechanism) -> Certificate:
+def certify(mechanism: Mechanism) -> Certificate:
     """Check a mechanism without trusting the solver.
 
     The budget, participation and monotonicity, Eq. (7), (9) and (10), make it feasible (Lemma 1); the dual bound of the
@@ -129,7 +129,7 @@ class Disagreement(NamedTuple):
     expected: jax.Array  # in asset units: of what a binding type expects to buy, (G, ...)
 
     @property
-    def money(self):
+    def money(self) -> jax.Array:
         """All of them together but the last."""
         return self.mean + self.square + self.cross + self.rent
 

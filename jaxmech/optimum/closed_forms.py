@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import is_traced, mirrored
+from jaxmech.arrays import NumbersLike, is_traced, mirrored
 from jaxmech.endowments import Uniform
 from jaxmech.inputs import real_numbers
-from jaxmech.market.market import MarketError, checked_market
+from jaxmech.market.market import Market, MarketError, checked_market
 from jaxmech.optimum.mechanism import Mechanism, mechanism_at
 from jaxmech.optimum.multipliers import uniform_eta
 from jaxmech.optimum.solve import weight_of
@@ -18,7 +18,7 @@ from jaxmech.plain import result
 from jaxmech.programs import compiled
 
 
-def explicit_mechanism(market, weight) -> Mechanism:
+def explicit_mechanism(market: Market, weight: NumbersLike) -> Mechanism:
     """The mechanism of uniform endowments without iteration, Corollary 1.1 corrected (errata E2, E3) and solved.
 
         ψ⁻(a) = a + w (a − l) = η    →    a = (η + w l)/(1 + w),    b = (η + w h)/(1 + w)
@@ -63,7 +63,13 @@ class Example1(NamedTuple):
     revenue_at_double_auction_efficiency: jax.Array  # what that mechanism earns: exactly twice as much
 
 
-def example_1(traders, weight, half_width=1.0, risk_capacity=0.5, mean=0.0) -> Example1:
+def example_1(
+    traders: NumbersLike,
+    weight: NumbersLike,
+    half_width: NumbersLike = 1.0,
+    risk_capacity: NumbersLike = 0.5,
+    mean: NumbersLike = 0.0,
+) -> Example1:
     """Example 1, its interval's labels put right (erratum E4), for any N, κ, h, μ and effective weight w (theory §10).
 
         [a, b] = μ ∓ h w/(1 + w)          R = (N − 1) h²/(3κ) · w/(1 + w)²          no trade: (w/(1 + w))^N

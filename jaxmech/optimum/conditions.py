@@ -2,16 +2,17 @@
 
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 
 from jaxmech.inputs import whole_number
-from jaxmech.market.market import checked_market
+from jaxmech.market.market import Market, checked_market
 from jaxmech.optimum.first_best import neutral_type
 from jaxmech.optimum.ironing.bunching import ratios_rise
 from jaxmech.programs import compiled
 
 
-def condition_1(market):
+def condition_1(market: Market) -> jax.Array:
     """Condition 1 per group: under first best the lowest type buys and the highest sells, in expectation.
 
     Not needed by the solver (theory §3): where it fails the trader always buys, or always sells.
@@ -26,7 +27,7 @@ def _condition_1(market):
     return (law.lower < neutral) & (neutral < law.upper)
 
 
-def condition_2(market, points=129):
+def condition_2(market: Market, points: int = 129) -> jax.Array:
     """Condition 2 per group: F/f increasing and (1 − F)/f decreasing, checked at `points` ≥ 2 types of the support.
 
     Laws given by panels are looked at on all nodes of these and on both sides of each jump instead. Not needed by the

@@ -1,19 +1,26 @@
 """The first best (Lemma 2) and what it costs (Proposition 1, with its size)."""
 
+from typing import TYPE_CHECKING
+
+import jax
 import jax.numpy as jnp
 
 from jaxmech.arrays import total
-from jaxmech.market.market import checked_market
+from jaxmech.market.market import Market, checked_market
+from jaxmech.market.prepared import Prepared
 from jaxmech.programs import compiled
 
+if TYPE_CHECKING:
+    from jaxmech.optimum.outcomes import Endowments
 
-def neutral_type(market):
+
+def neutral_type(market: Prepared) -> jax.Array:
     """η at w = 0, κ (Σ_{j≠i} μ_j)/(K − κ): the type that expects no trade under the first best, (G, ...)."""
     others = market.total_risk_capacity - market.risk_capacity
     return market.risk_capacity * (total(market.count * market.mean) - market.mean) / others
 
 
-def first_best_revenue(market):
+def first_best_revenue(market: Prepared) -> jax.Array:
     """Largest expected revenue under the first best allocation, Proposition 1 made exact (theory §6).
 
         R = −½ Σ δ_i²/(K − κ_i) + Σ (K − κ_i)/(2Kκ_i) dist(η_i, [l_i, h_i])²,   δ_i = μ_i − s_i Σμ
@@ -37,13 +44,13 @@ def first_best_revenue(market):
     return -total(market.count * cost)
 
 
-def first_best_efficiency(market):
+def first_best_efficiency(market: "Prepared | Endowments") -> jax.Array:
     """−E[(ΣZ)²]/(2K): holding costs when everybody holds his share of the total (Lemma 2)."""
     spread = total(market.count * market.variance) + total(market.count * market.mean) ** 2
     return -spread / (2 * market.total_risk_capacity)
 
 
-def first_best_surplus(market):
+def first_best_surplus(market: "Prepared | Endowments") -> jax.Array:
     """Gain of the first best over no trade, the natural unit of every other gain.
 
     Σ v_i (1/κ_i − 1/K)/2 + ½ Σ κ_i (μ_i/κ_i − Σμ/K)²
@@ -54,7 +61,7 @@ def first_best_surplus(market):
     return 0.5 * total(market.count * (spread + risk_capacity * (mean / risk_capacity - price) ** 2))
 
 
-def minimum_subsidy(market):
+def minimum_subsidy(market: Market) -> jax.Array:
     """Money that the first best needs beyond the largest participation fees: max(0, −R), Proposition 1 with its size.
 
     Args:
@@ -69,7 +76,7 @@ def minimum_subsidy(market):
     return _subsidy_and_balance(checked_market(market))[0]
 
 
-def first_best_is_attainable(market):
+def first_best_is_attainable(market: Market) -> jax.Array:
     """Whether the first best breaks even, Proposition 1: means proportional to risk capacities, or (erratum E6) a
     surplus from traders who surely buy or surely sell. Decided by the closed form, not by the sign of a computed R.
 
@@ -93,7 +100,7 @@ def _subsidy_and_balance(market):
 
 
 @compiled
-def first_best_money(market):
+def first_best_money(market: Market) -> tuple[jax.Array, jax.Array]:
     """(efficiency, surplus) of the first best of a Market: for code that runs on the host."""
     prepared = market.prepared()
     return first_best_efficiency(prepared), first_best_surplus(prepared)

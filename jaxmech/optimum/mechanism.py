@@ -1,23 +1,28 @@
 """An optimal direct mechanism and its functions of type."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import is_traced, mirrored, mirrored_types, on_device, pytree, takes_arrays
+from jaxmech.arrays import NumbersLike, is_traced, mirrored, mirrored_types, on_device, pytree, takes_arrays
 from jaxmech.endowments import Sides
 from jaxmech.market.market import Market, MarketError
+from jaxmech.market.prepared import Prepared
 from jaxmech.numerics.batching import differentiable_behind
 from jaxmech.numerics.polynomials import unit_rule
 from jaxmech.optimum.ironing.bunching import ironed_multiplier, multiplier_bunching, virtual_curves
+from jaxmech.optimum.ironing.hull import Bunching
 from jaxmech.optimum.ironing.ironed import bunch_ends, bunches_of, bunching, ironed_gain, standing, still_bunching, sums
 from jaxmech.optimum.multipliers import AtEnds, Multipliers
 from jaxmech.optimum.outcomes import Interim, absorbed_variance, interim_moments
 from jaxmech.optimum.virtual_types import virtual_type
 from jaxmech.plain import result
 from jaxmech.programs import compiled, derived
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _NODES, _WEIGHTS = unit_rule(32)
 
@@ -40,15 +45,15 @@ class Mechanism:
     moments: Interim  # what one trader of each group expects
     error: jax.Array  # distance to the solution of the multiplier system, relative; ∞ where it failed
     steps: jax.Array  # steps of the solver
-    bunching: object = None  # where laws that are not regular are ironed: see `bunching_intervals`
+    bunching: Bunching = None  # where laws that are not regular are ironed: see `bunching_intervals`
 
     @derived
-    def binding_interval(self):
+    def binding_interval(self) -> jax.Array:
         """[a, b] of each group, shape (G, 2): the types whose participation constraint binds (Lemma 3)."""
         return jnp.stack([self.ends[0], -self.ends[1]], axis=1)
 
     @property
-    def bunching_intervals(self):
+    def bunching_intervals(self) -> jax.Array:
         """Types beside the binding interval that all buy, or all sell, the same where Condition 2 fails: their law is
         ironed there (theory §14). Shape (G, intervals, 2), in order, NaN where a group has fewer; under jit as many
         rows as the laws allow for. None, shape (G, 0, 2), where laws are regular.
@@ -60,14 +65,14 @@ class Mechanism:
         return on_device(found[:, : np.max(np.sum(~np.isnan(found[:, :, 0]), axis=1), initial=0)])
 
     @derived
-    def budget_multiplier(self):
+    def budget_multiplier(self) -> jax.Array:
         """λ ≥ 0, the multiplier of the budget constraint, Eq. (19): 0 unless α < w*."""
         binds = self.weight > self.alpha
         return jnp.where(binds, (self.weight - self.alpha) / jnp.where(binds, 1 - self.weight, 1.0), 0.0)
 
     @takes_arrays
     @compiled
-    def virtual_type(self, z):
+    def virtual_type(self, z: NumbersLike) -> jax.Array:
         """V(z), the virtual value of Lemma 3, corrected (erratum E1); asset units."""
         return self._virtual_type(z, self.market.endowment.sides())
 
@@ -76,7 +81,7 @@ class Mechanism:
 
     @takes_arrays
     @compiled
-    def participation_multiplier(self, z):
+    def participation_multiplier(self, z: NumbersLike) -> jax.Array:
         """Ω(z) in the paper's scale, Eq. (15) corrected (erratum E1): rises from 0 at a to α + λ at b.
 
         Ω = (1 + λ) [w F + f·(z − V)]
@@ -103,18 +108,19 @@ class Mechanism:
 
     @takes_arrays
     @compiled
-    def interim_allocation(self, z):
+    def interim_allocation(self, z: NumbersLike) -> jax.Array:
         """X̄(z) = E[X | Z = z] = (1 − s)(η − V(z)), what type z expects to buy; never rises, Eq. (10); asset units."""
         return (1 - self.share) * (self.eta - self.virtual_type(z))
 
     @takes_arrays
     @compiled
-    def utility_gain(self, z):
+    def utility_gain(self, z: NumbersLike) -> jax.Array:
         """Expected gain of type z over staying away, Eq. (3) with the binding type at 0; money.
 
         g(z) = (1/κ) [∫_l^a X̄ − ∫_l^z X̄] ≥ 0, Eq. (9)
         """
         sides, low, high, axes = self.market.endowment.sides(), self.ends[0], -self.ends[1], self.eta.ndim
+        z = jnp.asarray(z)
         types = mirrored_types(jnp.where(z < low, z, low), jnp.where(z > high, z, high), axes)
         eta, reach = mirrored(self.eta, self.eta), (self.ends - types)[None]
         nodes, weights = (
@@ -128,16 +134,16 @@ class Mechanism:
 
     @takes_arrays
     @compiled
-    def interim_transfer(self, z):
+    def interim_transfer(self, z: NumbersLike) -> jax.Array:
         """Expected payment of type z, Eq. (4). Also the deterministic transfer T(z) of Corollary 1.2; money."""
         expected = self.interim_allocation(z)
         square = expected**2 + absorbed_variance(self.interim().variance, self.share, self.market.count)
-        return -(0.5 * square + z * expected) / self.market.risk_capacity - self.utility_gain(z)
+        return -(0.5 * square + jnp.asarray(z) * expected) / self.market.risk_capacity - self.utility_gain(z)
 
     deterministic_transfer = interim_transfer
 
     @takes_arrays
-    def allocation(self, z):
+    def allocation(self, z: NumbersLike) -> jax.Array:
         """X ex post, Eq. (12): what each trader buys, given everybody's endowment.
 
             X_i = −V_i + s_i Σ_j V_j
@@ -148,6 +154,7 @@ class Mechanism:
         Returns:
           Purchases, shape of z; they sum to zero, Eq. (1) and (8).
         """
+        z = cast(jax.Array, z)
         return self._allocation(z, self.market.trader_groups(z.shape[-1]))
 
     @compiled
@@ -156,7 +163,7 @@ class Mechanism:
         virtual = jnp.take_along_axis(by_group, jnp.broadcast_to(group[:, None], (*z.shape, 1)), axis=-1)[..., 0]
         return -virtual + jnp.take(self.share, group) * jnp.sum(virtual, axis=-1, keepdims=True)
 
-    def plot(self, ax=None):
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
         """What each type expects to buy, group by group. Needs the extra `plot`.
 
         Args:
@@ -167,7 +174,7 @@ class Mechanism:
         return mechanism_plot(self, ax)
 
     @derived
-    def share(self):
+    def share(self) -> jax.Array:
         """s = κ/K, (G,): part of everybody's virtual types that a trader takes over."""
         return self.market.risk_capacity / self.market.total_risk_capacity
 
@@ -176,11 +183,14 @@ class Mechanism:
         return self.moments
 
 
-def mechanism_of(market, alpha, weight, solution, moments) -> Mechanism:
+def mechanism_of(
+    market: Market, alpha: jax.Array, weight: jax.Array, solution: Multipliers, moments: Interim
+) -> Mechanism:
     """The mechanism with these Multipliers and interim moments; NaN where there is none."""
     weight, eta, ends, moments = _if_solved(solution.error, (weight, solution.eta, solution.ends, moments))
-    _, _, at_ends, _, *rest = solution
-    return Mechanism(market, alpha, weight, eta, ends, at_ends, moments, *rest)
+    return Mechanism(
+        market, alpha, weight, eta, ends, solution.at_ends, moments, solution.error, solution.steps, solution.bunching
+    )
 
 
 @differentiable_behind
@@ -190,7 +200,9 @@ def _if_solved(error, found):
     return jax.tree.map(lambda part: part * known, found)
 
 
-def mechanism_at(market, prepared, weight, eta, ends, error) -> Mechanism:
+def mechanism_at(
+    market: Market, prepared: Prepared, weight: jax.Array, eta: jax.Array, ends: jax.Array, error: jax.Array
+) -> Mechanism:
     """The mechanism with this η and these ends, wherever they are from, and α = w."""
     sides = prepared.sides
     tail, curves = sides.tail(ends), virtual_curves(sides, weight)
@@ -206,21 +218,21 @@ class PreparedMechanism(NamedTuple):
 
     mechanism: Mechanism
     sides: Sides
-    bunching: object  # of Ω
+    bunching: Bunching  # of Ω
 
     @classmethod
-    def of(cls, mechanism):
+    def of(cls, mechanism: Mechanism) -> Self:
         sides = mechanism.market.endowment.sides()
         return cls(mechanism, sides, mechanism._multiplier_bunching(sides))
 
-    def virtual_type(self, z):
+    def virtual_type(self, z: jax.Array) -> jax.Array:
         return self.mechanism._virtual_type(z, self.sides)
 
-    def participation_multiplier(self, z):
+    def participation_multiplier(self, z: jax.Array) -> jax.Array:
         return self.mechanism._participation_multiplier(z, self.sides, self.bunching)
 
 
-def checked_mechanism(mechanism) -> Mechanism:
+def checked_mechanism(mechanism: Any) -> Mechanism:
     """The mechanism itself; MarketError when it is something else."""
     if not isinstance(mechanism, Mechanism):
         raise MarketError(f"mechanism is {type(mechanism).__name__}; make one with solve(market, alpha)")

@@ -8,17 +8,19 @@ the sup-norm contraction x_i ← Σ_{j≠i} m_j/(K − κ_i) in x = η/κ is tak
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from jaxmech.arrays import mirrored, norm, standard, total
+from jaxmech.market.prepared import Prepared
 from jaxmech.numerics.batching import batch_behind
 from jaxmech.numerics.tangents import directional, unmoved
-from jaxmech.optimum.binding_ends import end_range, move_ends
+from jaxmech.optimum.binding_ends import EndRange, end_range, move_ends
 from jaxmech.optimum.ironing.bunching import overflows, virtual_curves
+from jaxmech.optimum.ironing.hull import Bunching
 from jaxmech.optimum.ironing.ironed import Sums, bunches_of, end_finder, standing, still_bunching, sums
 from jaxmech.optimum.pieces import in_pieces
 from jaxmech.optimum.virtual_types import expected_virtual_type
@@ -48,10 +50,12 @@ class Multipliers(NamedTuple):
     error: jax.Array  # length of the last Newton step not taken: the distance to the solution to first order, η in
     # units of width + |η|, a and b in units of the width of the support; ∞ or large where the solve failed
     steps: jax.Array  # steps taken, integer
-    bunching: object = None  # where laws that are not regular are ironed: see `ironing`
+    bunching: Bunching = None  # where laws that are not regular are ironed: see `ironing`
 
 
-def arrowhead_solve(residual, probability, risk_capacity, count):
+def arrowhead_solve(
+    residual: jax.Array, probability: jax.Array, risk_capacity: jax.Array, count: jax.Array
+) -> jax.Array:
     """dη with (K − κ_i) dη_i + κ_i p_i dη_i − κ_i Σ_j n_j p_j dη_j = r_i, in two passes over the groups."""
     diagonal = total(count * risk_capacity) - risk_capacity + risk_capacity * probability
     pull = count * probability / diagonal
@@ -59,13 +63,13 @@ def arrowhead_solve(residual, probability, risk_capacity, count):
     return (residual + risk_capacity * mean_shift) / diagonal
 
 
-def system_residual(eta, mean, risk_capacity, count):
+def system_residual(eta: jax.Array, mean: jax.Array, risk_capacity: jax.Array, count: jax.Array) -> jax.Array:
     """κ_i (M − m_i) − η_i (K − κ_i), shape (G,): 0 where Eq. (13) holds."""
     others = total(count * mean) - mean
     return risk_capacity * others - eta * (total(count * risk_capacity) - risk_capacity)
 
 
-def uniform_eta(mean, risk_capacity, count, weight):
+def uniform_eta(mean: jax.Array, risk_capacity: jax.Array, count: jax.Array, weight: jax.Array) -> jax.Array:
     """η of uniform endowments with these means and intervals inside the supports: Corollary 1.1, Eq. (27)–(30),
     corrected (errata E2, E3) and solved (theory §4).
 
@@ -84,7 +88,7 @@ def _uniform_guess(market, weight):
     return eta, jnp.maximum((middle + weight * lower) / (1 + weight), lower)
 
 
-def iterated(market, within, weight):
+def iterated(market: Prepared, within: EndRange, weight: jax.Array) -> Multipliers:
     """The loop. Each pass measures the error where it stands and moves only the markets that are not there yet."""
     sides, risk_capacity, count, width = market.sides, market.risk_capacity, market.count, market.width
     others, lower, upper = market.total_risk_capacity - risk_capacity, market.lower, market.upper
@@ -147,7 +151,7 @@ def _start(market, weight):
 @jax.custom_jvp
 @batch_behind
 @in_pieces
-def solve_multipliers(market, weight):
+def solve_multipliers(market: Prepared, weight: jax.Array) -> Multipliers:
     """Solve (*) for η and the binding intervals.
 
     (*) stands for Eq. (14) and (16)–(18), corrected (errata E1–E3).
@@ -169,7 +173,7 @@ def _solve_multipliers_jvp(primals, tangents):
     return solution, moved(solution, *primals, *tangents)
 
 
-def moved(solution, market, weight, market_dot, weight_dot):
+def moved(solution: Multipliers, market: Prepared, weight: jax.Array, market_dot: Any, weight_dot: Any) -> Multipliers:
     """The tangent of a solution of (*) along those of the market and of w, None for either that does not move.
 
     The one derivative rule: by the implicit function theorem, an arrowhead solve (theory §12). Inside the support a and

@@ -14,15 +14,18 @@ first two integrals of F at a, the types below the binding interval contribute
 and those above it the same for the mirror image. Where ψ is ironed, S, C and the last line change (`ironing`).
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
 from jaxmech.arrays import mirrored, total
 from jaxmech.inputs import MarketError
+from jaxmech.market.market import Market
+from jaxmech.market.prepared import Prepared
 from jaxmech.numerics.batching import differentiable_behind
 from jaxmech.optimum.first_best import first_best_efficiency, first_best_surplus
+from jaxmech.optimum.multipliers import Multipliers
 from jaxmech.optimum.virtual_types import expected_virtual_type
 from jaxmech.plain import result
 from jaxmech.programs import compiled
@@ -53,7 +56,7 @@ class Endowments(NamedTuple):
     total_risk_capacity: jax.Array
 
 
-def endowments_of(market, interim) -> Endowments:
+def endowments_of(market: Market, interim: Interim) -> Endowments:
     """The market's endowments as the interim moments know them."""
     at = market.risk_capacity, market.count, market.total_risk_capacity
     return Endowments(interim.endowment_mean, interim.endowment_variance, *at)
@@ -74,7 +77,15 @@ class Outcomes(NamedTuple):
     no_expected_trade_probability: jax.Array  # (G, ...), one trader: F(b) − F(a)
 
 
-def interim_moments(market, weight, solution) -> Interim:
+class Design(Protocol):
+    """What has outcomes: a Mechanism, a DoubleAuction, a SimpleSchedule."""
+
+    @property
+    def market(self) -> Market: ...
+    def interim(self) -> Interim: ...
+
+
+def interim_moments(market: Prepared, weight: jax.Array, solution: Multipliers) -> Interim:
     """The moments of §5 of a Prepared market at given multipliers; see the module's docstring for the letters."""
     eta, ends, at_ends, sums = solution.eta, solution.ends, solution.at_ends, solution.sums
     mean, middle, centre = expected_virtual_type(eta, ends, at_ends, market.lower, market.upper, weight)
@@ -112,33 +123,33 @@ def interim_moments(market, weight, solution) -> Interim:
     )
 
 
-def absorbed_variance(variance, share, count):
+def absorbed_variance(variance: jax.Array, share: jax.Array, count: jax.Array) -> jax.Array:
     """Variance of what a trader takes over from the others, share_i² Σ_{j≠i} v_j: the same for each of his types."""
     return share**2 * (total(count * variance) - variance)
 
 
-def revenue_by_group(interim, risk_capacity, count):
+def revenue_by_group(interim: Interim, risk_capacity: jax.Array, count: jax.Array) -> jax.Array:
     """Expected payments of each group, Eq. (5) with the participation constraint binding: R_i n_i."""
     return -count * (interim.cross + interim.rent + 0.5 * interim.allocation_square) / risk_capacity
 
 
-def revenue(market, interim):
+def revenue(market: Market | Prepared, interim: Interim) -> jax.Array:
     """R alone."""
     return total(revenue_by_group(interim, market.risk_capacity, market.count))
 
 
-def efficiency_by_group(interim, risk_capacity, count):
+def efficiency_by_group(interim: Interim, risk_capacity: jax.Array, count: jax.Array) -> jax.Array:
     """A by group: holding costs saved by trading, less those of no trade."""
     held = interim.endowment_variance + interim.endowment_mean**2
     return trade_gain_by_group(interim, risk_capacity, count) - count * held / (2 * risk_capacity)
 
 
-def trade_gain_by_group(interim, risk_capacity, count):
+def trade_gain_by_group(interim: Interim, risk_capacity: jax.Array, count: jax.Array) -> jax.Array:
     """Holding costs saved by trading: A less that of no trade, by group."""
     return -count * (2 * interim.cross + interim.allocation_square) / (2 * risk_capacity)
 
 
-def outcomes(design) -> Outcomes:
+def outcomes(design: Design) -> Outcomes:
     """Expected outcomes of a design: a Mechanism, a DoubleAuction, or a batch of either.
 
     Args:

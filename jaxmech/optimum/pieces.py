@@ -1,5 +1,6 @@
 """Batches of markets no more at a time than a CPU's cache holds."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
 
@@ -8,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxmech.arrays import T
+
 _HELD = 65_536  # numbers that an array of a piece may hold, half a megabyte
 _FEWEST = 16  # markets of a piece: below them what a loop costs by itself weighs more
 
 
-def in_pieces(function):
+def in_pieces(function: Callable[..., T]) -> Callable[..., T]:
     """The function of a market, prepared or not, or of what has one, and of what has its batch, a piece of the batch
     after the other.
 

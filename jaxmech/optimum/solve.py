@@ -1,13 +1,15 @@
 """From a market to its optimal mechanism, and to the first best."""
 
 from dataclasses import replace
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import is_traced, mirrored, on_device
+from jaxmech.arrays import NumbersLike, is_traced, mirrored, on_device
 from jaxmech.inputs import real_numbers
-from jaxmech.market.market import MarketError, checked_market
+from jaxmech.market.market import Market, MarketError, checked_market
 from jaxmech.optimum.budget import solve_within_budget
 from jaxmech.optimum.first_best import neutral_type
 from jaxmech.optimum.mechanism import Mechanism, mechanism_at, mechanism_of
@@ -16,7 +18,7 @@ from jaxmech.optimum.outcomes import interim_moments
 from jaxmech.programs import compiled
 
 
-def solve(market, alpha) -> Mechanism:
+def solve(market: Market, alpha: NumbersLike) -> Mechanism:
     """The mechanism that maximises αR + (1 − α)A subject to budget balance R ≥ 0: Eq. (6), Theorem 1.
 
     Args:
@@ -39,7 +41,7 @@ def _solve(market, weight):
     return mechanism_of(market, weight, *solve_within_budget(prepared, weight))
 
 
-def budget_weight(market):
+def budget_weight(market: Market) -> jax.Array:
     """w*: the smallest effective weight in [0, 1] at which revenue covers costs, 0 where first best breaks even.
 
     The weight of `solve` at α = 0, and by the same program.
@@ -57,7 +59,7 @@ def budget_weight(market):
     return _solve(market, weight_of(market, np.zeros(()), "weight")).weight
 
 
-def solve_at_weight(market, weight, alpha=None) -> Mechanism:
+def solve_at_weight(market: Market, weight: NumbersLike, alpha: NumbersLike | None = None) -> Mechanism:
     """The mechanism at a given effective weight w, budget balanced or not.
 
     With w = max(α, w*) this is `solve` without searching for w*: sweeps over α on one market find w* once.
@@ -79,7 +81,7 @@ def _solve_at_weight(market, weight, alpha):
     return mechanism_of(market, alpha, weight, solution, interim_moments(prepared, weight, solution))
 
 
-def first_best(market) -> Mechanism:
+def first_best(market: Market) -> Mechanism:
     """The first best (Lemma 2): everybody ends with his share of the total endowment, budget balanced or not.
 
     The mechanism at w = 0, where V(z) = z, in closed form. Its outcomes count the largest participation fees that
@@ -112,7 +114,7 @@ def _is_weight(value):
     return (value >= 0) & (value <= 1)
 
 
-def weight_of(market, value, name):
+def weight_of(market: Any, value: NumbersLike, name: str) -> jax.Array:
     """A weight in [0, 1] as an array of the batch's shape; MarketError, outside jit, when it is not one."""
     checked_market(market)
     shape, dtype = jnp.shape(market.risk_capacity)[1:], market.risk_capacity.dtype

@@ -5,15 +5,21 @@ image, so arrays here have shape (2, G): row 0 the types below the binding inter
 `ends` = (a, −b), `eta` = (η, −η) and mirrored laws, both rows obey the same formulas.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from jaxmech.arrays import mirrored, mirrored_types
+from jaxmech.endowments import Sides
 from jaxmech.numerics.roots import bracketed_newton
+from jaxmech.optimum.ironing.hull import Bunching
 from jaxmech.optimum.ironing.ironed import ironed, ironed_end
 
 
-def expected_virtual_type(eta, ends, at_ends, lower, upper, weight):
+def expected_virtual_type(
+    eta: jax.Array, ends: jax.Array, at_ends: Any, lower: jax.Array, upper: jax.Array, weight: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """m = E V and the probability p of the binding interval, Eq. (14) and (16) corrected (errata E1–E3).
 
         m = c + (η − c) p − B⁻ + B⁺,    B⁻ = E[(c − V); Z < a] = (1 − w) G(a) + (c − a) F(a),  B⁺ mirrored,
@@ -36,7 +42,9 @@ def expected_virtual_type(eta, ends, at_ends, lower, upper, weight):
     return centre + (eta - centre) * probability - shortfall[0] + shortfall[1], probability, centre
 
 
-def virtual_type(z, sides, eta, ends, weight, bunching=None):
+def virtual_type(
+    z: jax.Array, sides: Sides, eta: jax.Array, ends: jax.Array, weight: jax.Array, bunching: Bunching = None
+) -> jax.Array:
     """Virtual type V(z) of Lemma 3, corrected (erratum E1).
 
         V = clip(η, z − w (1 − F)/f, z + w F/f)
@@ -65,7 +73,9 @@ def virtual_type(z, sides, eta, ends, weight, bunching=None):
     return jnp.where(sells & (-selling > capped), -selling, capped)
 
 
-def inverse_virtual_type(virtual, sides, eta, ends, weight, bunching=None):
+def inverse_virtual_type(
+    virtual: jax.Array, sides: Sides, eta: jax.Array, ends: jax.Array, weight: jax.Array, bunching: Bunching = None
+) -> jax.Array:
     """The type z with V(z) = virtual; the nearest end of the support outside the range of V, a on the flat part.
 
     Exact also where the binding interval sits at an end of the support (no Condition 1). Derivatives of first order.
@@ -93,7 +103,7 @@ def _regular_inverse(sides, target, end, weight):
     return jnp.where(moved < sides.lower, sides.lower, jnp.where(moved > end, end, moved))
 
 
-def branch(sides, z, weight):
+def branch(sides: Sides, z: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
     """ψ⁻(a) = a + w F/f and, on the mirror image, ψ⁺(b) = b − w (1 − F)/f, with its slope: Eq. (17) and (18) corrected
     (erratum E1)."""
     tail = sides.tail(z)

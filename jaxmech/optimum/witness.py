@@ -11,7 +11,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxmech.arrays import mirrored, total
+from jaxmech.endowments import Sides
 from jaxmech.optimum.ironing.ironed import ironed_by
+from jaxmech.optimum.mechanism import Mechanism
 
 _AT_ONCE = 1_000_000  # numbers: more would fill the memory with what is needed only for sums
 
@@ -19,21 +21,21 @@ _AT_ONCE = 1_000_000  # numbers: more would fill the memory with what is needed 
 class Witness(NamedTuple):
     """What types outside the binding interval do, seen on nodes; rows are left and right sides, (2, G, ...)."""
 
-    short: object  # E[c − V], c the point of the support nearest to η
-    square: object  # E[(c − V)²]
-    cross: object  # E[(Z − c) (η − V)]
-    rent: object  # ∫ F (η − V)
-    fall: object  # the largest of V from node to node
+    short: jax.Array  # E[c − V], c the point of the support nearest to η
+    square: jax.Array  # E[(c − V)²]
+    cross: jax.Array  # E[(Z − c) (η − V)]
+    rent: jax.Array  # ∫ F (η − V)
+    fall: jax.Array  # the largest of V from node to node
 
 
-def witness(mechanism, sides) -> Witness:
+def witness(mechanism: Mechanism, sides: Sides) -> Witness:
     """V on nodes between the lower end of each support and the binding interval, and its integrals."""
     ends, at_ends, target = mechanism.ends, mechanism.at_ends, mirrored(mechanism.eta, mechanism.eta)
     centre = jnp.clip(target, sides.lower, sides.upper)
     families = sides.families()
     bunching = mechanism.bunching or (None,) * len(families)
     columns = zip(families, bunching, *map(sides.columns, (ends, target, centre)), strict=True)
-    found = [_of_family(*family, bunches, mechanism.weight, *own) for family, bunches, *own in columns]
+    found = [_of_family(law, known, bunches, mechanism.weight, *own) for (law, known), bunches, *own in columns]
     found = jax.tree.map(lambda *parts: sides.joined(parts), *found)
     # Of a support's end where next to nobody is, ∫F (η − z) is much: that has a closed form.
     return found._replace(rent=(target - ends) * at_ends.integral + at_ends.second_integral - found.rent)

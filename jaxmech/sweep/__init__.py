@@ -1,14 +1,21 @@
 """Sweeps: one solver over many markets, as a labelled Dataset, in memory or in a store on disk."""
 
 import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
+from jaxmech.arrays import NumbersLike
 from jaxmech.extras import extra
-from jaxmech.inputs import MarketError, file_to_write, path_of, whole_number
+from jaxmech.inputs import AnyPath, MarketError, file_to_write, path_of, whole_number
+from jaxmech.market.market import Market
 from jaxmech.sweep.completion import repair, stored_sweep, verify
 from jaxmech.sweep.dataset import provenance, read_netcdf, to_dataset, write
 from jaxmech.sweep.design import Design, Range, make_design
 from jaxmech.sweep.engine import STATUS, run
 from jaxmech.sweep.store import opened
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = [
     "STATUS",
@@ -26,19 +33,19 @@ __all__ = [
 
 
 def sweep(
-    market,
-    alpha,
-    over=None,
+    market: Market,
+    alpha: NumbersLike | Range,
+    over: Mapping[str, Any] | None = None,
     *,
-    kind="grid",
-    points=None,
-    seed=0,
-    derivatives=False,
-    batch=None,
-    progress=None,
-    path=None,
-    resume=False,
-):
+    kind: Literal["grid", "zip", "random"] = "grid",
+    points: int | None = None,
+    seed: int = 0,
+    derivatives: bool = False,
+    batch: int | None = None,
+    progress: bool | None = None,
+    path: AnyPath | None = None,
+    resume: bool = False,
+) -> "xr.Dataset":
     """Solve a market over a design of parameters and label the answers.
 
     Args:
@@ -97,7 +104,7 @@ def _checked_path(path, resume):
     return path, suffix
 
 
-def open_sweep(path):
+def open_sweep(path: AnyPath) -> "xr.Dataset":
     """The Dataset of a sweep's store, as `sweep` returns it, read from disk when values are asked for.
 
     Args:

@@ -33,13 +33,13 @@ class Range:
     high: float
     log: bool = False
 
-    def at(self, unit):
+    def at(self, unit: np.ndarray) -> np.ndarray:
         """Values at places in [0, 1)."""
         if self.log:
             return self.low * (self.high / self.low) ** unit
         return self.low + (self.high - self.low) * unit
 
-    def values(self, count):
+    def values(self, count: int) -> np.ndarray:
         """Evenly spaced numbers from low to high, shape (count,): Range(0, 1).values(11) has 0.3, where sums of 0.1 and
         `np.linspace` have 0.30000000000000004. Each is the float nearest to the exact number, the ends being decimals.
 

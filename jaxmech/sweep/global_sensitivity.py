@@ -4,18 +4,22 @@ Derivatives say what matters at one market; these say what matters between here 
 estimates; the sweep's engine solves them, and a point whose answer is not certified takes its whole block with it.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from jaxmech.extras import extra
 from jaxmech.inputs import MarketError, one_number, whole_number, yes_or_no
-from jaxmech.market.market import checked_market
+from jaxmech.market.market import Market, checked_market
 from jaxmech.market.parameters import name_parts, named_parameter, refuse_overlaps
 from jaxmech.plain import result
 from jaxmech.sweep import STATUS, Range, make_design, run
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OUTCOMES = (
     "revenue",
@@ -73,7 +77,7 @@ class GlobalSensitivity:
     blocks: int
     share_masked: float
 
-    def to_dataframe(self):
+    def to_dataframe(self) -> "pd.DataFrame":
         """One row per outcome and parameter, one column an index (second order left to `indices`). Needs pandas."""
         with extra("global"):
             import pandas as pd
@@ -96,15 +100,15 @@ class GlobalSensitivity:
 
 
 def global_sensitivity(
-    market,
-    alpha,
-    over,
-    method="sobol",
-    points=1024,
-    seed=0,
-    outcomes=("revenue", "efficiency"),
-    progress=None,
-    second_order=False,
+    market: Market,
+    alpha: float,
+    over: Mapping[str, Range],
+    method: Literal["sobol", "morris"] = "sobol",
+    points: int = 1024,
+    seed: int = 0,
+    outcomes: Sequence[str] = ("revenue", "efficiency"),
+    progress: bool | None = None,
+    second_order: bool = False,
 ) -> GlobalSensitivity:
     """How much each parameter moves the outcomes when all of them vary at once, independently, over their ranges.
 

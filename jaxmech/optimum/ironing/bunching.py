@@ -1,17 +1,22 @@
 """Where virtual types and participation multipliers fall, and must be ironed."""
 
+from collections.abc import Sequence
+from typing import TypeGuard
+
+import jax
 import jax.numpy as jnp
 
-from jaxmech.endowments import Panels
+from jaxmech.endowments import Law, Panels, Sides
 from jaxmech.endowments.panels import known_to
+from jaxmech.endowments.sides import LeftTail
 from jaxmech.optimum.ironing.curves import Curve, Point
-from jaxmech.optimum.ironing.hull import Bunches, bunches_at, located, pooled
+from jaxmech.optimum.ironing.hull import Bunches, Bunching, FamilyBunches, bunches_at, located, pooled
 
 
 class VirtualTypes(Curve):
     """ψ⁻ over F; parameters: w."""
 
-    def point(self, tail, density, slope, z):
+    def point(self, tail: LeftTail, density: jax.Array, slope: jax.Array, z: jax.Array) -> Point:
         (weight,) = self.parameters
         return Point(
             value=z + weight * tail.ratio,
@@ -20,15 +25,15 @@ class VirtualTypes(Curve):
             measure=tail.cdf,
         )
 
-    def node_values(self):
+    def node_values(self) -> tuple[jax.Array, jax.Array]:
         (weight,) = self.parameters
         return self.types + weight * self.cdf / self.density, self.widths * self.density
 
-    def node_integrals(self):
+    def node_integrals(self) -> tuple[jax.Array, jax.Array]:
         (weight,) = self.parameters
         return self.types * self.cdf - (1 - weight) * self.cdf_integral, self.cdf
 
-    def pieces(self):
+    def pieces(self) -> tuple[jax.Array, jax.Array]:
         (weight,) = self.parameters
         mass, excess, length, cdf = self.masses()
         over = length * (weight * cdf + mass) - (1 - weight) * excess
@@ -36,14 +41,17 @@ class VirtualTypes(Curve):
         return self.types[:-1] + over / jnp.where(mass > 0, mass, 1.0), mass
 
     @property
-    def span(self):
+    def span(self) -> jax.Array:
         return self.law.width
 
-    def rounding(self):
+    def rounding(self) -> jax.Array:
         (weight,) = self.parameters
         ratio = self.cdf / self.density
         rounded = known_to(1e-12, ratio.dtype) * (self.span + weight * ratio)
         return rounded + weight * ratio * self.density_error() / self.density
+
+
+Curves = tuple[VirtualTypes | None, ...] | None  # of each family, None where it is regular; None where all are
 
 
 class _Multipliers(Curve):
@@ -81,7 +89,7 @@ class _Multipliers(Curve):
         return known_to(1e-12, self.types.dtype) * self.span + self.density_error() * jnp.abs(self.types - eta)
 
 
-def multiplier_bunching(sides, eta, weight):
+def multiplier_bunching(sides: Sides, eta: jax.Array, weight: jax.Array) -> FamilyBunches:
     """Where w F + f·(z − η) of each family falls over z: `hull.Bunches`, None for those where it cannot."""
     left = sides.one(0)
     return tuple(
@@ -96,7 +104,7 @@ def _multiplier_bunches(law, table, eta, weight) -> Bunches:
     return bunches_at(curve, located(curve.still()))
 
 
-def ironed_multiplier(sides, bunching, z, raw):
+def ironed_multiplier(sides: Sides, bunching: FamilyBunches, z: jax.Array, raw: jax.Array) -> jax.Array:
     """Ω(z)/(1 + λ) on the binding interval, for z of shape (..., G).
 
     `raw` = w F + f·(z − η) where that rises, as it does for regular laws. For others its ironed version: the slope of
@@ -105,14 +113,14 @@ def ironed_multiplier(sides, bunching, z, raw):
     """
     left, found = sides.one(0), []
     for (law, _), bunches, own, at in zip(left.families(), bunching, left.columns(z), left.columns(raw), strict=True):
-        if bunches is not None:
+        if bunches is not None and isinstance(law, Panels):
             rows, shape = law.rows(own)
             at = pooled(bunches, rows, law.rows(at)[0]).reshape(shape)
         found.append(at)
     return left.joined(found)
 
 
-def multiplier_kinks(sides, bunching):
+def multiplier_kinks(sides: Sides, bunching: FamilyBunches) -> jax.Array:
     """Types at which `ironed_multiplier` has kinks of its own, (most, G, ...); +∞ where there are none."""
     left = sides.one(0)
     return side_by_side(
@@ -126,13 +134,13 @@ def multiplier_kinks(sides, bunching):
     )
 
 
-def side_by_side(sides, ends):
+def side_by_side(sides: Sides, ends: Sequence[jax.Array]) -> jax.Array:
     """Ends of the bunches of each family, (its most, ...), as one array, with +∞ behind."""
     most = max(len(own) for own in ends)
     return sides.joined([jnp.concatenate([own, jnp.full((most - len(own), *own.shape[1:]), jnp.inf)]) for own in ends])
 
 
-def ratios_rise(sides):
+def ratios_rise(sides: Sides) -> jax.Array:
     """Whether F/f rises from node to node, (2, G, ...); True of laws that are no panels."""
     return sides.joined([_ratio_rises(law, table) for law, table in sides.families()])
 
@@ -145,12 +153,12 @@ def _ratio_rises(law, table):
     return jnp.all(jnp.diff(ratio, axis=0) >= -known_to(1e-9, ratio.dtype) * (law.width + ratio[1:]), axis=0)
 
 
-def may_fall(law):
+def may_fall(law: Law) -> TypeGuard[Panels]:
     """Whether the virtual types of a law, of one family, may fall."""
     return isinstance(law, Panels) and law.bunches > 0
 
 
-def virtual_curves(sides, weight):
+def virtual_curves(sides: Sides, weight: jax.Array) -> Curves:
     """ψ⁻ of each family at a weight, None for those that are regular; None where all are."""
     found = tuple(
         VirtualTypes(law, table, jnp.asarray(weight, law.values.dtype)) if may_fall(law) else None
@@ -159,7 +167,7 @@ def virtual_curves(sides, weight):
     return None if all(part is None for part in found) else found
 
 
-def overflows(bunching):
+def overflows(bunching: Bunching) -> jax.Array | bool:
     """Whether some law needs more intervals than it allows for, of the batch's shape; False where none needs any."""
     found = [jnp.any(part.where.overflow, axis=(0, 1, 2)) for part in bunching or () if part is not None]
     return jnp.any(jnp.stack(found), axis=0) if found else False

@@ -1,14 +1,16 @@
 """Curves over the support of a law given by panels, and where they cross a level."""
 
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxmech.endowments.panels import end_values, known_to, tail_at
+from jaxmech.endowments import Panels
+from jaxmech.endowments.panels import Cuts, end_values, known_to, tail_at
+from jaxmech.endowments.sides import LeftTail
 from jaxmech.numerics.search import pick
 
 _ALIKE = 1e-8  # densities on both sides of a cut that differ by this part are the same
@@ -46,7 +48,7 @@ class Curve:
     and `widths`, 0 at the cuts, are (nodes, ...).
     """
 
-    def __init__(self, law, table, *parameters):
+    def __init__(self, law: Panels, table: Cuts, *parameters: jax.Array) -> None:
         self.law, self.table, self.parameters = law, table, parameters
         t = np.pad(law.rule.nodes, 1)
         t[0], t[-1] = -1, 1
@@ -54,46 +56,46 @@ class Curve:
         self.size = len(t) * law.values.shape[0]
 
     @cached_property
-    def types(self):
+    def types(self) -> jax.Array:
         return _flat(self.law.cuts[:-1, None] + self.table.half[:, None] * (1 + self.law.column(self.t)))
 
     @cached_property
-    def widths(self):
+    def widths(self) -> jax.Array:
         return _flat(self.table.half[:, None] * self.law.column(np.pad(self.law.rule.weights, 1)))
 
     @cached_property
-    def density(self):
+    def density(self) -> jax.Array:
         return _flat(_with_ends(self.law)) + self.table.floor
 
     @cached_property
-    def cdf(self):
+    def cdf(self) -> jax.Array:
         return self._at_nodes(self.table.cdf, self.table.node_cdf)
 
     def _at_nodes(self, cuts, nodes):
         return _flat(jnp.concatenate([cuts[:-1, None], nodes, cuts[1:, None]], axis=1))
 
     @cached_property
-    def cdf_integral(self):
+    def cdf_integral(self) -> jax.Array:
         """∫F at the nodes, (nodes, ...)."""
         return self._at_nodes(self.table.first, self.table.node_first)
 
-    def point(self, tail, density, slope, z) -> Point:
+    def point(self, tail: LeftTail, density: jax.Array, slope: jax.Array, z: jax.Array) -> Point:
         """The curve at z from the law there: its LeftTail, its density and the density's slope."""
         raise NotImplementedError
 
-    def node_values(self):
+    def node_values(self) -> tuple[jax.Array, jax.Array]:
         """(value, measure) at the nodes, shape (nodes, ...)."""
         raise NotImplementedError
 
-    def node_integrals(self):
+    def node_integrals(self) -> tuple[jax.Array, jax.Array]:
         """(C, M) of `Point` at the nodes, shape (nodes, ...)."""
         raise NotImplementedError
 
-    def pieces(self):
+    def pieces(self) -> tuple[jax.Array, jax.Array]:
         """(slope of C over M, rise of M) from each node to the next, (nodes − 1, ...), without cancellation."""
         raise NotImplementedError
 
-    def masses(self):
+    def masses(self) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         """∫f and ∫(F − F at its start) from each node to the next, the length and F at the start, (nodes − 1, ...)."""
         values, half = self.law.values, self.table.half[:, None]
         parts = [
@@ -108,34 +110,34 @@ class Curve:
         return jnp.maximum(mass, 0.0), jnp.maximum(excess, 0.0), length, self.cdf[:-1]
 
     @property
-    def span(self):
+    def span(self) -> jax.Array:
         """How far the curve goes, roughly: what small falls are small against."""
         raise NotImplementedError
 
     @property
-    def tolerance(self):
+    def tolerance(self) -> jax.Array:
         """To what the curve is known where the density is not small."""
         return 8 * jnp.finfo(self.types.dtype).eps * (self.span + jnp.abs(self.law.lower) + jnp.abs(self.law.upper))
 
     @property
-    def near(self):
+    def near(self) -> jax.Array:
         """Levels that differ by less are the same."""
         return known_to(1e-6, self.types.dtype) * self.span
 
-    def rounding(self):
+    def rounding(self) -> jax.Array:
         """Falls that may be those of polynomials rather than of the law, (nodes, ...)."""
         raise NotImplementedError
 
-    def density_error(self):
+    def density_error(self) -> jax.Array:
         """To what the density is known, (nodes, ...)."""
         error = _density_error(self.law)[:, None]
         return _flat(jnp.broadcast_to(error, (len(error), self.count, *error.shape[2:])))
 
-    def still(self) -> "Curve":
+    def still(self) -> Self:
         """The same curve without derivatives."""
         return type(self)(*lax.stop_gradient((self.law, self.table, *self.parameters)))
 
-    def tail(self, panel, z):
+    def tail(self, panel: jax.Array, z: jax.Array) -> tuple[LeftTail, jax.Array, jax.Array]:
         """(LeftTail, density, slope) of the law at z, seen from inside the given panel."""
         start, stop = pick(self.law.cuts, panel), pick(self.law.cuts, panel + 1)
         wide = stop > start
@@ -143,15 +145,15 @@ class Curve:
             self.table, panel, jnp.where(wide, (2 * z - start - stop) / jnp.where(wide, stop - start, 1.0), -1)
         )
 
-    def at(self, panel, z) -> Point:
+    def at(self, panel: jax.Array, z: jax.Array) -> Point:
         """The curve at z, seen from inside the given panel."""
         return self.point(*self.tail(panel, z), z)
 
-    def at_place(self, panel, t) -> Point:
+    def at_place(self, panel: jax.Array, t: jax.Array) -> Point:
         """The curve at place t of the given panel."""
         return self.point(*tail_at(self.table, panel, t), self.type_at(panel, t))
 
-    def type_at(self, panel, t):
+    def type_at(self, panel: jax.Array, t: jax.Array) -> jax.Array:
         """The type at place t, from −1 to 1, of a panel."""
         return pick(self.law.cuts, panel) + pick(self.table.half, panel) * (t + 1)
 
@@ -179,7 +181,14 @@ def _with_ends(law):
     return jnp.concatenate([left[:, None], values, right[:, None]], axis=1)
 
 
-def crossing(curve, place, level, t=None, known=(np.True_, np.True_), sought=True) -> Crossing:
+def crossing(
+    curve: Curve,
+    place: jax.Array,
+    level: jax.Array,
+    t: jax.Array | None = None,
+    known: tuple[Any, Any] = (np.True_, np.True_),
+    sought: jax.Array | bool = True,
+) -> Crossing:
     """Where a curve crosses a level upwards between its nodes place − 1 and place, from 0 to the number of nodes.
 
     Beyond them that is an end of the support. No derivatives.
@@ -230,7 +239,7 @@ def _root(curve, panel, t, low, high, level, known):
     return lax.while_loop(unfinished, step, (t, low, high, high > low, 0))[0]
 
 
-def settled(curve, where, level):
+def settled(curve: Curve, where: Crossing, level: jax.Array) -> jax.Array:
     """The type at a crossing. It moves with the cut that it is pinned to, else as the curve says, to first order."""
     z = lax.stop_gradient(curve.type_at(where.panel, where.t))
     here = curve.at(where.panel, z)

@@ -19,7 +19,7 @@ from jax import lax
 from jaxmech.endowments.sides import LeftTail
 from jaxmech.numerics.isotonic import Pools, isotonic
 from jaxmech.numerics.search import count_below, first_reached, pick, runs
-from jaxmech.optimum.ironing.curves import Crossing, crossing
+from jaxmech.optimum.ironing.curves import Crossing, Curve, crossing
 
 _POLISHES = 40
 _ROUNDS = 32  # in which the bunches that a law allows for are polished, at most
@@ -45,6 +45,10 @@ class Bunches(NamedTuple):
     where: Located
 
 
+FamilyBunches = tuple[Bunches | None, ...]  # of each family of laws, None for those that are regular
+Bunching = FamilyBunches | None  # None where all are
+
+
 class Standing(NamedTuple):
     """Bunches and the law at their ends, starts before stops, (2 most, ...)."""
 
@@ -64,7 +68,7 @@ def _mean_slope(at):
     return rise / jnp.where(mass > 0, mass, 1.0), mass
 
 
-def located(curve) -> Located:
+def located(curve: Curve) -> Located:
     """The bunches of a curve: isotonic regression on its nodes, polished, and merged while they overlap.
 
     No derivatives: where there are some to be kept away, of a `still` curve.
@@ -152,7 +156,7 @@ def _merged(curve, first, last, exists, ends):
     return pick(exists, bunch) & (pick(first, bunch) <= number) & (number < until), merged
 
 
-def standing(curve, where, types) -> Standing:
+def standing(curve: Curve, where: Located, types: jax.Array) -> Standing:
     """The bunches that have their ends at these types, (2 most, ...), seen from inside the panels that they lie in.
 
     Levels and what is summed over bunches do not change to first order with the ends. So where the types are held fixed
@@ -160,8 +164,8 @@ def standing(curve, where, types) -> Standing:
     """
     ends, cuts = where.ends, curve.law.cuts
     types = jnp.where(ends.pinned, pick(cuts, ends.cut), types)
-    tail, *rest = curve.tail(ends.panel, types)
-    here = curve.point(tail, *rest, types)
+    tail, density, slope = curve.tail(ends.panel, types)
+    here = curve.point(tail, density, slope, types)
     level, _ = _mean_slope(here)
     level = level + lax.stop_gradient(_between(level, here.value, ends.pinned) - level)
     step = (_both(level, level) - here.value) / jnp.where(here.slope > 0, here.slope, jnp.inf)
@@ -177,25 +181,25 @@ def _between(level, values, pinned):
     return jnp.where(stop_pinned, level, jnp.minimum(level, stop))
 
 
-def located_standing(curve) -> Standing:
+def located_standing(curve: Curve) -> Standing:
     """The bunches of a curve, without derivatives."""
     where = located(curve)
     return standing(curve, where, curve.type_at(where.ends.panel, where.ends.t))
 
 
-def bunches_at(curve, where) -> Bunches:
+def bunches_at(curve: Curve, where: Located) -> Bunches:
     """The bunches that are located there, with derivatives: those of the ends are known after one look, and make the
     level right to third order."""
     still = lax.stop_gradient(curve.type_at(where.ends.panel, where.ends.t))
     return standing_again(curve, standing(curve, where, still).bunches).bunches
 
 
-def standing_again(curve, bunches) -> Standing:
+def standing_again(curve: Curve, bunches: Bunches) -> Standing:
     """The same of bunches that are known, held where they are."""
     return standing(curve, bunches.where, _ends_of(curve, bunches))
 
 
-def seen_again(curve, bunches) -> Standing:
+def seen_again(curve: Curve, bunches: Bunches) -> Standing:
     """Bunches as they are given, and the law at their ends."""
     types = _ends_of(curve, bunches)
     return Standing(bunches, types, curve.tail(bunches.where.ends.panel, types)[0])
@@ -213,20 +217,20 @@ def _bunches(where, types, level):
     return Bunches(start, stop, level, where)
 
 
-def bunch_of(bunches, z):
+def bunch_of(bunches: Bunches, z: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The bunch that each z, (m, ...), lies in or is next above, and whether it lies in it."""
     bunch = count_below(bunches.start, z, strictly=False) - 1
     stop = pick(bunches.stop, jnp.maximum(bunch, 0))
     return jnp.maximum(bunch, 0), (bunch >= 0) & (z <= stop)
 
 
-def pooled(bunches, z, raw):
+def pooled(bunches: Bunches, z: jax.Array, raw: jax.Array) -> jax.Array:
     """The ironed curve at z, (m, ...), from the curve itself there."""
     bunch, inside = bunch_of(bunches, z)
     return jnp.where(inside, pick(jnp.where(bunches.where.exists, bunches.level, 0.0), bunch), raw)
 
 
-def ironed_nodes(curve, bunches):
+def ironed_nodes(curve: Curve, bunches: Bunches) -> jax.Array:
     """The ironed curve at its nodes; no derivatives."""
     (first, last, exists, *_), (values, _) = bunches.where, curve.node_values()
     bunch, number = _bunch_of_nodes(first, exists, len(values))
@@ -234,12 +238,12 @@ def ironed_nodes(curve, bunches):
     return jnp.where(inside, pick(bunches.level, bunch), values)
 
 
-def crossings(curve, nodes, level):
+def crossings(curve: Curve, nodes: jax.Array, level: jax.Array) -> Crossing:
     """Where the ironed curve, whose values at its nodes these are, first reaches levels, (m, ...); no derivatives."""
     return crossing(curve, first_reached(nodes, level), level)
 
 
-def reached(curve, nodes, level):
+def reached(curve: Curve, nodes: jax.Array, level: jax.Array) -> jax.Array:
     """The type at which the ironed curve first reaches a level, (m, ...); an end of the support if none.
 
     Without derivatives: see `settled`.

@@ -9,17 +9,24 @@ bunch. Rows are left and right sides, as in `virtual_types`. What is `bunching` 
 laws, None for those that are regular, or None where all are.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxmech.arrays import T
+from jaxmech.endowments import Sides
 from jaxmech.endowments.ratio_integrals import RatioIntegral
 from jaxmech.numerics.search import count_below, pick
-from jaxmech.optimum.ironing.bunching import VirtualTypes, side_by_side
+from jaxmech.optimum.ironing.bunching import Curves, VirtualTypes, side_by_side
 from jaxmech.optimum.ironing.curves import settled
 from jaxmech.optimum.ironing.hull import (
+    Bunches,
+    Bunching,
+    FamilyBunches,
+    Standing,
     bunch_of,
     bunches_at,
     crossings,
@@ -31,6 +38,8 @@ from jaxmech.optimum.ironing.hull import (
     standing_again,
 )
 
+Standings = tuple[Standing | None, ...] | None
+
 
 class Sums(NamedTuple):
     """Integrals up to the ends of the binding interval, (2, G, ...); c: level of a bunch.
@@ -39,37 +48,41 @@ class Sums(NamedTuple):
     the ends of the bunches. Where nothing is ironed they are None; elsewhere the first is.
     """
 
-    square_integral: jax.Array  # ∫_l^a F²/f
-    square: jax.Array  # to E[(c − V)²; Z < a]: w² ∫_l^a F²/f − Σ ∫ (ψ − c)² dF
-    earned: jax.Array  # to ∫_l^a F (c − V) dz: −w ∫_l^a F²/f − Σ ∫ F (c − ψ) dz
-    lever: jax.Array  # to E[(a − Z)(c − V); Z < a]: Σ ∫ z (c − ψ) dF
+    square_integral: Any  # ∫_l^a F²/f
+    square: Any  # to E[(c − V)²; Z < a]: w² ∫_l^a F²/f − Σ ∫ (ψ − c)² dF
+    earned: Any  # to ∫_l^a F (c − V) dz: −w ∫_l^a F²/f − Σ ∫ F (c − ψ) dz
+    lever: Any  # to E[(a − Z)(c − V); Z < a]: Σ ∫ z (c − ψ) dF
 
 
-def still_bunching(curves):
+def still_bunching(curves: Curves) -> Standings:
     """The bunches of each family's ψ⁻, see `virtual_curves`, and the law there: `Standing`; no derivatives."""
-    return curves and tuple(curve and located_standing(curve) for curve in curves)
+    return None if curves is None else tuple(curve and located_standing(curve) for curve in curves)
 
 
-def standing(curves, found):
+def standing(curves: Curves, found: Bunching) -> Standings:
     """The same of bunches that are known."""
-    return found and tuple(
-        bunches and standing_again(curve, bunches) for curve, bunches in zip(curves, found, strict=True)
-    )
+    return _both_given(standing_again, curves, found)
 
 
-def bunches_of(standing):
+def bunches_of(standing: Standings) -> Bunching:
     """The bunches alone."""
-    return standing and tuple(part and part.bunches for part in standing)
+    return None if standing is None else tuple(part and part.bunches for part in standing)
 
 
-def bunching(curves, found):
+def bunching(curves: Curves, found: Bunching) -> Bunching:
     """The bunches that were found, with derivatives."""
-    return found and tuple(
-        bunches and bunches_at(curve, bunches.where) for curve, bunches in zip(curves, found, strict=True)
-    )
+    return _both_given(lambda curve, bunches: bunches_at(curve, bunches.where), curves, found)
 
 
-def ironed(sides, z, raw, bunching):
+def _both_given(function: Callable[[VirtualTypes, Bunches], T], curves: Curves, found: Bunching):
+    """function(curve, bunches) of each family that has them, None for others; None where no family has."""
+    if curves is None or found is None:
+        return None
+    pairs = zip(curves, found, strict=True)
+    return tuple(None if curve is None or bunches is None else function(curve, bunches) for curve, bunches in pairs)
+
+
+def ironed(sides: Sides, z: jax.Array, raw: jax.Array, bunching: Bunching) -> jax.Array:
     """The ironed ψ⁻ at z, (..., 2, G, ...), from ψ⁻ itself there: virtual types where Condition 2 fails."""
 
     def one(law, table, bunches, z, raw):
@@ -78,7 +91,7 @@ def ironed(sides, z, raw, bunching):
     return raw if bunching is None else _each(one, lambda law, z, raw: raw, sides, bunching, z, raw)
 
 
-def ironed_by(law, bunches, z, raw):
+def ironed_by(law: Any, bunches: Bunches | None, z: jax.Array, raw: jax.Array) -> jax.Array:
     """The same of one family of laws."""
     if bunches is None:
         return raw
@@ -86,7 +99,7 @@ def ironed_by(law, bunches, z, raw):
     return pooled(bunches, rows, law.rows(raw)[0]).reshape(shape)
 
 
-def ironed_end(sides, target, found, weight, bunching):
+def ironed_end(sides: Sides, target: jax.Array, found: jax.Array, weight: jax.Array, bunching: Bunching) -> jax.Array:
     """a: the type at which the ironed ψ⁻ reaches the target, (..., 2, G, ...); `found` where nothing is ironed."""
 
     def one(law, table, bunches, target, found):
@@ -98,22 +111,27 @@ def ironed_end(sides, target, found, weight, bunching):
     return found if bunching is None else _each(one, lambda law, target, found: found, sides, bunching, target, found)
 
 
-def end_finder(sides, curves, bunching):
+def end_finder(sides: Sides, curves: Curves, bunching: Bunching) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """The function of (target, found), (2, G, ...), that does the same without derivatives: loops call that."""
-    if bunching is None:
+    if curves is None or bunching is None:
         return lambda target, found: found
-    nodes = [curve and ironed_nodes(curve, bunches) for curve, bunches in zip(curves, bunching, strict=True)]
+    nodes = _both_given(ironed_nodes, curves, bunching) or ()
 
     def find(target, found):
         columns = zip(curves, nodes, sides.columns(target), sides.columns(found), strict=True)
-        return sides.joined([reached(curve, at, aim[None])[0] if curve else own for curve, at, aim, own in columns])
+        return sides.joined(
+            [
+                own if curve is None or at is None else reached(curve, at, aim[None])[0]
+                for curve, at, aim, own in columns
+            ]
+        )
 
     return find
 
 
-def sums(sides, ends, weight, curves, standing) -> Sums:
+def sums(sides: Sides, ends: jax.Array, weight: jax.Array, curves: Curves, standing: Standings) -> Sums:
     """The sums up to the ends, (2, G, ...)."""
-    if standing is None:
+    if curves is None or standing is None:
         return Sums(sides.squared_ratio_integral(ends), None, None, None)
     found = []
     for (law, table), curve, there, own in zip(sides.families(), curves, standing, sides.columns(ends), strict=True):
@@ -125,7 +143,9 @@ def sums(sides, ends, weight, curves, standing) -> Sums:
     return jax.tree.map(lambda *parts: sides.joined(parts), *found)
 
 
-def ironed_gain(sides, z, ends, eta, raw, weight, bunching):
+def ironed_gain(
+    sides: Sides, z: jax.Array, ends: jax.Array, eta: jax.Array, raw: jax.Array, weight: jax.Array, bunching: Bunching
+) -> jax.Array:
     """∫_z^end (η − ironed ψ⁻) for z ≤ end, (..., 2, G, ...); `raw` is that of ψ⁻ itself."""
 
     def one(law, table, bunches, z, ends, eta, raw):
@@ -136,7 +156,7 @@ def ironed_gain(sides, z, ends, eta, raw, weight, bunching):
     return raw if bunching is None else _each(one, regular, sides, bunching, z, ends, eta, raw)
 
 
-def faults(sides, eta, weight, bunching):
+def faults(sides: Sides, eta: jax.Array, weight: jax.Array, bunching: Bunching) -> tuple[jax.Array, jax.Array]:
     """(largest fall of the virtual types below η from node to node, largest shortfall of the hull), (2, G, ...).
 
     The rule is optimal where D(z) = ∫_l^z (ψ⁻ − V) dF is never negative; looked at on all nodes of the panels.
@@ -149,10 +169,10 @@ def faults(sides, eta, weight, bunching):
     return _each(one, lambda law, eta: (jnp.zeros_like(eta),) * 2, sides, bunching, eta)
 
 
-def bunch_ends(sides, bunching):
+def bunch_ends(sides: Sides, bunching: FamilyBunches) -> tuple[jax.Array, jax.Array]:
     """(start, stop) of all bunches, (most, 2, G, ...) each; +∞ where there is none."""
     most = [part or _nothing(law) for (law, _), part in zip(sides.families(), bunching, strict=True)]
-    return tuple(side_by_side(sides, [getattr(part, name) for part in most]) for name in ("start", "stop"))
+    return side_by_side(sides, [part.start for part in most]), side_by_side(sides, [part.stop for part in most])
 
 
 class _Nothing(NamedTuple):
