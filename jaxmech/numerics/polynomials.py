@@ -11,7 +11,7 @@ import numpy as np
 from jaxmech.arrays import standard
 
 
-def unit_rule(nodes):
+def unit_rule(nodes: int) -> tuple[np.ndarray, np.ndarray]:
     """Gauss–Legendre nodes and weights on [0, 1]."""
     places, weights = np.polynomial.legendre.leggauss(nodes)
     return 0.5 * (1 + places), 0.5 * weights
