@@ -4,11 +4,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxmech.extras import progress_bar
 from jaxmech.inputs import MarketError
 from jaxmech.sweep.cluster import computed_on_cluster
 from jaxmech.sweep.description import description, refuse_unstorable, spec_hash
 from jaxmech.sweep.files import alone, cleared
-from jaxmech.sweep.progress import progress_bar
 from jaxmech.sweep.store import SweepStore, created, opened
 
 
@@ -104,7 +104,7 @@ def _completed(store, engine, workers, progress, begun=True):
         )
     for chunk in missing:
         store.forget(chunk)
-    with progress_bar(store.design.points, progress) as bar:
+    with progress_bar(store.design.points, "point", progress) as bar:
         bar.update(store.design.points - sum(store.design.chunk_points(chunk).size for chunk in missing))
         if engine is None:
             return _computed_here(store, missing, bar)

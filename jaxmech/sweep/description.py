@@ -1,8 +1,13 @@
-"""A sweep as plain data, from which the same sweep is made again on another machine; and the hash of it."""
+"""A sweep as plain data, from which the same sweep is made again on another machine; and the hash of it.
+
+Functions of densities are kept by the name they are imported by.
+"""
 
 import hashlib
 import json
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from importlib import import_module
+from operator import attrgetter
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +18,6 @@ from jaxmech.market.market import Market
 from jaxmech.market.parameters import named_parameter
 from jaxmech.programs import compiled
 from jaxmech.sweep.design import Design, Draws, Range
-from jaxmech.sweep.functions import function_name, named_function, refuse_unnamed
 
 _TYPES = 33  # of each group
 _LAWS = {family.__name__: family for family in (*FAMILIES.values(), Density, SideBySide)}
@@ -55,7 +59,7 @@ def refuse_unstorable(market):
     """MarketError for a market with a law that another process could not make again."""
     for part in _parts(market.endowment):
         if not isinstance(part, Law):
-            refuse_unnamed(part)
+            _refuse_unnamed(part)
         elif type(part) not in _LAWS.values():
             raise MarketError(
                 f"endowment law {type(part).__name__} is not one of jaxmech's, which are all that a store keeps; sweep "
@@ -150,3 +154,43 @@ def _column_of(described):
     drawn = {name: described[name] for name in ("points", "seed", "place")}
     source = Range(*described["range"]) if "range" in described else np.array(described["of"], float)
     return Draws(source, **drawn)
+
+
+@dataclass(frozen=True)
+class Absent:
+    """In place of a function that this process cannot import: to read a store needs none, to compute is refused."""
+
+    name: str
+    reason: str
+
+    def __call__(self, *arguments):
+        raise MarketError(self.reason)
+
+
+def function_name(function) -> str:
+    """Where a function is imported from, as "module:name"; of what has no name, that of its class."""
+    if isinstance(function, Absent):
+        return function.name
+    module = getattr(function, "__module__", None)
+    return f"{module}:{getattr(function, '__qualname__', type(function).__qualname__)}"
+
+
+def named_function(name):
+    """The function of that name, or Absent."""
+    module, _, path = name.partition(":")
+    try:
+        return attrgetter(path)(import_module(module))
+    except Exception as error:  # whatever the module does when it is imported
+        reason = f"endowment function {name} cannot be imported: {error}; install its module or set PYTHONPATH"
+        return Absent(name, reason)
+
+
+def _refuse_unnamed(function):
+    """MarketError for a function that another process would not find under its name."""
+    name = function_name(function)
+    if name.startswith("__main__:") or named_function(name) is not function:
+        raise MarketError(
+            f"endowment function {name} cannot be imported by that name, so no other process would find it (a lambda, "
+            "a function inside another, one of the script itself); define it at the top of a module and import it, or "
+            "sweep in memory, without a store"
+        )

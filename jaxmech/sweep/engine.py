@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmech.extras import progress_bar
 from jaxmech.market.parameters import market_with
 from jaxmech.optimum.budget import solve_at_known_weight
 from jaxmech.optimum.certificate import certify
@@ -22,7 +23,6 @@ from jaxmech.optimum.outcomes import outcomes
 from jaxmech.optimum.solve import budget_weight
 from jaxmech.programs import compiled
 from jaxmech.sweep.design import numbers_a_group
-from jaxmech.sweep.progress import progress_bar
 
 _HURRIED = 128  # batches that take less time than a careful compiler saves on them
 STATUS = {"not_computed": -1, "ok": 0, "certificate_failed": 1, "invalid_parameters": 2}
@@ -205,7 +205,7 @@ def run(design, derivatives=False, size=None, progress=None):
       points of the remaining chunks have status "not_computed".
     """
     results = _empty_results(design.points, columns_of(design, derivatives, size))
-    with progress_bar(design.points, progress) as bar:
+    with progress_bar(design.points, "point", progress) as bar:
         try:
             for chunk in range(design.chunks):
                 points = design.chunk_points(chunk).ravel()

@@ -12,10 +12,10 @@ file is written whole or not at all, and a chunk is a function of the sweep: wri
 
 import hashlib
 import json
+import math
 import os
 import time
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -30,9 +30,10 @@ from jaxmech.sweep.description import density_values, description, design_of, re
 from jaxmech.sweep.design import Design
 from jaxmech.sweep.engine import STATUS, chunk_results, columns_of, micro_batch
 from jaxmech.sweep.files import disk_errors_in_words, read_json, to_disk, write_whole
-from jaxmech.sweep.layout import checksums, pieces, zarr_metadata
 
 _ARRAYS = ("values", "status")
+_TOGETHER = 8  # columns in one piece of a chunk's file: what reading one variable reads
+_CHECKSUM = 4  # bytes behind each piece, and at the end of the file
 
 
 class Damage(NamedTuple):
@@ -70,6 +71,7 @@ class SweepStore:
     identity: dict
     metadata: dict
     densities: list
+    _seen: set = field(default_factory=set, init=False, repr=False)  # chunks that held up
 
     @cached_property
     def arrays(self):
@@ -111,7 +113,7 @@ class SweepStore:
             record = self.identity | {
                 "chunk": chunk,
                 "points": status.size,
-                "status": _counts(status),
+                "status": {name: int(np.sum(status == code)) for name, code in STATUS.items() if code in status},
                 "sha256": _digest(block, status),
                 "checksums": self._checksums(chunk),
                 "device": jax.devices()[0].device_kind,
@@ -146,10 +148,6 @@ class SweepStore:
         if chunk not in self._seen and not self._reason(chunk, thorough=False):
             self._seen.add(chunk)
         return chunk in self._seen
-
-    @cached_property
-    def _seen(self):
-        return set()
 
     def forget(self, chunk):
         """Drop a chunk: it counts as not computed. Its files go too, because Zarr reads what it writes a part of."""
@@ -204,9 +202,10 @@ class SweepStore:
         return None if record["sha256"] == _digest(block, status) else "numbers are not those that were computed"
 
     def _checksums(self, chunk):
-        sizes = pieces(self.design, self._width, self.identity["dtype"])
-        found = zip(_ARRAYS, self._files(chunk), sizes, strict=True)
-        return {name: checksums(file, piece) for name, file, piece in found}
+        points = math.prod(self.design.chunk_shape)
+        pieces = min(_TOGETHER, self._width) * points * np.dtype(self.identity["dtype"]).itemsize, points
+        files = zip(_ARRAYS, self._files(chunk), pieces, strict=True)
+        return {name: _checksums(file, piece) for name, file, piece in files}
 
     @property
     def _width(self):
@@ -245,7 +244,7 @@ def created(path, design, derivatives, size=None) -> SweepStore:
     described = description(design, derivatives)
     identity = {"spec": spec_hash(described), "micro_batch": micro_batch(design, size)[0]} | made_with()
     design, _ = design_of(described, identity["dtype"])  # the same here as wherever it is opened
-    metadata = zarr_metadata(design, sum(max(groups, 1) for groups in columns.values()), identity["dtype"])
+    metadata = _zarr_metadata(design, sum(max(groups, 1) for groups in columns.values()), identity["dtype"])
     densities = density_values(design.market)
     body = {"sweep": described, "identity": identity, "columns": columns, "metadata": metadata, "densities": densities}
     with disk_errors_in_words(path):
@@ -272,14 +271,54 @@ def opened(path) -> SweepStore:
     return SweepStore(path, design, derivatives, *rest, body.get("densities", []))
 
 
-def _counts(status):
-    """Points by status."""
-    names = {code: name for name, code in STATUS.items()}
-    return {names[code]: number for code, number in sorted(Counter(status.ravel().tolist()).items()) if code in names}
-
-
 def _digest(block, status):
     """sha256 of a chunk's numbers."""
     digest = hashlib.sha256(np.ascontiguousarray(block))
     digest.update(np.ascontiguousarray(status))
     return digest.hexdigest()
+
+
+def _zarr_metadata(design, columns, dtype):
+    """Text of the Zarr metadata by file: of the group, of values (columns, rows, points) and of status (rows, points).
+
+    A chunk of the sweep is one file of each array. Pieces of few columns inside it can be read alone.
+    """
+    with extra("data"):
+        import zarr
+        from zarr.codecs import Crc32cCodec
+
+    memory, dims = {}, ("row", "point")
+    group = zarr.create_group(zarr.storage.MemoryStore(memory))
+    checked = {"compressors": [Crc32cCodec()]}  # without one, a flipped bit is read as another number
+    shape, chunk = design.shape, design.chunk_shape
+    together = min(_TOGETHER, columns)
+    group.create_array(
+        "values",
+        shape=(columns, *shape),
+        chunks=(together, *chunk),
+        shards=(-(-columns // together) * together, *chunk),
+        dtype=dtype,
+        fill_value=np.nan,
+        dimension_names=("column", *dims),
+        **checked,
+    )
+    states = {"shape": shape, "chunks": chunk, "dtype": "int8", "fill_value": STATUS["not_computed"]}
+    group.create_array("status", **states, dimension_names=dims, **checked)
+    return {name: memory[name].to_bytes().decode() for name in ("zarr.json", "values/zarr.json", "status/zarr.json")}
+
+
+def _checksums(path, piece):
+    """Length of a chunk's file and the checksums behind its pieces of so many bytes, as text; None where no file is.
+
+    They tell a file that is cut, or another's, from the one that was written.
+    """
+    found = b""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            for end in (*range(piece + _CHECKSUM, size, piece + _CHECKSUM), size):
+                file.seek(max(end - _CHECKSUM, 0))
+                found += file.read(_CHECKSUM)
+    except OSError:
+        return None
+    return f"{size}:{found.hex()}"
