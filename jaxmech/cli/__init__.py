@@ -170,7 +170,7 @@ def _frontier(options):
 
 
 def _calibrate(options):
-    from jaxmech.cli.calibration import read_calibration
+    from jaxmech.cli.specs import read_calibration
     from jaxmech.derivatives.calibration import calibrate
     from jaxmech.derivatives.calibration_report import calibration_text
 

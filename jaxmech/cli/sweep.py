@@ -58,8 +58,8 @@ def _interrupt(number, frame):
 
 
 def _sweep(options):
+    from jaxmech.cli.specs import read_spec
     from jaxmech.sweep import stored_sweep
-    from jaxmech.sweep.spec import read_spec
 
     plan, settings = read_spec(options.spec)
     _claim_folder(options)
