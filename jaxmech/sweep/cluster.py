@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jaxmech.compile_cache import cache_environment
 from jaxmech.extras import extra
-from jaxmech.inputs import MarketError
+from jaxmech.inputs import MarketError, whole_number
 from jaxmech.sweep.description import refuse_other_functions
 from jaxmech.sweep.store import SweepStore, made_with, opened
 
@@ -100,13 +100,12 @@ def _opened(path) -> SweepStore:
 
 def _check_workers(client, store):
     """MarketError unless every worker sees the store and has our software, precision and functions; before writing."""
+    remedies = dict.fromkeys(("x64", "dtype"), "; start workers with JAX_ENABLE_X64=1 in their environment")
     for address, (made, sees, trouble) in client.run(_what_it_has, _folder(store)).items():
         for name, value in made_with().items():
             if made[name] != value:
-                remedy = (
-                    "; start workers with JAX_ENABLE_X64=1 in their environment" if name in ("x64", "dtype") else ""
-                )
-                raise MarketError(f"worker {address} has {name} {made[name]}, the sweep needs {value}{remedy}")
+                said = f"worker {address} has {name} {made[name]}, the sweep needs {value}"
+                raise MarketError(said + remedies.get(name, ""))
         if not sees:
             raise MarketError(f"worker {address} does not see {_folder(store)}; all workers must share the folder")
         if trouble:
@@ -116,21 +115,21 @@ def _check_workers(client, store):
 def _what_it_has(path):
     """On a worker: its software and precision, whether it sees the store, what is wrong with functions of its laws."""
     _opened.cache_clear()
-    sees, trouble = (Path(path) / "sweep.json").is_file(), None
+    if not (Path(path) / "sweep.json").is_file():
+        return made_with(), False, None
     try:
-        if sees:
-            store = opened(path)
-            refuse_other_functions(store.design.market, store.densities)
+        store = opened(path)
+        refuse_other_functions(store.design.market, store.densities)
     except Exception as error:  # whatever the functions do
-        trouble = str(error)
-    return made_with(), sees, trouble
+        return made_with(), True, str(error)
+    return made_with(), True, None
 
 
 def _check_engine(engine, workers):
     if engine != "local-cluster" and not (isinstance(engine, str) and engine.startswith(_SCHEME)):
         raise MarketError(f"engine is {engine!r}; give local-cluster or dask://HOST:PORT")
-    if workers is not None and (not isinstance(workers, int) or workers < 1):
-        raise MarketError(f"workers is {workers!r}; give a whole number ≥ 1")
+    if workers is not None:
+        whole_number("workers", workers, 1)
     with extra("dask"):
         import distributed  # noqa: F401
 

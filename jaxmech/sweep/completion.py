@@ -106,18 +106,12 @@ def _completed(store, engine, workers, progress, begun=True):
         store.forget(chunk)
     with progress_bar(store.design.points, "point", progress) as bar:
         bar.update(store.design.points - sum(store.design.chunk_points(chunk).size for chunk in missing))
-        if engine is None:
-            return _computed_here(store, missing, bar)
-        return Completion(store, *computed_on_cluster(store, missing, engine, workers, bar))
-
-
-def _computed_here(store, missing, bar):
-    done = 0
-    try:
-        for chunk in missing:
-            store.compute(chunk)
-            done += 1
-            bar.update(store.design.chunk_points(chunk).size)
-    except KeyboardInterrupt:
-        return Completion(store, done, {}, True)
-    return Completion(store, done, {}, False)
+        if engine is not None:
+            return Completion(store, *computed_on_cluster(store, missing, engine, workers, bar))
+        done = []
+        with suppress(KeyboardInterrupt):
+            for chunk in missing:
+                store.compute(chunk)
+                done.append(chunk)
+                bar.update(store.design.chunk_points(chunk).size)
+        return Completion(store, len(done), {}, len(done) < len(missing))

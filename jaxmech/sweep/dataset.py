@@ -66,8 +66,7 @@ def labelled(design, results, interrupted, column_of, derivatives):
 
     dims = tuple(design.dims)
     coords = {"group": ("group", list(design.market.names))}
-    columns = {"alpha": design.alpha} | dict(zip([p.name for p in design.parameters], design.values, strict=True))
-    for name, column in columns.items():
+    for name, column in design.columns.items():
         label = "weight on revenue in the objective" if name == "alpha" else _parameter_label(name)
         place, values = (name, column) if design.kind == "grid" else ("point", column_of(column))
         coords[name] = (place, values, {"long_name": label, "units": "1"})
@@ -94,23 +93,22 @@ def _attributes(name):
     if name.startswith("d_"):
         outcome, parameter = name[2:].split("_d_", 1)
         return {"long_name": f"derivative of {outcome} to {parameter.replace('_', ' ')}", "units": f"{_MONEY} per unit"}
-    label, units = _LABELS[name]
-    return {"long_name": label, "units": units}
+    return dict(zip(("long_name", "units"), _LABELS[name], strict=True))
 
 
 def provenance(design, derivatives=False) -> dict:
     """Where numbers come from: market, design and software; `spec` is a hash of the first two."""
     import jaxmech
 
-    market = [{name: float(entry) for name, entry in row.items()} for row in group_entries(design.market)]
     families = [type(law).__name__ for law, _, length in design.market.laws() for _ in range(length)]
-    named = dict(zip(design.market.names, ({"law": f} | m for f, m in zip(families, market, strict=True)), strict=True))
+    groups = zip(design.market.names, families, group_entries(design.market), strict=True)
+    market = {group: {"law": law} | {k: float(entry) for k, entry in row.items()} for group, law, row in groups}
     return {
         "Conventions": "CF-1.11",
         "title": "Optimal trading mechanisms over a sweep of parameters",
         "source": f"jaxmech {jaxmech.__version__}, jax {jax.__version__}, {jax.devices()[0].platform}",
         "precision": str(np.dtype(jax.numpy.result_type(float))),
-        "market": json.dumps(named),
+        "market": json.dumps(market),
         "design": design.kind,
         "spec": spec_hash(description(design, derivatives)),
     }

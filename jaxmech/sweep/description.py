@@ -25,12 +25,11 @@ _LAWS = {family.__name__: family for family in (*FAMILIES.values(), Density, Sid
 
 def description(design, derivatives) -> dict:
     """All that the numbers of a sweep depend on, but for the software: JSON with every digit."""
-    columns = {"alpha": design.alpha} | dict(zip([p.name for p in design.parameters], design.values, strict=True))
     market = {name: _plain(getattr(design.market, name)) for name in ("endowment", "risk_capacity", "count")}
     return {
         "market": market | {"names": list(design.market.names)},
         "design": design.kind,
-        "columns": {name: _column(values) for name, values in columns.items()},
+        "columns": {name: _column(values) for name, values in design.columns.items()},
         "chunk_shape": list(design.chunk_shape),
         "derivatives": bool(derivatives),
     }
@@ -87,8 +86,8 @@ def refuse_other_functions(market, values):
     """MarketError where a function that the market's laws need is Absent or has not these `density_values`."""
     for was, here in zip(values, density_values(market), strict=True):
         size = np.max(np.abs(was), where=np.isfinite(was), initial=1.0)
-        rounding = np.finfo(market.risk_capacity.dtype).eps ** 0.5
-        if not np.allclose(was, here, rtol=0, atol=rounding * size, equal_nan=True):
+        rounding = size * np.finfo(market.risk_capacity.dtype).eps ** 0.5
+        if not np.allclose(was, here, rtol=0, atol=rounding, equal_nan=True):
             names = sorted({function_name(part) for part in _parts(market.endowment) if not isinstance(part, Law)})
             raise MarketError(
                 f"endowment function {' or '.join(names)} has other values here than when the sweep was begun; restore "
@@ -111,11 +110,11 @@ def _parts(value):
 def _plain(value):
     """A law, a tuple of laws or an array of numbers as dictionaries and lists."""
     if isinstance(value, Law):
-        return {"law": type(value).__name__} | {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+        return {"law": type(value).__name__} | {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
     if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, tuple) and any(isinstance(one, Law) for one in value):
-        return [_plain(one) for one in value]
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, tuple) and any(isinstance(part, Law) for part in value):
+        return [_plain(part) for part in value]
     if callable(value):
         return function_name(value)
     return np.asarray(value).tolist()

@@ -4,18 +4,19 @@ Derivatives say what matters at one market; these say what matters between here 
 estimates; the sweep's engine solves them, and a point whose answer is not certified takes its whole block with it.
 """
 
-from dataclasses import dataclass
-from numbers import Integral, Real
+from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxmech.extras import extra
-from jaxmech.inputs import MarketError, one_number, whole_number, yes_or_no
+from jaxmech.inputs import MarketError, one_number, one_of, whole_number, yes_or_no
 from jaxmech.market.market import checked_market
 from jaxmech.market.parameters import name_parts, named_parameter, refuse_overlaps
 from jaxmech.plain import result
-from jaxmech.sweep import STATUS, Range, make_design, run
+from jaxmech.sweep.design import Range, make_design
+from jaxmech.sweep.engine import STATUS, run
 
 OUTCOMES = (
     "revenue",
@@ -53,25 +54,15 @@ class MorrisIndices(NamedTuple):
 @result()
 @dataclass(frozen=True)
 class GlobalSensitivity:
-    """Indices of every outcome to every parameter, and what they rest on.
+    """Indices of every outcome to every parameter, and what they rest on. Made by `global_sensitivity`."""
 
-    Args:
-      method: "sobol" or "morris".
-      outcomes: names of the O outcomes.
-      parameters: names of the D parameters.
-      indices: SobolIndices or MorrisIndices.
-      evaluations: points solved or found to be no market.
-      blocks: Saltelli blocks or Morris trajectories drawn.
-      share_masked: share of blocks left out, because at one of their points there is no market or no certified answer.
-    """
-
-    method: str
-    outcomes: tuple
-    parameters: tuple
+    method: str  # "sobol" or "morris"
+    outcomes: tuple  # names of the O outcomes
+    parameters: tuple  # names of the D parameters
     indices: SobolIndices | MorrisIndices
-    evaluations: int
-    blocks: int
-    share_masked: float
+    evaluations: int  # points solved or found to be no market
+    blocks: int  # Saltelli blocks or Morris trajectories drawn
+    share_masked: float  # of the blocks: with a point that is no market or not certified, left out
 
     def to_dataframe(self):
         """One row per outcome and parameter, one column an index (second order left to `indices`). Needs pandas."""
@@ -139,9 +130,7 @@ def global_sensitivity(
     if "alpha" not in over:
         one_number("alpha", alpha, "one number in [0, 1], or a Range for 'alpha' in over", 0, 1)
     sample = _sample(method, over, points, seed, second_order)
-    columns = {
-        name: _values(one, _is_count(name), unit) for (name, one), unit in zip(over.items(), sample.T, strict=True)
-    }
+    columns = {k: _values(span, _is_count(k), unit) for (k, span), unit in zip(over.items(), sample.T, strict=True)}
     design = make_design(market, columns.pop("alpha", alpha), columns, "zip")
     results, interrupted = run(design, progress=progress)
     if interrupted:
@@ -194,11 +183,10 @@ def _unit_cube(over):
     return {"num_vars": len(over), "names": list(over), "bounds": [[0.0, 1.0]] * len(over)}
 
 
-def _values(one, whole, unit):
+def _values(span, whole, unit):
     """Draws from [0, 1] as values of a Range; a whole number stands for the unit interval above it."""
-    top = one.high + whole
-    values = one.low * (top / one.low) ** unit if one.log else one.low + (top - one.low) * unit
-    return np.clip(np.floor(values) if whole else values, one.low, one.high)
+    values = replace(span, high=span.high + whole).at(unit)
+    return np.clip(np.floor(values) if whole else values, span.low, span.high)
 
 
 def _is_count(name):
@@ -210,40 +198,36 @@ def _check_ranges(market, over):
     if not isinstance(over, dict) or not over:
         raise MarketError(f"over is {over!r}; give a dictionary of Ranges, such as {{'alpha': Range(0.2, 0.8)}}")
     refuse_overlaps([named_parameter(name, market) for name in over if name != "alpha"])
-    for name, one in over.items():
-        if not isinstance(one, Range):
-            raise MarketError(f"{name} is {one!r}; give a Range(low, high)")
-        where = f"Range of {name} is [{one.low}, {one.high}]"
-        ends = [one.low, one.high]
-        if not all(_is_finite(end) for end in ends) or not one.low < one.high:
-            raise MarketError(f"{where}; give finite numbers with low below high")
-        if one.log and one.low <= 0:
+    for name, span in over.items():
+        if not isinstance(span, Range):
+            raise MarketError(f"{name} is {span!r}; give a Range(low, high)")
+        where, wanted = f"Range of {name} is [{span.low}, {span.high}]", "finite numbers with low below high"
+        low, high = (one_number(f"an end of the Range of {name}", end, wanted) for end in (span.low, span.high))
+        if not low < high:
+            raise MarketError(f"{where}; give {wanted}")
+        if span.log and low <= 0:
             raise MarketError(f"{where}; a logarithmic range needs low > 0")
-        if name == "alpha" and not (one.low >= 0 and one.high <= 1):
+        if name == "alpha" and not (low >= 0 and high <= 1):
             raise MarketError(f"{where}; alpha must lie in [0, 1]")
-        if _is_count(name) and any(end != round(end) for end in ends):
+        if _is_count(name) and (low, high) != (round(low), round(high)):
             raise MarketError(f"{where}; counts are whole numbers: give whole ends")
 
 
-def _is_finite(value):
-    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < np.inf
-
-
 def _checked_outcomes(outcomes):
+    among = f"among {', '.join(OUTCOMES)}"
     if not isinstance(outcomes, str | tuple | list):
-        raise MarketError(f"outcomes is {outcomes!r}; give names among {', '.join(OUTCOMES)}")
+        raise MarketError(f"outcomes is {outcomes!r}; give names {among}")
     names = (outcomes,) if isinstance(outcomes, str) else tuple(outcomes)
     for name in names:
         if not isinstance(name, str) or name not in OUTCOMES:
-            raise MarketError(f"outcome {name!r} is unknown; choose among {', '.join(OUTCOMES)}")
+            raise MarketError(f"outcome {name!r} is unknown; choose {among}")
     if not names:
-        raise MarketError(f"outcomes is empty; choose among {', '.join(OUTCOMES)}")
+        raise MarketError(f"outcomes is empty; choose {among}")
     return names
 
 
 def _check_draws(method, points, seed, second_order):
-    if not isinstance(method, str) or method not in LEAST_BLOCKS:
-        raise MarketError(f"method is {method!r}; choose one of {', '.join(LEAST_BLOCKS)}")
+    one_of("method", method, LEAST_BLOCKS)
     yes_or_no("second_order", second_order)
     if second_order and method != "sobol":
         raise MarketError("second_order is True, which only method='sobol' estimates; leave it out")
