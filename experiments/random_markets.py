@@ -36,7 +36,7 @@ from irregular_markets import irregular_markets  # noqa: E402
 
 import jaxmech as jm  # noqa: E402
 from jaxmech.market.parameters import group_entries, valid_market  # noqa: E402
-from jaxmech.reports.mechanism import mechanism_report, mechanism_text  # noqa: E402
+from jaxmech.reports.tables import mechanism_report, mechanism_text  # noqa: E402
 from markets import panel_markets, random_alphas, random_markets  # noqa: E402
 
 CYCLE = ("ordinary", "extreme", "edge", "ordinary", "ordinary", "extreme", *("ordinary",) * 4)

@@ -161,7 +161,7 @@ def _add_cot(commands):
 
 def _solve(options):
     from jaxmech.optimum.solve import solve
-    from jaxmech.reports.mechanism import mechanism_report, mechanism_text
+    from jaxmech.reports.tables import mechanism_report, mechanism_text
 
     report = mechanism_report(solve(Market.from_toml(options.market), options.alpha))
     print(json_text(report) if options.json else mechanism_text(report))
@@ -169,7 +169,7 @@ def _solve(options):
 
 
 def _compare(options):
-    from jaxmech.reports.mechanism import comparison, comparison_text
+    from jaxmech.reports.tables import comparison, comparison_text
 
     rows = comparison(Market.from_toml(options.market), options.alpha)
     print(json_text(rows) if options.json else comparison_text(rows))
@@ -215,7 +215,7 @@ def _sensitivity(options):
 
 def _frontier(options):
     from jaxmech.derivatives.frontier import frontier
-    from jaxmech.reports.derivatives import frontier_designs, frontier_report, frontier_text
+    from jaxmech.reports.tables import frontier_designs, frontier_report, frontier_text
 
     market = Market.from_toml(options.market)
     if options.band and not options.out:
