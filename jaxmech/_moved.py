@@ -32,7 +32,7 @@ MOVED = {
     "competition": "derivatives.competition",
     "conditions": "optimum.conditions",
     "cot": "estimation.cot",
-    "cot_files": "estimation.cot_files",
+    "cot_files": "estimation.cot",
     "cot_market": "estimation.cot_market",
     "curves": "optimum.ironing.curves",
     "derivative_report": "reports.tables",

@@ -314,11 +314,9 @@ def payments_plot(payments, ax=None):
     price = 0.0 - float(rule.price_scale) * offered / float(market.total_risk_capacity)
     prices = np.full(_POINTS, price)
     quantity = rule.demand(_over_supports(market.endowment), prices)
-    paid, said = (
-        rule.side_payment(prices, quantity),
-        ("quantity bought, asset units", f"side payment at price {price:.3g}"),
-    )
-    return _lines(ax, np.asarray(quantity), np.asarray(paid), _names(market), *said)
+    paid = np.asarray(rule.side_payment(prices, quantity))
+    said = "quantity bought, asset units", f"side payment at price {price:.3g}"
+    return _lines(ax, np.asarray(quantity), paid, _names(market), *said)
 
 
 def simulation_plot(simulation, ax=None):
