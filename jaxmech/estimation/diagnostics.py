@@ -57,8 +57,8 @@ def effective_observations(values) -> float:
       values: in order, (n,); NaN where missing, which are passed over.
     """
     values = values[~np.isnan(values)]
-    n, rising = values.size, np.diff(values)
-    if n < _SHORTEST_SERIES or np.all(rising >= 0) or np.all(rising <= 0):
+    n = values.size
+    if _tells_nothing(values):
         return float(n)
     spectrum = np.abs(np.fft.rfft(values - np.mean(values), 2 * n)) ** 2
     covariance = np.fft.irfft(spectrum, 2 * n)[:n]
@@ -77,12 +77,17 @@ def repeated_observations(values) -> int:
       values: as in `effective_observations`.
     """
     values = values[~np.isnan(values)]
-    rising = np.diff(values)
-    if values.size < _SHORTEST_SERIES or np.all(rising >= 0) or np.all(rising <= 0):
+    if _tells_nothing(values):
         return 0
-    repeats, shares = int(np.sum(rising == 0)), np.unique(values, return_counts=True)[1] / values.size
+    repeats, shares = int(np.sum(np.diff(values) == 0)), np.unique(values, return_counts=True)[1] / values.size
     expected = values.size * np.sum(shares**2) - 1  # of shuffled values
     return repeats if repeats > expected + 4 * np.sqrt(expected + 1) else 0
+
+
+def _tells_nothing(values):
+    """Whether a series is too short for its order to tell anything, or was sorted."""
+    rising = np.diff(values)
+    return values.size < _SHORTEST_SERIES or np.all(rising >= 0) or np.all(rising <= 0)
 
 
 def quantile_pairs(law, sample):
@@ -129,27 +134,16 @@ def fit_text(fit) -> str:
     bought, sold = ironed_share(fit.law)
     ironed = f"{bought:.2%} of the types ironed where they buy, {sold:.2%} where they sell"
     lines.append(f"  not regular: at w = 1 {ironed}" if bought + sold > 0 else "  regular: nothing to iron")
-    return "\n".join([*lines, *_comparison(fit), *(f"  note: {note}" for note in fit.notes)])
-
-
-def _comparison(fit):
-    """The table of the families that were compared."""
     if fit.comparison:
-        yield f"  {'compared':<24}{'AIC':>12}{'above the best':>18}"
+        lines.append(f"  {'compared':<24}{'AIC':>12}{'above the best':>18}")
     for row in fit.comparison:
         numbers = f"{row.aic:>12.6g}{row.aic - fit.aic:>18.4g}" if np.isfinite(row.aic) else f"{'':>30}"
-        yield f"  {row.label:<24}{numbers}{'  ' if row.said else ''}{row.said}"
+        lines.append(f"  {row.label:<24}{numbers}{'  ' if row.said else ''}{row.said}")
+    return "\n".join([*lines, *(f"  note: {note}" for note in fit.notes)])
 
 
 def fit_figure(fit, path) -> Path:
-    """The density over a histogram of the data, and quantiles against quantiles; written to a file.
-
-    Args:
-      fit: Fit.
-      path: PNG, PDF or SVG, by its suffix.
-
-    Returns:
-      The path.
+    """The density over a histogram of the data, and quantiles against quantiles, as PNG, PDF or SVG; returns the path.
 
     Raises:
       MarketError: another suffix.
@@ -178,8 +172,7 @@ def _density(axes, fit):
     at = np.linspace(fit.lower, fit.upper, 512)
     (density,) = values_of(fit.law, at, "pdf")
     axes.plot(at, density, color="#1f4fb4", label=fit.family.replace("_", " "))
-    axes.set_xlabel("endowment (asset units)")
-    axes.set_ylabel("density")
+    axes.set(xlabel="endowment (asset units)", ylabel="density")
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=8)
 
@@ -188,5 +181,4 @@ def _quantiles(axes, fit):
     theory, data = fit.qq()
     axes.plot([fit.lower, fit.upper], [fit.lower, fit.upper], color="black", lw=0.6)
     axes.plot(theory, data, "o", color="#1f4fb4", ms=2.5)
-    axes.set_xlabel("quantile of the law")
-    axes.set_ylabel("quantile of the data")
+    axes.set(xlabel="quantile of the law", ylabel="quantile of the data")

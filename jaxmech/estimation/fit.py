@@ -191,24 +191,21 @@ def _fitted(family, sample, ends, known, options) -> Fit:
 def _best(sample, ends, known) -> Fit:
     """The fit of least AIC among all families; those that fail, and those without an AIC, are compared in words."""
     fits, rows = [], []
-    for family, own in _COMPARED:
-        label = f"mixture of {own['components']}" if own else family
+    for family, options in _COMPARED:
+        label = f"mixture of {options['components']}" if options else family
         try:
-            found = _fitted(family, sample, ends, known, own)
+            fitted = _fitted(family, sample, ends, known, options)
         except MarketError as error:
             rows.append(Compared(label, np.nan, str(error)))
             continue
-        said = "" if np.isfinite(found.aic) else "no AIC: its parameters have no number"
-        rows.append(Compared(label, found.aic, "; ".join(filter(None, (said, *_doubts(found))))))
-        fits += [found] if np.isfinite(found.aic) else []
+        said = [] if np.isfinite(fitted.aic) else ["no AIC: its parameters have no number"]
+        said += [note for note in fitted.estimate.notes if "did not settle" in note]
+        rows.append(Compared(label, fitted.aic, "; ".join(said)))
+        fits += [fitted] if np.isfinite(fitted.aic) else []
     if not fits:
         raise MarketError("no family fits: " + "; ".join(f"{row.label}: {row.said}" for row in rows))
     rows.sort(key=lambda row: (np.isnan(row.aic), row.aic))
-    return replace(min(fits, key=lambda found: found.aic), comparison=tuple(rows))
-
-
-def _doubts(found):
-    return [note for note in found.estimate.notes if "did not settle" in note]
+    return replace(min(fits, key=lambda fitted: fitted.aic), comparison=tuple(rows))
 
 
 def _law_of(estimate):
@@ -244,12 +241,9 @@ def _estimate(family, sample, ends, known, options) -> Estimate:
         return histogram_estimate(sample, *ends, **options)
     if family == "smoothed":
         return smoothed_estimate(sample, *ends, **options)
-    components = int(options.get("components", 2))
-    if family == "mixture" and sample.values.size < LEAST_DISTINCT * components:
-        raise MarketError(
-            f"samples: {sample.values.size} distinct values; a mixture of {components} needs at least "
-            f"{LEAST_DISTINCT * components}"
-        )
+    components, distinct = int(options.get("components", 2)), sample.values.size
+    if family == "mixture" and distinct < (least := LEAST_DISTINCT * components):
+        raise MarketError(f"samples: {distinct} distinct values; a mixture of {components} needs at least {least}")
     return parametric_estimate(parametric(family, components), sample, *ends)
 
 
@@ -259,9 +253,8 @@ def _notes(found, known):
     ends = " and ".join(name for name, was in zip(("lower", "upper"), known, strict=True) if not was)
     notes = [f"{ends} from the data, and held there: give them where they are known"] if ends else []
     if sample.values.size < 0.5 * sample.observations:
-        notes.append(
-            f"{sample.values.size} distinct values of {sample.observations:g}: with so many ties the KS p-value is off"
-        )
+        ties = f"{sample.values.size} distinct values of {sample.observations:g}"
+        notes.append(f"{ties}: with so many ties the KS p-value is off")
     if len(found.comparison) > 1:
         second = found.comparison[1]
         ahead = f", {second.aic - found.aic:.3g} below that of {second.label}" if np.isfinite(second.aic) else ""
