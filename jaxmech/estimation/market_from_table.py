@@ -83,10 +83,16 @@ def fit_market(
     out = file_to_write("out", out)
     table = observations(data, column, group_column, weights_column, form)
     samples = table.by_group()
-    counts = _numbers_by_group("count", count, samples, partial(whole_number, least=1))
-    capacities = _numbers_by_group("risk_capacity", risk_capacity, samples, positive_number)
+    counts = _by_group("count", count, samples, partial(whole_number, least=1))
+    capacities = _by_group("risk_capacity", risk_capacity, samples, positive_number)
     ends = [_by_group(name, given, samples) for name, given in (("lower", lower), ("upper", upper))]
-    fits, refused = _fits(samples, family, ends, settings)
+    fits, refused = {}, {}
+    for name, (values, weights) in samples.items():
+        lower, upper = (given[name] for given in ends)
+        try:
+            fits[name] = fit(values, family, weights=weights, lower=lower, upper=upper, **settings)
+        except MarketError as error:
+            refused[name] = str(error)
     if not fits:
         reasons = listed([f"group {name}: {reason}" for name, reason in refused.items()])
         raise MarketError(f"{table.source}: no group that a law can be fitted to:\n  {reasons}")
@@ -101,18 +107,6 @@ def fit_market(
     if out is not None:
         out.write_text(text, encoding="utf-8")
     return FittedMarket(text, fits, refused, table.said)
-
-
-def _fits(samples, family, ends, settings):
-    """Fits by group, and reasons by group for which there is none."""
-    fits, refused = {}, {}
-    for name, (values, weights) in samples.items():
-        lower, upper = (given[name] for given in ends)
-        try:
-            fits[name] = fit(values, family, weights=weights, lower=lower, upper=upper, **settings)
-        except MarketError as error:
-            refused[name] = str(error)
-    return fits, refused
 
 
 def market_text(name, fits, counts, capacities, facts, remark="Count and risk capacity are assumptions.") -> str:
@@ -150,18 +144,16 @@ def _toml(value):
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _by_group(name, given, groups):
-    """What is given for each group, None where nothing is; MarketError for a name that is no group's."""
+def _by_group(name, given, groups, checked=None):
+    """What is given for each group, None where nothing is, unless it is `checked`; MarketError for a name that is no
+    group's."""
     values = dict(given) if isinstance(given, Mapping) else {None: given}
     for group in values:
         if group is not None and group not in groups:
             raise MarketError(f"{name}: no group {group!r} in the data; there are {', '.join(groups)}")
-    return {group: values.get(group, values.get(None)) for group in groups}
-
-
-def _numbers_by_group(name, given, groups, checked):
-    """The number of each group; MarketError for one that is missing, of no group, or cannot be."""
-    values = _by_group(name, given, groups)
+    values = {group: values.get(group, values.get(None)) for group in groups}
+    if checked is None:
+        return values
     for group, value in values.items():
         if value is None:
             raise MarketError(f"{name}: none given for group {group!r}; give one for each group, or one number for all")
