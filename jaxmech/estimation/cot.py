@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxmech.extras import extra
 from jaxmech.inputs import MarketError, bytes_of, path_of, shown
-from jaxmech.plain import result
+from jaxmech.plain import aligned, result
 
 # Categories of each report, with what the Commission calls them in the names of its columns.
 REPORTS = {
@@ -50,7 +50,6 @@ _KIND = "FutOnly_or_Combined"
 _COUNTS = ("traders_long", "traders_short")  # where the Commission withholds what is below four
 SERIES = ("long", "short", "spread", *_COUNTS)
 _EXTRACT = ("contract", "category", *SERIES)
-_RIGHT = ("weeks", "open_interest")  # columns of numbers in the list of contracts
 
 
 class Category(NamedTuple):
@@ -116,14 +115,11 @@ class CommitmentsOfTraders:
         raise MarketError(f"{said} none of {len(self.contracts)}; near it: {'; '.join(near) or 'none'}; --list has all")
 
     def __str__(self):
-        rows = [one.summary() for one in self.contracts]
-        rows = [{key: "not said" if value is None else str(value) for key, value in row.items()} for row in rows]
-        wide = {key: max(len(key), *(len(row[key]) for row in rows)) for key in rows[0]}
-        lines = [f"{self.report}, {kind(self.combined)}: {len(rows)} contracts"]
-        for row in ({key: key.replace("_", " ") for key in wide}, *rows):
-            cells = [f"{row[key]:>{width}}" if key in _RIGHT else f"{row[key]:<{width}}" for key, width in wide.items()]
-            lines.append("  ".join(cells))
-        return "\n".join(lines)
+        summaries = [contract.summary() for contract in self.contracts]
+        head, numbers = [key.replace("_", " ") for key in summaries[0]], ("weeks", "open interest")
+        rows = [["not said" if value is None else str(value) for value in row.values()] for row in summaries]
+        lines = aligned([head, *rows], [head.index(name) for name in numbers])
+        return "\n".join([f"{self.report}, {kind(self.combined)}: {len(rows)} contracts", *lines])
 
 
 def kind(combined) -> str:

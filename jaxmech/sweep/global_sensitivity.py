@@ -14,7 +14,7 @@ from jaxmech.extras import extra
 from jaxmech.inputs import MarketError, one_number, one_of, whole_number, yes_or_no
 from jaxmech.market.market import checked_market
 from jaxmech.market.parameters import name_parts, named_parameter, refuse_overlaps
-from jaxmech.plain import result
+from jaxmech.plain import aligned, result
 from jaxmech.sweep.design import Range, make_design
 from jaxmech.sweep.engine import STATUS, run
 
@@ -75,10 +75,9 @@ class GlobalSensitivity:
     def __str__(self):
         columns = self._columns()
         names = [f"{outcome}, {name}" for outcome in self.outcomes for name in self.parameters]
-        wide = max(map(len, names))
-        lines = [" " * wide + "".join(f"  {name.replace('half_width', '±'):>13}" for name in columns)]
-        for name, row in zip(names, np.stack([value.ravel() for value in columns.values()], 1), strict=True):
-            lines.append(f"{name:<{wide}}" + "".join(f"  {value:13.4g}" for value in row))
+        numbers = np.stack([value.ravel() for value in columns.values()], 1)
+        rows = [[name, *(f"{value:13.4g}" for value in row)] for name, row in zip(names, numbers, strict=True)]
+        lines = aligned([["", *(name.replace("half_width", "±") for name in columns)], *rows])
         masked = f"{self.share_masked:.1%} of {self.blocks} blocks left out"
         return "\n".join([*lines, f"{self.method}: {self.evaluations} evaluations; {masked}"])
 
