@@ -157,28 +157,20 @@ def fit_figure(fit, path) -> Path:
 
     from jaxmech.reports.plots import STYLE
 
+    theory, data = fit.qq()
+    edges, masses = binned(fit.sample, fit.lower, fit.upper)
+    places = np.linspace(fit.lower, fit.upper, 512)
+    (density,) = values_of(fit.law, places, "pdf")
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.2))
         left, right = figure.subplots(1, 2)
-        _density(left, fit)
-        _quantiles(right, fit)
+        left.stairs(masses / np.diff(edges), edges, fill=True, color="0.85", label="data")
+        left.plot(places, density, color="#1f4fb4", label=fit.family.replace("_", " "))
+        left.set(xlabel="endowment (asset units)", ylabel="density")
+        left.set_ylim(bottom=0)
+        left.legend(fontsize=8)
+        right.plot([fit.lower, fit.upper], [fit.lower, fit.upper], color="black", lw=0.6)
+        right.plot(theory, data, "o", color="#1f4fb4", ms=2.5)
+        right.set(xlabel="quantile of the law", ylabel="quantile of the data")
         figure.savefig(path)
     return path
-
-
-def _density(axes, fit):
-    edges, masses = binned(fit.sample, fit.lower, fit.upper)
-    axes.stairs(masses / np.diff(edges), edges, fill=True, color="0.85", label="data")
-    at = np.linspace(fit.lower, fit.upper, 512)
-    (density,) = values_of(fit.law, at, "pdf")
-    axes.plot(at, density, color="#1f4fb4", label=fit.family.replace("_", " "))
-    axes.set(xlabel="endowment (asset units)", ylabel="density")
-    axes.set_ylim(bottom=0)
-    axes.legend(fontsize=8)
-
-
-def _quantiles(axes, fit):
-    theory, data = fit.qq()
-    axes.plot([fit.lower, fit.upper], [fit.lower, fit.upper], color="black", lw=0.6)
-    axes.plot(theory, data, "o", color="#1f4fb4", ms=2.5)
-    axes.set(xlabel="quantile of the law", ylabel="quantile of the data")

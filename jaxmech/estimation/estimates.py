@@ -94,7 +94,8 @@ def parametric_estimate(family, sample, lower, upper) -> Estimate:
     factor, offset = family.stretch(lower, width)
     if family.exact is not None:
         values, settled = family.exact(x, sample.weights[None])[0], True
-        information, slopes = _score_information(family, values, x, sample.weights), np.eye(values.size)
+        scores, slopes = np.asarray(_scores(family.log_pdf, values, x)), np.eye(values.size)
+        information = (sample.weights[:, None] * scores).T @ scores
     else:
         start = (sample.mean - lower) / width, sample.deviation / width
         values, settled, information, slopes = _most_likely(family, sample, x, start)
@@ -114,8 +115,8 @@ def parametric_estimate(family, sample, lower, upper) -> Estimate:
 
 def _redrawn(family, warm, x, sample, factor, offset, draws, generator):
     parts = [_refitted(family, warm, x, weights) for weights in resamples(sample, draws, generator)]
-    found, good = (np.concatenate(part)[:draws] for part in zip(*parts, strict=True))
-    return offset + factor * found, good
+    values, good = (np.concatenate(part)[:draws] for part in zip(*parts, strict=True))
+    return offset + factor * values, good
 
 
 def _most_likely(family, sample, x, moments):
@@ -144,8 +145,7 @@ def _searched(family, starts, x, weights):
     """The ends of all searches, NumPy arrays."""
     pad = padding(x.size)
     x, weights = np.pad(x, (0, pad), constant_values=0.5), np.pad(weights, [(0, 0)] * (weights.ndim - 1) + [(0, pad)])
-    ends = newton(family.loss, starts, x, weights)
-    return jax.tree.map(np.asarray, ends)
+    return jax.tree.map(np.asarray, newton(family.loss, starts, x, weights))
 
 
 def padding(size) -> int:
@@ -178,11 +178,6 @@ def _covariance(family, values, information, slopes):
         return np.full((values.size, values.size), np.nan), (*notes, *([reason] if free.any() else []))
     covariance = slopes[:, free] @ np.linalg.solve(inner, slopes[:, free].T)
     return np.where(bound[:, None] | bound, np.nan, covariance), tuple(notes)
-
-
-def _score_information(family, values, x, weights):
-    slopes = np.asarray(_scores(family.log_pdf, values, x))
-    return (weights[:, None] * slopes).T @ slopes
 
 
 @partial(compiled, static_argnums=0)

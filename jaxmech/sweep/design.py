@@ -59,19 +59,12 @@ class Range:
 
 @dataclass(frozen=True)
 class Draws:
-    """A column of a random design. Number k depends on seed, place and k alone: a block of it costs only itself.
+    """A column of a random design. Number k depends on seed, place and k alone: a block of it costs only itself."""
 
-    Args:
-      source: a Range, or the values to choose from.
-      points: length of the column.
-      seed: of the design.
-      place: of the column in the design; columns are independent.
-    """
-
-    source: Range | np.ndarray
-    points: int
-    seed: int
-    place: int
+    source: Range | np.ndarray  # a Range, or the values to choose from
+    points: int  # length of the column
+    seed: int  # of the design
+    place: int  # of the column in the design; columns are independent
 
     def __len__(self):
         return self.points

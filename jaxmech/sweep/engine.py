@@ -54,14 +54,14 @@ def point_results(market, parameters, derivatives, alpha, weight_floor, values):
 
     def achieved(market, alpha):
         mechanism = mechanism_of(market, alpha, *solve_at_known_weight(market.prepared(), alpha, weight))
-        found = outcomes(mechanism)
-        return (found.revenue, found.efficiency), (found, mechanism)
+        reached = outcomes(mechanism)
+        return (reached.revenue, reached.efficiency), (reached, mechanism)
 
     if derivatives:
-        _, pull, (found, mechanism) = jax.vjp(achieved, market, alpha, has_aux=True)
+        _, pull, (reached, mechanism) = jax.vjp(achieved, market, alpha, has_aux=True)
     else:
-        _, (found, mechanism) = achieved(market, alpha)
-    results = found._asdict() | {f"certificate_{k}": v for k, v in certify(mechanism)._asdict().items()}
+        _, (reached, mechanism) = achieved(market, alpha)
+    results = reached._asdict() | {f"certificate_{k}": v for k, v in certify(mechanism)._asdict().items()}
     interval = mechanism.binding_interval
     results |= {
         "weight": weight,
@@ -98,8 +98,8 @@ def _rows_by_field(market):
     nothing = jnp.full_like(market.risk_capacity, jnp.nan)
     rows = {"risk_capacity": market.risk_capacity, "count": market.count}
     for law, start, length in market.laws():
-        for name, own in law.entries().items():
-            rows[name] = rows.get(name, nothing).at[start : start + length].set(own)
+        for name, entry in law.entries().items():
+            rows[name] = rows.get(name, nothing).at[start : start + length].set(entry)
     return rows
 
 
@@ -119,13 +119,7 @@ def columns_of(design, derivatives, size=None):
 
 
 def chunk_results(design, derivatives, chunk, size=None):
-    """All results at the points of one chunk: a function of its arguments alone.
-
-    Args:
-      design: a Design.
-      derivatives: whether to add derivatives.
-      chunk: number of the chunk.
-      size: points a micro-batch; measured default.
+    """All results at the points of one chunk: a function of its arguments alone, which are those of `run`.
 
     Returns:
       Dictionary of arrays, floats (points,) or (points, G), points as in `design.chunk_points`, and `status`, integers.
@@ -142,7 +136,7 @@ def chunk_results(design, derivatives, chunk, size=None):
         for places, device in zip(batches, cycle(jax.local_devices()), strict=False)
     ]
     for places, (good, batch) in zip(batches, started, strict=True):
-        _fill({name: one[places] for name, one in results.items()}, good, batch)
+        _fill({name: values[places] for name, values in results.items()}, good, batch)
     return results
 
 
@@ -162,8 +156,7 @@ def _floors(design, chunk, size):
         values = _padded(design.parameter_values(markets[places]), size)
         values, lanes = _replaced(design.valid(np.zeros(size), values), values)
         if lanes:
-            found = _weight_floors(design.market, design.parameters, values)
-            weights[places] = found[: len(weights[places])]
+            weights[places] = _weight_floors(design.market, design.parameters, values)[: len(weights[places])]
     return weights, columns.start
 
 

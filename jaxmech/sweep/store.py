@@ -53,24 +53,15 @@ def made_with() -> dict:
 
 @dataclass(frozen=True)
 class SweepStore:
-    """A sweep's folder. Make one with `created`, open one with `opened`.
-
-    Args:
-      path: the folder.
-      design, derivatives: the sweep.
-      columns: names of the results, in order, and the groups of each, 0 where it is one number a point.
-      identity: hash of the sweep, points of a micro-batch, precision and software: equal in every record.
-      metadata: text of the Zarr metadata by file, which damage is mended from.
-      densities: what the functions of its densities give, as `density_values`.
-    """
+    """A sweep's folder. Make one with `created`, open one with `opened`."""
 
     path: Path
     design: Design
     derivatives: bool
-    columns: dict
-    identity: dict
-    metadata: dict
-    densities: list
+    columns: dict  # names of the results, in order, and the groups of each, 0 where it is one number a point
+    identity: dict  # hash of the sweep, points of a micro-batch, precision and software: equal in every record
+    metadata: dict  # text of the Zarr metadata by file, which damage is mended from
+    densities: list  # what the functions of its densities give, as `density_values`
     _seen: set = field(default_factory=set, init=False, repr=False)  # chunks that held up
 
     @cached_property
