@@ -1,30 +1,4 @@
-"""TOML files of sweeps and of calibrations. The path of the market's file is relative to them.
-
-    market = "markets/us_treasury_10y.toml"
-    design = "grid"                             # or "zip", or "random" with points = 10000 and seed = 0
-    derivatives = true
-    alpha = { from = 0.0, to = 1.0, count = 41 }
-
-    [over]
-    "all.risk_capacity.factor" = { from = 0.25, to = 4.0, count = 71, scale = "log" }
-    "dealer.loc" = [-0.1, 0.0, 0.1]
-
-In a random design { from, to, scale } is a Range to draw from. A calibration:
-
-    market = "markets/us_treasury_10y.toml"
-    alpha = 0.5                                 # unless it is free
-    starts = 16
-    steps = 200
-    seed = 0
-
-    [free]
-    alpha = { from = 0.0, to = 1.0 }
-    "all.risk_capacity.factor" = { from = 0.25, to = 4.0, scale = "log" }
-
-    [targets]                                   # or, before the tables: maximise = "revenue"
-    revenue = 0.3
-    "dealer.trade_size" = { value = 0.2, error = 0.01 }
-"""
+"""TOML files of sweeps and of calibrations, as docs/command_line.md shows them."""
 
 from pathlib import Path
 

@@ -1,13 +1,7 @@
-"""A sweep on disk: chunks in a Zarr store with checksums, and a record of each, written after its data.
-
-    sweep.json          the sweep itself, what it is computed with, names of the columns; its own hash
-    values, status      Zarr arrays (columns, rows, columns of points) and (rows, columns): one file a chunk
-    manifest/N.json     what chunk N holds: sha256 of its numbers, counts by status, software, device
-    lock                held by the process that computes
+"""A sweep on disk: chunks in a Zarr store with checksums, and a record of each; docs/sweeps.md shows the files.
 
 A chunk counts as computed once it has a record, and is trusted while its numbers have the record's hash; to read, it is
-enough that the checksums in its files are those of the record, which takes no time. No clock decides anything. Every
-file is written whole or not at all, and a chunk is a function of the sweep: writing one twice is harmless.
+enough that the checksums in its files are those of the record, which takes no time.
 """
 
 import hashlib
