@@ -34,11 +34,7 @@ def values_of(law, at, *names):
 
 
 def ks_distance(expected, sample) -> float:
-    """The largest distance of the empirical distribution function, weights as frequencies, from a law's.
-
-    Args:
-      expected: the law's distribution function at the sample's values.
-    """
+    """The largest distance of the empirical distribution function, weights as frequencies, from a law's, `expected`."""
     after = np.cumsum(sample.weights) / sample.observations
     before = np.concatenate([[0.0], after[:-1]])
     return float(max(np.max(after - expected), np.max(expected - before)))
@@ -71,11 +67,7 @@ def effective_observations(values) -> float:
 
 
 def repeated_observations(values) -> int:
-    """How many observations equal the one before them, where chance alone would not repeat that many; 0 where it would.
-
-    Args:
-      values: as in `effective_observations`.
-    """
+    """How many observations equal the one before them, where chance alone would not repeat that many; else 0."""
     values = values[~np.isnan(values)]
     if _tells_nothing(values):
         return 0

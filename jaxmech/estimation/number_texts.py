@@ -41,9 +41,7 @@ def numbers_of(texts, decimal=None, thousands=None, missing=()) -> Numbers:
 
     Args:
       texts: by place.
-      decimal: "." or ",".
-      thousands: one of `THOUSANDS`, "" for no mark; any of them but the decimal mark if not given.
-      missing: texts that mean a gap, besides the usual ones.
+      decimal, thousands, missing: as in `Format`; any mark between thousands but the decimal one if not given.
     """
     gaps = MISSING | {_plain(text).lower() for text in missing}
     cores = {text: _core(_plain(text)) for text in set(texts.values()) if _plain(text).lower() not in gaps}

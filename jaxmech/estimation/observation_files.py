@@ -73,17 +73,10 @@ def checked_format(**given) -> Format:
 
 
 def file_rows(path, columns, form) -> Rows:
-    """The rows of a file that has the columns.
+    """The rows of a file that has the columns: .xlsx, .xlsm, or text whatever its suffix.
 
-    The columns' names are in the first row that has all of those asked for, among the first fifty.
-
-    Args:
-      path: .xlsx, .xlsm, or text whatever its suffix.
-      columns: names that must be there.
-      form: Format.
-
-    Raises:
-      MarketError: no such file, one that is no table, no such column, or two of that name.
+    The columns' names are in the first row that has all of those asked for, among the first fifty. MarketError for no
+    such file, one that is no table, no such column, or two of that name.
     """
     path = path_of("path", path)
     data = bytes_of(path, "the path of a table")

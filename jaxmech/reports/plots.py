@@ -155,15 +155,10 @@ def _sensitivity(data, others):
 
 
 def fee_figures(rule, sheet, folder) -> list:
-    """Side payments against quantity at the sheet's three prices, a panel a group; and the tax with its kink.
-
-    Args:
-      rule: SidePayments.
-      sheet: its `fee_sheet`.
-      folder: where fees.png, fees.pdf, kink.png and kink.pdf go.
+    """Side payments against quantity at the prices of their `fee_sheet`, a panel a group, and the tax with its kink.
 
     Returns:
-      Paths of the PNG files.
+      Paths of fees.png and kink.png in the folder, a PDF beside each.
     """
     by_group, paths = rule.by_group(), []
     with plt.rc_context(STYLE):
@@ -233,11 +228,8 @@ def tornado_figure(sensitivity, outcome, largest):
 def frontier_figure(frontier, designs, band, change):
     """Revenue against efficiency lost, as shares of the first-best surplus, with the points the curve was traced by.
 
-    Args:
-      frontier: of one market.
-      designs: outcomes by name, drawn as markers.
-      band: name of a parameter, or None.
-      change: by how much it rises and falls, in its own units: the frontier moves, to first order, within the band.
+    Designs are outcomes by name, drawn as markers. If the parameter `band` rises and falls by `change`, the frontier
+    moves, to first order, within the band.
     """
     best, surplus = map(float, first_best_money(frontier.market))
 

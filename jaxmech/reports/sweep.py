@@ -13,9 +13,7 @@ _GAPS = 10.0 ** np.arange(-15, -5, 2)
 def sweep_summary(store, interrupted=False) -> dict:
     """What a sweep shows: how it went, the frontier, where the budget binds, what matters, the worst certificate.
 
-    Args:
-      store: SweepStore; chunks not computed so far, or damaged, are left out.
-      interrupted: whether the sweep was.
+    Chunks not computed so far, or damaged, are left out.
     """
     tally = _Tally(store)
     for chunk in store.sound():

@@ -25,20 +25,10 @@ _LOCAL = {
 
 
 def computed_on_cluster(store, missing, engine, workers, bar):
-    """Compute chunks of a store on a cluster.
+    """Compute missing chunks of a store that this process holds: (chunks computed, failed: chunk → why, interrupted).
 
-    Args:
-      store: SweepStore, held by this process, its folder seen by all workers under the same path.
-      missing: numbers of chunks.
-      engine: "local-cluster" or "dask://HOST:PORT".
-      workers: of a local cluster; None for one a core.
-      bar: moved on by the points of each chunk.
-
-    Returns:
-      (chunks computed, failed: chunk → why, interrupted). A chunk that kills its workers fails alone.
-
-    Raises:
-      MarketError: no such engine, no scheduler, or a worker of other software, precision or disk.
+    A chunk that kills its workers fails alone. MarketError for no such engine, no scheduler, or a worker of other
+    software, precision or disk. Engine and workers as in `stored_sweep`.
     """
     _check_engine(engine, workers)
     if not missing:

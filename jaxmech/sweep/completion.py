@@ -68,11 +68,7 @@ def repair(path, *, engine=None, workers=None, progress=None) -> Completion:
 
 
 def verify(path) -> list:
-    """Damages of the store in a folder, found by reading every chunk against its record; [] when it is whole.
-
-    Raises:
-      MarketError: there is no store, or its header is damaged.
-    """
+    """Damages of the store in a folder, found by reading every chunk against its record; [] when it is whole."""
     return opened(path).damages()
 
 

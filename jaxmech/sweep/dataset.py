@@ -52,14 +52,9 @@ def to_dataset(design, results, interrupted):
 
 
 def labelled(design, results, interrupted, column_of, derivatives):
-    """The Dataset of arrays that have the design's dimensions already.
+    """The Dataset of arrays by name, or what xarray takes for one, that have the design's dimensions already.
 
-    Args:
-      design: a Design.
-      results: arrays by name, or what xarray takes for one.
-      interrupted: whether points are missing.
-      column_of: makes an array of a column with one number a point.
-      derivatives: whether they are among the results.
+    `column_of` makes such an array of a column with one number a point.
     """
     with extra("data"):
         import xarray as xr

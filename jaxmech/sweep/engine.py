@@ -41,14 +41,11 @@ def batch_size(points, market):
 
 @partial(compiled, static_argnames=("parameters", "derivatives"))
 def point_results(market, parameters, derivatives, alpha, weight_floor, values):
-    """Every output at a batch of points, as a flat dictionary; group arrays are (G, B).
+    """Every output at points of a sweep from the market, as a flat dictionary; group arrays are (G, B).
 
     Args:
-      market: the market that the sweep starts from.
-      parameters: what is swept (static).
-      derivatives: whether to add derivatives of revenue and efficiency (static).
       alpha, weight_floor: α and w*, shape (B,).
-      values: parameter values, shape (parameters, B).
+      values: of the parameters that are swept, shape (parameters, B).
     """
     market, weight = market_with(market, parameters, values), jnp.maximum(alpha, weight_floor)
 
@@ -185,10 +182,9 @@ def _fill(results, good, batch):
 
 
 def run(design, derivatives=False, size=None, progress=None):
-    """Compute a design in memory.
+    """Compute a Design in memory.
 
     Args:
-      design: a Design.
       derivatives: whether to add derivatives.
       size: points a micro-batch; measured default.
       progress: None (a bar on a terminal), True or False.

@@ -220,11 +220,7 @@ class SweepStore:
 
 
 def created(path, design, derivatives, size=None) -> SweepStore:
-    """A store for a sweep, its header written last; chunks that lie there already stay.
-
-    Raises:
-      MarketError: the disk refuses.
-    """
+    """A store for a sweep, its header written last; chunks that lie there already stay."""
     columns = columns_of(design, derivatives, size)
     described = description(design, derivatives)
     identity = {"spec": spec_hash(described), "micro_batch": micro_batch(design, size)[0]} | made_with()
@@ -240,11 +236,7 @@ def created(path, design, derivatives, size=None) -> SweepStore:
 
 
 def opened(path) -> SweepStore:
-    """The store in a folder, made from what it holds itself.
-
-    Raises:
-      MarketError: there is none, or its header is damaged.
-    """
+    """The store in a folder, made from what it holds; MarketError where there is none, or its header is damaged."""
     path = Path(path)
     body = read_json(path / "sweep.json")
     if body is None and not (path / "sweep.json").exists():
