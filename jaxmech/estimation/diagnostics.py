@@ -29,8 +29,8 @@ def _of_law(names, law, at):
 def values_of(law, at, *names):
     """Functions of a law, such as "cdf", "log_pdf" and "quantile", at points (n,): one array (n,) each."""
     at = np.asarray(at, float)
-    found = _of_law(names, law, np.pad(at, (0, padding(at.size)), mode="edge"))
-    return [np.asarray(values)[: at.size] for values in found]
+    padded = np.pad(at, (0, padding(at.size)), mode="edge")
+    return [np.asarray(values)[: at.size] for values in _of_law(names, law, padded)]
 
 
 def ks_distance(expected, sample) -> float:
@@ -84,19 +84,19 @@ def _tells_nothing(values):
 
 def quantile_pairs(law, sample):
     """Quantiles of the law and of the data at the same probabilities, (m,) and (m,), at most 500 of them."""
-    at = (np.cumsum(sample.weights) - 0.5 * sample.weights) / sample.observations
-    if at.size > _MOST_QUANTILES:
-        at = (np.arange(_MOST_QUANTILES) + 0.5) / _MOST_QUANTILES
-    return *values_of(law, at, "quantile"), sample.quantiles(at)
+    shares = (np.cumsum(sample.weights) - 0.5 * sample.weights) / sample.observations
+    if shares.size > _MOST_QUANTILES:
+        shares = (np.arange(_MOST_QUANTILES) + 0.5) / _MOST_QUANTILES
+    return *values_of(law, shares, "quantile"), sample.quantiles(shares)
 
 
 @compiled
 def _ironed_share(law, weight):
     sides = jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., None], law).sides()
-    found = bunches_of(still_bunching(virtual_curves(sides, weight)))
-    if found is None:
+    bunches = bunches_of(still_bunching(virtual_curves(sides, weight)))
+    if bunches is None:
         return jnp.zeros(2)
-    start, stop = (jnp.where(end < jnp.inf, end, sides.lower) for end in bunch_ends(sides, found))
+    start, stop = (jnp.where(end < jnp.inf, end, sides.lower) for end in bunch_ends(sides, bunches))
     return jnp.sum(sides.tail(stop).cdf - sides.tail(start).cdf, axis=(0, 2))
 
 

@@ -48,7 +48,7 @@ def design_of(described, dtype):
     market = described["market"]
     capacity, count = (np.asarray(market[name], dtype) for name in ("risk_capacity", "count"))
     market = Market(_law_of(market["endowment"], dtype), capacity, count, names=tuple(market["names"]))
-    alpha, *values = (_column_of(one) for one in described["columns"].values())
+    alpha, *values = map(_column_of, described["columns"].values())
     parameters = tuple(named_parameter(name, market) for name in list(described["columns"])[1:])
     shape = tuple(described["chunk_shape"])
     return Design(market, described["design"], alpha, parameters, tuple(values), shape), described["derivatives"]

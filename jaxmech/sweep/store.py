@@ -143,8 +143,8 @@ class SweepStore:
     def damages(self) -> list:
         """Damage found by reading everything: files of the store first, else chunks, those not computed included."""
         files = [Damage(name, "is missing, cut or changed") for name in self.metadata if not self._is_whole(name)]
-        found = [(chunk, self._reason(chunk)) for chunk in range(self.design.chunks)] if not files else []
-        return files or [Damage(chunk, reason) for chunk, reason in found if reason]
+        reasons = ((chunk, self._reason(chunk)) for chunk in range(self.design.chunks))
+        return files or [Damage(chunk, reason) for chunk, reason in reasons if reason]
 
     def mend_metadata(self):
         """Write the Zarr metadata anew where it is damaged, and make the folder of records where it is gone."""
@@ -269,16 +269,9 @@ def _zarr_metadata(design, columns, dtype):
     checked = {"compressors": [Crc32cCodec()]}  # without one, a flipped bit is read as another number
     shape, chunk = design.shape, design.chunk_shape
     together = min(_TOGETHER, columns)
-    group.create_array(
-        "values",
-        shape=(columns, *shape),
-        chunks=(together, *chunk),
-        shards=(-(-columns // together) * together, *chunk),
-        dtype=dtype,
-        fill_value=np.nan,
-        dimension_names=("column", *dims),
-        **checked,
-    )
+    pieces = {"chunks": (together, *chunk), "shards": (-(-columns // together) * together, *chunk)}
+    values = {"shape": (columns, *shape), "dtype": dtype, "fill_value": np.nan} | pieces
+    group.create_array("values", **values, dimension_names=("column", *dims), **checked)
     states = {"shape": shape, "chunks": chunk, "dtype": "int8", "fill_value": STATUS["not_computed"]}
     group.create_array("status", **states, dimension_names=dims, **checked)
     return {name: memory[name].to_bytes().decode() for name in ("zarr.json", "values/zarr.json", "status/zarr.json")}

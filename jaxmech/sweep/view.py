@@ -108,8 +108,8 @@ class _Column(_Read):
 
     def _read(self, key):
         points = np.arange(len(self.column))[key[0]]
-        found = self.column[np.atleast_1d(points)] if np.size(points) else np.zeros(0)
-        return found if np.ndim(points) else found[0]
+        numbers = self.column[np.atleast_1d(points)] if np.size(points) else np.zeros(0)
+        return numbers if np.ndim(points) else numbers[0]
 
 
 @contextmanager
