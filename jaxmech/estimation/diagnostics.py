@@ -1,24 +1,17 @@
-"""How well a fitted law agrees with its data, and whether it is regular; a report and a figure."""
+"""How well a fitted law agrees with its data, what their order tells, and whether it is regular."""
 
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.endowments.binning import binned
 from jaxmech.estimation.estimates import padding
-from jaxmech.extras import extra
-from jaxmech.inputs import MarketError
 from jaxmech.optimum.ironing.bunching import virtual_curves
 from jaxmech.optimum.ironing.ironed import bunch_ends, bunches_of, still_bunching
 from jaxmech.programs import compiled
 
-_MOST_QUANTILES = 500
-_MOST_ROWS = 16  # of parameters in a report
 _SHORTEST_SERIES = 20  # whose order tells anything
-_SUFFIXES = (".png", ".pdf", ".svg")
 
 
 @partial(compiled, static_argnums=0)
@@ -82,87 +75,12 @@ def _tells_nothing(values):
     return values.size < _SHORTEST_SERIES or np.all(rising >= 0) or np.all(rising <= 0)
 
 
-def quantile_pairs(law, sample):
-    """Quantiles of the law and of the data at the same probabilities, (m,) and (m,), at most 500 of them."""
-    shares = (np.cumsum(sample.weights) - 0.5 * sample.weights) / sample.observations
-    if shares.size > _MOST_QUANTILES:
-        shares = (np.arange(_MOST_QUANTILES) + 0.5) / _MOST_QUANTILES
-    return *values_of(law, shares, "quantile"), sample.quantiles(shares)
-
-
 @compiled
-def _ironed_share(law, weight):
+def ironed_share(law, weight):
+    """Probability of the types that are ironed at effective weight w: buyers (ψ⁻), then sellers (ψ⁺). Shape (2,)."""
     sides = jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., None], law).sides()
     bunches = bunches_of(still_bunching(virtual_curves(sides, weight)))
     if bunches is None:
         return jnp.zeros(2)
     start, stop = (jnp.where(end < jnp.inf, end, sides.lower) for end in bunch_ends(sides, bunches))
     return jnp.sum(sides.tail(stop).cdf - sides.tail(start).cdf, axis=(0, 2))
-
-
-def ironed_share(law, weight=1.0):
-    """Probability of the types that are ironed at effective weight w: buyers (ψ⁻), then sellers (ψ⁺). Shape (2,).
-
-    0 for a regular law. In a market only types outside the binding interval matter: `Mechanism.bunching_intervals`.
-    """
-    return np.asarray(_ironed_share(law, float(weight)))
-
-
-def fit_text(fit) -> str:
-    """What `Fit.report` says."""
-    missing = f", {fit.missing} missing" if fit.missing else ""
-    lines = [f"{fit.family} law of {fit.observations:g} observations{missing}, on [{fit.lower:.6g}, {fit.upper:.6g}]"]
-    rows = list(fit.parameters.items())
-    if rows:
-        lines.append(f"  {'parameter':<16}{'estimate':>14}{'standard error':>18}")
-    for name, value in rows[:_MOST_ROWS]:
-        lines.append(f"  {name:<16}{value:>14.6g}{fit.standard_errors[name]:>18.3g}")
-    if len(rows) > _MOST_ROWS:
-        lines.append(f"  … and {len(rows) - _MOST_ROWS} more")
-    if fit.bandwidth is not None:
-        lines.append(f"  bandwidth {fit.bandwidth:.6g}")
-    lines.append(f"  log likelihood {fit.log_likelihood:.6g}, AIC {fit.aic:.6g}, BIC {fit.bic:.6g}")
-    lines.append(f"  Kolmogorov–Smirnov {fit.ks_statistic:.4g}, p {fit.ks_p_value:.3g} as if nothing had been fitted")
-    bought, sold = ironed_share(fit.law)
-    ironed = f"{bought:.2%} of the types ironed where they buy, {sold:.2%} where they sell"
-    lines.append(f"  not regular: at w = 1 {ironed}" if bought + sold > 0 else "  regular: nothing to iron")
-    if fit.comparison:
-        lines.append(f"  {'compared':<24}{'AIC':>12}{'above the best':>18}")
-    for row in fit.comparison:
-        numbers = f"{row.aic:>12.6g}{row.aic - fit.aic:>18.4g}" if np.isfinite(row.aic) else f"{'':>30}"
-        lines.append(f"  {row.label:<24}{numbers}{'  ' if row.said else ''}{row.said}")
-    return "\n".join([*lines, *(f"  note: {note}" for note in fit.notes)])
-
-
-def fit_figure(fit, path) -> Path:
-    """The density over a histogram of the data, and quantiles against quantiles, as PNG, PDF or SVG; returns the path.
-
-    Raises:
-      MarketError: another suffix.
-    """
-    path = Path(path)
-    if path.suffix not in _SUFFIXES:
-        raise MarketError(f"{path}: figures are written as {', '.join(_SUFFIXES)}; give a path that ends so")
-    with extra("plot"):
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-
-    from jaxmech.reports.plots import STYLE
-
-    theory, data = fit.qq()
-    edges, masses = binned(fit.sample, fit.lower, fit.upper)
-    places = np.linspace(fit.lower, fit.upper, 512)
-    (density,) = values_of(fit.law, places, "pdf")
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 3.2))
-        left, right = figure.subplots(1, 2)
-        left.stairs(masses / np.diff(edges), edges, fill=True, color="0.85", label="data")
-        left.plot(places, density, color="#1f4fb4", label=fit.family.replace("_", " "))
-        left.set(xlabel="endowment (asset units)", ylabel="density")
-        left.set_ylim(bottom=0)
-        left.legend(fontsize=8)
-        right.plot([fit.lower, fit.upper], [fit.lower, fit.upper], color="black", lw=0.6)
-        right.plot(theory, data, "o", color="#1f4fb4", ms=2.5)
-        right.set(xlabel="quantile of the law", ylabel="quantile of the data")
-        figure.savefig(path)
-    return path

@@ -14,11 +14,8 @@ from jaxmech.endowments.binning import LEAST_DISTINCT, Sample, clean_samples, sa
 from jaxmech.estimation.densities import histogram_estimate, smoothed_estimate
 from jaxmech.estimation.diagnostics import (
     effective_observations,
-    fit_figure,
-    fit_text,
     ironed_share,
     ks_distance,
-    quantile_pairs,
     repeated_observations,
     values_of,
 )
@@ -32,6 +29,8 @@ _COMPARED = [(name, {}) for name in NAMES] + [("mixture", {"components": k}) for
 _COMPARED += [("histogram", {}), ("smoothed", {})]
 _OPTIONS = {"components": ("mixture",), "bins": ("histogram",), "bandwidth": ("smoothed",), "points": ("smoothed",)}
 _MOST_COMPONENTS = 6
+_MOST_QUANTILES = 500
+_MOST_ROWS = 16  # of parameters in a report
 _REJECTED = 0.01  # p-value of the Kolmogorov–Smirnov distance
 
 
@@ -78,21 +77,55 @@ class Fit:
         return float(kstwo.sf(self.ks_statistic, max(round(self.observations), 1)))
 
     def ironed_share(self, weight=1.0):
-        """Probability of the types that are ironed at effective weight w: buyers, then sellers, shape (2,)."""
-        return ironed_share(self.law, weight)
+        """Probability of the types that are ironed at effective weight w: buyers, then sellers, shape (2,).
+
+        0 for a regular law. In a market only types outside the binding interval matter: `Mechanism.bunching_intervals`.
+        """
+        return np.asarray(ironed_share(self.law, float(weight)))
 
     def qq(self):
         """Quantiles of the law and of the data at the same probabilities, two arrays (m,), m ≤ 500; asset units."""
-        return quantile_pairs(self.law, self.sample)
+        sample = self.sample
+        shares = (np.cumsum(sample.weights) - 0.5 * sample.weights) / sample.observations
+        if shares.size > _MOST_QUANTILES:
+            shares = (np.arange(_MOST_QUANTILES) + 0.5) / _MOST_QUANTILES
+        return *values_of(self.law, shares, "quantile"), sample.quantiles(shares)
 
     def report(self) -> str:
         """The fit in words and numbers."""
-        return fit_text(self)
+        missing = f", {self.missing} missing" if self.missing else ""
+        lines = [
+            f"{self.family} law of {self.observations:g} observations{missing}, on [{self.lower:.6g}, {self.upper:.6g}]"
+        ]
+        rows = list(self.parameters.items())
+        if rows:
+            lines.append(f"  {'parameter':<16}{'estimate':>14}{'standard error':>18}")
+        for name, value in rows[:_MOST_ROWS]:
+            lines.append(f"  {name:<16}{value:>14.6g}{self.standard_errors[name]:>18.3g}")
+        if len(rows) > _MOST_ROWS:
+            lines.append(f"  … and {len(rows) - _MOST_ROWS} more")
+        if self.bandwidth is not None:
+            lines.append(f"  bandwidth {self.bandwidth:.6g}")
+        lines.append(f"  log likelihood {self.log_likelihood:.6g}, AIC {self.aic:.6g}, BIC {self.bic:.6g}")
+        lines.append(
+            f"  Kolmogorov–Smirnov {self.ks_statistic:.4g}, p {self.ks_p_value:.3g} as if nothing had been fitted"
+        )
+        bought, sold = self.ironed_share()
+        ironed = f"{bought:.2%} of the types ironed where they buy, {sold:.2%} where they sell"
+        lines.append(f"  not regular: at w = 1 {ironed}" if bought + sold > 0 else "  regular: nothing to iron")
+        if self.comparison:
+            lines.append(f"  {'compared':<24}{'AIC':>12}{'above the best':>18}")
+        for row in self.comparison:
+            numbers = f"{row.aic:>12.6g}{row.aic - self.aic:>18.4g}" if np.isfinite(row.aic) else f"{'':>30}"
+            lines.append(f"  {row.label:<24}{numbers}{'  ' if row.said else ''}{row.said}")
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
     __str__ = report
 
     def plot(self, path):
         """Write the density over a histogram, and a QQ plot, as PNG, PDF or SVG; returns the path. Needs `plot`."""
+        from jaxmech.reports.plots import fit_figure
+
         return fit_figure(self, path)
 
     def endowment_table(self) -> dict:

@@ -1,10 +1,14 @@
 """Pictures of sweeps, fees, sensitivities, frontiers, laws and mechanisms. Needs the extra `plot`."""
 
 from itertools import cycle, pairwise
+from pathlib import Path
 
 import numpy as np
 
+from jaxmech.endowments.binning import binned
+from jaxmech.estimation.diagnostics import values_of
 from jaxmech.extras import extra
+from jaxmech.inputs import MarketError
 from jaxmech.market.parameters import name_parts
 from jaxmech.optimum.first_best import first_best_money
 from jaxmech.plain import brief
@@ -15,6 +19,7 @@ with extra("plot"):
     from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 _MARKS = [m * 10.0**k for k in range(-6, 7) for m in (1, 2, 5)]
+_SUFFIXES = (".png", ".pdf", ".svg")
 _POINTS = 401  # of a curve
 _MOST = 8  # lines in one picture of groups
 _UP, _DOWN = "#1f4fb4", "#d9822b"
@@ -317,3 +322,31 @@ def simulation_plot(simulation, ax=None):
     ax.stairs(simulation.volume_counts / simulation.auctions / np.diff(edges), edges, fill=True, alpha=0.6)
     ax.set(xlabel="volume of an auction, asset units", ylabel="density")
     return ax
+
+
+def fit_figure(fit, path) -> Path:
+    """The density over a histogram of the data, and quantiles against quantiles, as PNG, PDF or SVG; returns the path.
+
+    Raises:
+      MarketError: another suffix.
+    """
+    path = Path(path)
+    if path.suffix not in _SUFFIXES:
+        raise MarketError(f"{path}: figures are written as {', '.join(_SUFFIXES)}; give a path that ends so")
+    theory, data = fit.qq()
+    edges, masses = binned(fit.sample, fit.lower, fit.upper)
+    places = np.linspace(fit.lower, fit.upper, 512)
+    (density,) = values_of(fit.law, places, "pdf")
+    with plt.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 3.2))
+        left, right = figure.subplots(1, 2)
+        left.stairs(masses / np.diff(edges), edges, fill=True, color="0.85", label="data")
+        left.plot(places, density, color=_UP, label=in_figures(fit.family))
+        left.set(xlabel="endowment (asset units)", ylabel="density")
+        left.set_ylim(bottom=0)
+        left.legend(fontsize=8)
+        right.plot([fit.lower, fit.upper], [fit.lower, fit.upper], color="black", lw=0.6)
+        right.plot(theory, data, "o", color=_UP, ms=2.5)
+        right.set(xlabel="quantile of the law", ylabel="quantile of the data")
+        figure.savefig(path)
+    return path
