@@ -136,9 +136,7 @@ def _of_group(kind):
             return (group if mark else None), kind(number)
         except ValueError:
             wanted = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(
-                f"{text!r}: give {wanted}, or GROUP={wanted.split()[-1].upper()}"
-            ) from None
+            raise argparse.ArgumentTypeError(f"{text!r}: give {wanted}, or GROUP=NUMBER") from None
 
     return pair
 

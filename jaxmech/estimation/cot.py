@@ -186,12 +186,11 @@ def _weeks_once(rows):
     twice = rows.duplicated(facts[:3], keep=False)
     if twice.any():
         first = rows[twice].iloc[0]
-        one, other = (row for _, row in rows[(rows[facts[:3]] == first[facts[:3]]).all(axis=1)].iloc[:2].iterrows())
-        key = next(key for key in facts[3:] if not (one[key] == other[key] or np.isnan([one[key], other[key]]).all()))
-        raise MarketError(
-            f"{first['name']}, {first['date']:%Y-%m-%d}, {first['category']}: {key} is {one[key]:g} in {one['file']} "
-            f"and {other[key]:g} in {other['file']}; leave one of them out"
-        )
+        pair = rows[(rows[facts[:3]] == first[facts[:3]]).all(axis=1)].iloc[:2]
+        key = next(key for key in facts[3:] if pair[key].nunique(dropna=False) > 1)
+        said = " and ".join(f"{value:g} in {file}" for value, file in zip(pair[key], pair["file"], strict=True))
+        week = f"{first['name']}, {first['date']:%Y-%m-%d}, {first['category']}"
+        raise MarketError(f"{week}: {key} is {said}; leave one of them out")
     return rows
 
 
@@ -321,10 +320,9 @@ def _report(sheet):
     report = min(missing, key=lambda one: len(missing[one]))
     if missing[report]:
         lacking = ", ".join(missing[report][:3]) + (" and others" if len(missing[report]) > 3 else "")
-        raise MarketError(
-            f"{sheet.path}: no report of the Commission, and no extract: {lacking} missing for {report}. Columns need "
-            "their names in the first row, as in the yearly files of the Commission; its files of one week have none"
-        )
+        remedy = "Columns need their names in the first row, as in the yearly files of the Commission"
+        said = f"no report of the Commission, and no extract: {lacking} missing for {report}"
+        raise MarketError(f"{sheet.path}: {said}. {remedy}; its files of one week have none")
     return report
 
 

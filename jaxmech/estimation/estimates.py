@@ -87,10 +87,8 @@ def parametric_estimate(family, sample, lower, upper) -> Estimate:
     width = upper - lower
     x = (sample.values - lower) / width
     if family.fades and (x[0] <= 0 or x[-1] >= 1):
-        raise MarketError(
-            f"samples: some lie on an end of the support [{lower:g}, {upper:g}], where this family's density may "
-            "vanish; widen the support"
-        )
+        where = f"on an end of the support [{lower:g}, {upper:g}], where this family's density may vanish"
+        raise MarketError(f"samples: some lie {where}; widen the support")
     factor, offset = family.stretch(lower, width)
     if family.exact is not None:
         values, settled = family.exact(x, sample.weights[None])[0], True

@@ -93,10 +93,8 @@ class Fit:
 
     def report(self) -> str:
         """The fit in words and numbers."""
-        missing = f", {self.missing} missing" if self.missing else ""
-        lines = [
-            f"{self.family} law of {self.observations:g} observations{missing}, on [{self.lower:.6g}, {self.upper:.6g}]"
-        ]
+        seen = f"{self.observations:g} observations" + (f", {self.missing} missing" if self.missing else "")
+        lines = [f"{self.family} law of {seen}, on [{self.lower:.6g}, {self.upper:.6g}]"]
         rows = list(self.parameters.items())
         if rows:
             lines.append(f"  {'parameter':<16}{'estimate':>14}{'standard error':>18}")
@@ -107,9 +105,8 @@ class Fit:
         if self.bandwidth is not None:
             lines.append(f"  bandwidth {self.bandwidth:.6g}")
         lines.append(f"  log likelihood {self.log_likelihood:.6g}, AIC {self.aic:.6g}, BIC {self.bic:.6g}")
-        lines.append(
-            f"  Kolmogorov–Smirnov {self.ks_statistic:.4g}, p {self.ks_p_value:.3g} as if nothing had been fitted"
-        )
+        distance = f"{self.ks_statistic:.4g}, p {self.ks_p_value:.3g}"
+        lines.append(f"  Kolmogorov–Smirnov {distance} as if nothing had been fitted")
         bought, sold = self.ironed_share()
         ironed = f"{bought:.2%} of the types ironed where they buy, {sold:.2%} where they sell"
         lines.append(f"  not regular: at w = 1 {ironed}" if bought + sold > 0 else "  regular: nothing to iron")
@@ -302,14 +299,10 @@ def _order_notes(series, effective):
     """What the order of the observations says, if it is that in time."""
     notes, repeats, number = [], repeated_observations(series), int(np.sum(~np.isnan(series)))
     if repeats:
-        notes.append(
-            f"{repeats} of {number} observations repeat the one before them: if they are carried forward, and were not "
-            "seen, leave them out"
-        )
+        remedy = "if they are carried forward, and were not seen, leave them out"
+        notes.append(f"{repeats} of {number} observations repeat the one before them: {remedy}")
     if series.size and effective < number:
-        notes.append(
-            f"each observation resembles the one before: if they are in order of time, the {number} tell as much as "
-            f"{effective:.3g} independent ones, and standard errors are about {np.sqrt(number / effective):.2g} times "
-            "as large as given"
-        )
+        tell = f"the {number} tell as much as {effective:.3g} independent ones"
+        errors = f"standard errors are about {np.sqrt(number / effective):.2g} times as large as given"
+        notes.append(f"each observation resembles the one before: if they are in order of time, {tell}, and {errors}")
     return notes

@@ -114,9 +114,8 @@ def comparison_text(rows) -> str:
     for row in rows:
         shares = (round(row[name], 9) + 0.0 for name in ("revenue_share", "efficiency_loss"))  # no −0.000%
         revenue = row["revenue"] if abs(row["revenue_share"]) > 1e-12 else 0.0
-        lines.append(
-            "{:<32}{:>14.7g}{:>14.7g}{:>12.3%}{:>18.3%}".format(row["design"], revenue, row["efficiency"], *shares)
-        )
+        form = "{:<32}{:>14.7g}{:>14.7g}{:>12.3%}{:>18.3%}"
+        lines.append(form.format(row["design"], revenue, row["efficiency"], *shares))
     return "\n".join([*lines, "(shares of first-best gains from trade; negative revenue is a subsidy)"])
 
 

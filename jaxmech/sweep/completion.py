@@ -94,10 +94,8 @@ def _completed(store, engine, workers, progress, begun=True):
             debris.unlink()
     missing, total = [damage.where for damage in store.damages()], store.design.chunks
     if missing and store.computed() and not begun:
-        raise MarketError(
-            f"{store.path}: holds {total - len(missing)} of {total} chunks of this sweep; add --resume to compute the "
-            "rest, or --overwrite to begin again"
-        )
+        held = f"{store.path}: holds {total - len(missing)} of {total} chunks of this sweep"
+        raise MarketError(f"{held}; add --resume to compute the rest, or --overwrite to begin again")
     for chunk in missing:
         store.forget(chunk)
     with progress_bar(store.design.points, "point", progress) as bar:

@@ -60,10 +60,9 @@ def refuse_unstorable(market):
         if not isinstance(part, Law):
             _refuse_unnamed(part)
         elif type(part) not in _LAWS.values():
-            raise MarketError(
-                f"endowment law {type(part).__name__} is not one of jaxmech's, which are all that a store keeps; sweep "
-                "in memory, without a store, or give its density to Density"
-            )
+            remedy = "sweep in memory, without a store, or give its density to Density"
+            law = f"endowment law {type(part).__name__}"
+            raise MarketError(f"{law} is not one of jaxmech's, which are all that a store keeps; {remedy}")
 
 
 def density_values(market) -> list:
@@ -89,10 +88,9 @@ def refuse_other_functions(market, values):
         rounding = size * np.finfo(market.risk_capacity.dtype).eps ** 0.5
         if not np.allclose(was, here, rtol=0, atol=rounding, equal_nan=True):
             names = sorted({function_name(part) for part in _parts(market.endowment) if not isinstance(part, Law)})
-            raise MarketError(
-                f"endowment function {' or '.join(names)} has other values here than when the sweep was begun; restore "
-                "it, start workers that import it anew, or begin again with --overwrite"
-            )
+            remedy = "restore it, start workers that import it anew, or begin again with --overwrite"
+            said = f"endowment function {' or '.join(names)} has other values here than when the sweep was begun"
+            raise MarketError(f"{said}; {remedy}")
 
 
 def _parts(value):
@@ -188,8 +186,7 @@ def _refuse_unnamed(function):
     """MarketError for a function that another process would not find under its name."""
     name = function_name(function)
     if name.startswith("__main__:") or named_function(name) is not function:
-        raise MarketError(
-            f"endowment function {name} cannot be imported by that name, so no other process would find it (a lambda, "
-            "a function inside another, one of the script itself); define it at the top of a module and import it, or "
-            "sweep in memory, without a store"
-        )
+        kinds = "a lambda, a function inside another, one of the script itself"
+        remedy = "define it at the top of a module and import it, or sweep in memory, without a store"
+        said = f"endowment function {name} cannot be imported by that name, so no other process would find it"
+        raise MarketError(f"{said} ({kinds}); {remedy}")

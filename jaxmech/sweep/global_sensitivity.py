@@ -242,7 +242,5 @@ def _check_draws(method, points, seed, second_order):
 def _check_enough(method, kept):
     left, least = int(np.sum(kept)), LEAST_BLOCKS[method]
     if left < least:
-        raise MarketError(
-            f"over: only {left} of {len(kept)} blocks are free of points that are no market or not certified, fewer "
-            f"than {least}; narrow the ranges or raise points"
-        )
+        free = f"only {left} of {len(kept)} blocks are free of points that are no market or not certified"
+        raise MarketError(f"over: {free}, fewer than {least}; narrow the ranges or raise points")

@@ -159,10 +159,8 @@ class SweepStore:
         """MarketError when this process would compute other bits than those of the store, or lacks its functions."""
         for name, here in made_with().items():
             if self.identity[name] != here:
-                raise MarketError(
-                    f"{self.path}: computed with {name} {self.identity[name]}, but this process has {here}; use the "
-                    "same, choose another folder or add --overwrite"
-                )
+                computed = f"{self.path}: computed with {name} {self.identity[name]}, but this process has {here}"
+                raise MarketError(f"{computed}; use the same, choose another folder or add --overwrite")
         refuse_other_functions(self.design.market, self.densities)
 
     def _reason(self, chunk, thorough=True):

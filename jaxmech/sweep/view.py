@@ -118,9 +118,8 @@ def _damage_in_words(store):
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        raise MarketError(
-            f"{store.path}: a chunk is damaged: {error}; jaxmech sweep repair finds it and computes it again"
-        ) from error
+        remedy = "jaxmech sweep repair finds it and computes it again"
+        raise MarketError(f"{store.path}: a chunk is damaged: {error}; {remedy}") from error
 
 
 def _different(numbers):
