@@ -7,7 +7,7 @@ from jax.tree_util import Partial
 
 from jaxmech import endowments as laws
 from jaxmech.endowments.binning import binned
-from jaxmech.estimation.estimates import Estimate, resamples
+from jaxmech.estimation.estimates import Estimate, resampled
 from jaxmech.inputs import MarketError, one_number
 
 KNOTS = 65
@@ -37,8 +37,7 @@ def _redrawn_masses(sample, place, bins, draws, generator):
         counts = np.maximum(np.stack([np.bincount(place, row, minlength=bins) for row in weights]), 0.5)
         return counts / np.sum(counts, axis=1, keepdims=True)
 
-    drawn = [counted(weights) for weights in resamples(sample, draws, generator)]
-    return np.concatenate(drawn)[:draws], np.ones(draws, bool)
+    return resampled(counted, sample, draws, generator), np.ones(draws, bool)
 
 
 def smoothed_estimate(sample, lower, upper, bandwidth=None, points=KNOTS) -> Estimate:
@@ -85,8 +84,8 @@ def smoothed_estimate(sample, lower, upper, bandwidth=None, points=KNOTS) -> Est
 
 
 def _redrawn_heights(sample, kernels, width, draws, generator):
-    parts = [weights @ kernels.T / round(sample.observations) for weights in resamples(sample, draws, generator)]
-    return np.maximum(np.concatenate(parts)[:draws], _FLOOR) / width, np.ones(draws, bool)
+    heights = resampled(lambda weights: weights @ kernels.T / round(sample.observations), sample, draws, generator)
+    return np.maximum(heights, _FLOOR) / width, np.ones(draws, bool)
 
 
 def _reflected(at, x, bandwidth):

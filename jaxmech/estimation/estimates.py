@@ -30,13 +30,12 @@ class Estimate(NamedTuple):
     bandwidth: float | None = None
 
 
-def resamples(sample, draws, generator):
-    """How often each distinct value occurs in each of `draws` resamples, in parts of one size: the last may be too
-    long. Floats, (part, n)."""
+def resampled(function, sample, draws, generator):
+    """What a function of how often each distinct value occurs, floats (part, n), gives of `draws` resamples."""
     number, shares = round(sample.observations), sample.weights / sample.observations
-    part = int(np.clip(_AT_ONCE // sample.values.size, 1, draws))
-    for _ in range(0, draws, part):
-        yield generator.multinomial(number, shares, size=part).astype(float)
+    part = int(np.clip(_AT_ONCE // sample.values.size, 1, draws))  # of one size: the last may be too long
+    parts = [function(generator.multinomial(number, shares, size=part).astype(float)) for _ in range(0, draws, part)]
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:draws], *parts)
 
 
 def uniform_estimate(sample, lower, upper, known) -> Estimate:
@@ -112,8 +111,7 @@ def parametric_estimate(family, sample, lower, upper) -> Estimate:
 
 
 def _redrawn(family, warm, x, sample, factor, offset, draws, generator):
-    parts = [_refitted(family, warm, x, weights) for weights in resamples(sample, draws, generator)]
-    values, good = (np.concatenate(part)[:draws] for part in zip(*parts, strict=True))
+    values, good = resampled(partial(_refitted, family, warm, x), sample, draws, generator)
     return offset + factor * values, good
 
 

@@ -6,7 +6,7 @@ it cannot give is memory of what was done, which is the store.
 """
 
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from jaxmech.compile_cache import cache_environment
 from jaxmech.extras import extra
 from jaxmech.inputs import MarketError, whole_number
 from jaxmech.sweep.description import refuse_other_functions
-from jaxmech.sweep.store import SweepStore, made_with, opened
+from jaxmech.sweep.store import made_with, opened
 
 _SCHEME = "dask://"
 _PATIENCE = "30s"  # to reach a scheduler
@@ -33,17 +33,16 @@ def computed_on_cluster(store, missing, engine, workers, bar):
     _check_engine(engine, workers)
     if not missing:
         return 0, {}, False
+    done, failed, interrupted = [], {}, True
     with _client(engine, workers, len(missing)) as client:
         _check_workers(client, store)
-        done, failed = [], {}
-        try:
+        with suppress(KeyboardInterrupt):
             suspects = _round(client, store, missing, bar, done, failed)
             for chunk in suspects:  # workers that died may have had several: alone, a chunk answers for itself
                 for again in _round(client, store, [chunk], bar, done, failed):
                     failed[again] = "killed every worker that computed it"
-        except KeyboardInterrupt:
-            return len(done), failed, True
-    return len(done), failed, False
+            interrupted = False
+    return len(done), failed, interrupted
 
 
 def _round(client, store, chunks, bar, done, failed):
@@ -82,10 +81,7 @@ def _compute(path, identity, chunk):
     store.compute(chunk)
 
 
-@lru_cache(maxsize=1)
-def _opened(path) -> SweepStore:
-    """The store, opened once a worker: a market made anew would be compiled anew."""
-    return opened(path)
+_opened = lru_cache(maxsize=1)(opened)  # once a worker: a market made anew would be compiled anew
 
 
 def _check_workers(client, store):

@@ -5,7 +5,7 @@ Functions of densities are kept by the name they are imported by.
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from importlib import import_module
 from operator import attrgetter
 
@@ -41,10 +41,7 @@ def spec_hash(described) -> str:
 
 
 def design_of(described, dtype):
-    """(Design, derivatives) of a description, on the host, in the floating type given.
-
-    Functions that this process does not find are `Absent`: see `refuse_other_functions`.
-    """
+    """(Design, derivatives) of a description, on the host, in the floating type given."""
     market = described["market"]
     capacity, count = (np.asarray(market[name], dtype) for name in ("risk_capacity", "count"))
     market = Market(_law_of(market["endowment"], dtype), capacity, count, names=tuple(market["names"]))
@@ -66,11 +63,7 @@ def refuse_unstorable(market):
 
 
 def density_values(market) -> list:
-    """Log densities at some types of each Density of a market, (types, groups): the same numbers, the same function.
-
-    Raises:
-      MarketError: a function is Absent.
-    """
+    """Log densities at some types of each Density of a market, (types, groups): the same numbers, the same function."""
     share = np.linspace(0.0, 1.0, _TYPES + 2)[1:-1, None]
     laws = [part for part in _parts(market.endowment) if isinstance(part, Density)]
     return [np.asarray(_log_densities(law, law.lower * (1 - share) + law.upper * share)).tolist() for law in laws]
@@ -82,7 +75,7 @@ def _log_densities(law, types):
 
 
 def refuse_other_functions(market, values):
-    """MarketError where a function that the market's laws need is Absent or has not these `density_values`."""
+    """MarketError where a function that the market's laws need is absent or has not these `density_values`."""
     for was, here in zip(values, density_values(market), strict=True):
         size = np.max(np.abs(was), where=np.isfinite(was), initial=1.0)
         rounding = size * np.finfo(market.risk_capacity.dtype).eps ** 0.5
@@ -153,33 +146,25 @@ def _column_of(described):
     return Draws(source, **drawn)
 
 
-@dataclass(frozen=True)
-class Absent:
-    """In place of a function that this process cannot import: to read a store needs none, to compute is refused."""
-
-    name: str
-    reason: str
-
-    def __call__(self, *arguments):
-        raise MarketError(self.reason)
-
-
 def function_name(function) -> str:
     """Where a function is imported from, as "module:name"; of what has no name, that of its class."""
-    if isinstance(function, Absent):
-        return function.name
     module = getattr(function, "__module__", None)
     return f"{module}:{getattr(function, '__qualname__', type(function).__qualname__)}"
 
 
 def named_function(name):
-    """The function of that name, or Absent."""
+    """The function of that name; where it cannot be imported, one that says so: to read a store needs none."""
     module, _, path = name.partition(":")
     try:
         return attrgetter(path)(import_module(module))
     except Exception as error:  # whatever the module does when it is imported
         reason = f"endowment function {name} cannot be imported: {error}; install its module or set PYTHONPATH"
-        return Absent(name, reason)
+
+    def absent(*arguments):
+        raise MarketError(reason)
+
+    absent.__module__, absent.__qualname__ = module, path
+    return absent
 
 
 def _refuse_unnamed(function):
