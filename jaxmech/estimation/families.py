@@ -22,17 +22,6 @@ from jaxmech.estimation.likelihood_search import laplace_location_and_scale, tri
 
 _AT_BOUND = 1e-5  # of a box: nearer to its end a parameter is at it
 _STARTS = 12  # of mixtures
-NAMES = (
-    "uniform",
-    "truncated_normal",
-    "beta",
-    "triangular",
-    "truncated_exponential",
-    "truncated_laplace",
-    "truncated_logistic",
-    "truncated_student",
-    "kumaraswamy",
-)
 
 
 class Box(NamedTuple):
@@ -173,27 +162,28 @@ _AROUND = {"loc": _LOC, "scale": _SCALE}
 _SHAPE, _EXPONENT = Box(1.0, LARGEST_SHAPE, True), Box(1.0, LARGEST_EXPONENT, True)
 _FAMILIES = {
     "truncated_normal": _family(laws.TruncatedNormal, _AROUND, _around_moments()),
-    "truncated_logistic": _family(laws.TruncatedLogistic, _AROUND, _around_moments()),
-    "truncated_student": _family(
-        laws.TruncatedStudent, {**_AROUND, "freedom": Box(0.5, 100.0, True)}, _around_moments(5.0)
-    ),
-    "truncated_laplace": _family(
-        laws.TruncatedLaplace, {"loc": _INSIDE, "scale": _SCALE}, exact=laplace_location_and_scale
-    ),
+    "beta": _family(laws.Beta, {"a": _SHAPE, "b": _SHAPE}, _beta_shapes, fades=True),
+    "triangular": _family(laws.Triangular, {"mode": _INSIDE}, fades=True, exact=triangular_mode),
     "truncated_exponential": _family(
         laws.TruncatedExponential,
         {"rate": Box(-500.0, 500.0, kind="rate")},
         lambda mean, deviation: [(12 * (0.5 - mean),), (np.clip(1 / mean - 1 / (1 - mean), -400, 400),)],
     ),
-    "beta": _family(laws.Beta, {"a": _SHAPE, "b": _SHAPE}, _beta_shapes, fades=True),
+    "truncated_laplace": _family(
+        laws.TruncatedLaplace, {"loc": _INSIDE, "scale": _SCALE}, exact=laplace_location_and_scale
+    ),
+    "truncated_logistic": _family(laws.TruncatedLogistic, _AROUND, _around_moments()),
+    "truncated_student": _family(
+        laws.TruncatedStudent, {**_AROUND, "freedom": Box(0.5, 100.0, True)}, _around_moments(5.0)
+    ),
     "kumaraswamy": _family(
         laws.Kumaraswamy,
         {"a": _EXPONENT, "b": _EXPONENT},
         lambda mean, deviation: [*np.minimum(_beta_shapes(mean, deviation), 80.0), (1.5, 4.0), (4.0, 1.5)],
         fades=True,
     ),
-    "triangular": _family(laws.Triangular, {"mode": _INSIDE}, fades=True, exact=triangular_mode),
 }
+NAMES = ("uniform", *_FAMILIES)
 
 
 def parametric(name, components=2) -> Family:
