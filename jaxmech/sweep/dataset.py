@@ -16,20 +16,22 @@ from jaxmech.sweep.engine import STATUS
 
 _KEPT_NAME = "original_name"
 _LONGEST_NAME = 240  # bytes, of the 256 that netCDF's own library reads
-_MONEY, _ASSET, _NUMBER = "asset unit² per risk capacity", "asset unit", "1"
-_LABELS = {
-    "revenue": ("expected revenue of the exchange", _MONEY),
-    "efficiency": ("allocative efficiency: minus expected holding costs after trade", _MONEY),
-    "first_best_efficiency": ("allocative efficiency of the first best", _MONEY),
-    "first_best_surplus": ("holding costs that the first best saves over no trade", _MONEY),
-    "no_trade_probability": ("probability that nobody trades", _NUMBER),
-    "revenue_by_group": ("expected payments, all traders of the group", _MONEY),
-    "efficiency_by_group": ("minus expected holding costs after trade, all traders of the group", _MONEY),
-    "utility_gain_by_group": ("expected utility gain from participating, all traders of the group", _MONEY),
-    "no_expected_trade_probability": ("probability that a trader of the group expects no trade", _NUMBER),
+MONEY, _ASSET, _NUMBER = "asset unit² per risk capacity", "asset unit", "1"
+OF_MARKET = {  # outcomes of a market as a whole: name in words, unit
+    "revenue": ("expected revenue of the exchange", MONEY),
+    "efficiency": ("allocative efficiency: minus expected holding costs after trade", MONEY),
+    "first_best_efficiency": ("allocative efficiency of the first best", MONEY),
+    "first_best_surplus": ("holding costs that the first best saves over no trade", MONEY),
     "weight": ("effective revenue weight w = (α + λ)/(1 + λ)", _NUMBER),
     "budget_weight": ("w*: smallest weight at which the budget balances", _NUMBER),
     "budget_multiplier": ("λ: multiplier of the budget constraint", _NUMBER),
+    "no_trade_probability": ("probability that nobody trades", _NUMBER),
+}
+_LABELS = OF_MARKET | {
+    "revenue_by_group": ("expected payments, all traders of the group", MONEY),
+    "efficiency_by_group": ("minus expected holding costs after trade, all traders of the group", MONEY),
+    "utility_gain_by_group": ("expected utility gain from participating, all traders of the group", MONEY),
+    "no_expected_trade_probability": ("probability that a trader of the group expects no trade", _NUMBER),
     "eta": ("η: virtual type of those who expect no trade", _ASSET),
     "binding_lower": ("lower end of the binding interval", _ASSET),
     "binding_upper": ("upper end of the binding interval", _ASSET),
@@ -87,7 +89,7 @@ def _attributes(name):
         }
     if name.startswith("d_"):
         outcome, parameter = name[2:].split("_d_", 1)
-        return {"long_name": f"derivative of {outcome} to {parameter.replace('_', ' ')}", "units": f"{_MONEY} per unit"}
+        return {"long_name": f"derivative of {outcome} to {parameter.replace('_', ' ')}", "units": f"{MONEY} per unit"}
     return dict(zip(("long_name", "units"), _LABELS[name], strict=True))
 
 

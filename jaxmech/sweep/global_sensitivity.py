@@ -15,19 +15,11 @@ from jaxmech.inputs import MarketError, one_number, one_of, whole_number, yes_or
 from jaxmech.market.market import checked_market
 from jaxmech.market.parameters import name_parts, named_parameter, refuse_overlaps
 from jaxmech.plain import aligned, result
+from jaxmech.sweep.dataset import MONEY, OF_MARKET
 from jaxmech.sweep.design import Range, make_design
 from jaxmech.sweep.engine import STATUS, run
 
-OUTCOMES = (
-    "revenue",
-    "efficiency",
-    "first_best_efficiency",
-    "first_best_surplus",
-    "weight",
-    "budget_weight",
-    "budget_multiplier",
-    "no_trade_probability",
-)
+OUTCOMES = tuple(OF_MARKET)
 LEAST_BLOCKS = {"sobol": 16, "morris": 4}  # fewer say nothing; bootstrapped intervals want hundreds and dozens
 
 
@@ -173,8 +165,8 @@ def _indices(method, over, sample, values, outcome, seed, second_order):
 
 def _varies(values, outcome):
     """Whether an outcome varies beyond rounding; money is rounded where holding costs are, so 0 ± 1e-17 is constant."""
-    money = ("revenue", "first_best_efficiency", "first_best_surplus")
-    size = np.max(np.abs([values[outcome], values["efficiency" if outcome in money else outcome]]))
+    beside = "efficiency" if OF_MARKET[outcome][1] == MONEY else outcome
+    size = np.max(np.abs([values[outcome], values[beside]]))
     return np.ptp(values[outcome]) > np.finfo(values[outcome].dtype).eps ** 0.5 * size
 
 
