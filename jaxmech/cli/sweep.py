@@ -60,15 +60,8 @@ def _sweep(options):
     plan, settings = read_spec(options.spec)
     _claim_folder(options)
     start = time.perf_counter()
-    done = stored_sweep(
-        options.out / "sweep.zarr",
-        plan,
-        **settings,
-        resume=options.resume,
-        overwrite=options.overwrite,
-        engine=options.engine,
-        workers=options.workers,
-    )
+    chosen = {name: getattr(options, name) for name in ("resume", "overwrite", "engine", "workers")}
+    done = stored_sweep(options.out / "sweep.zarr", plan, **settings, **chosen)
     seconds = time.perf_counter() - start if done.computed == plan.chunks else None
     return _report(done, options.out, options, seconds)
 
@@ -123,11 +116,11 @@ def _copies(store, folder, options):
         try:
             paths += made(store, folder, options)
         except Exception as error:  # whatever it is, the answers are there and whole
-            print(
-                f"jaxmech: no {name}: {type(error).__name__}: {error}; {store.path} is finished: mend that and run the "
-                "same command again, which computes nothing, or read it by jaxmech.open_sweep",
-                file=sys.stderr,
+            remedy = (
+                "mend that and run the same command again, which computes nothing, or read it by jaxmech.open_sweep"
             )
+            said = f"{type(error).__name__}: {error}; {store.path} is finished: {remedy}"
+            print(f"jaxmech: no {name}: {said}", file=sys.stderr)
     return paths
 
 

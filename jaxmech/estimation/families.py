@@ -133,13 +133,9 @@ class Family:
         return -self.log_pdf(self.values(free), x)
 
 
-def _around_moments(*rest):
+def _around_moments(mean, deviation, *rest):
     """Starts at the mean with half, all and twice the deviation."""
-
-    def starts(mean, deviation):
-        return [(mean, factor * deviation, *rest) for factor in (0.5, 1.0, 2.0)]
-
-    return starts
+    return [(mean, factor * deviation, *rest) for factor in (0.5, 1.0, 2.0)]
 
 
 def _beta_shapes(mean, deviation):
@@ -161,7 +157,7 @@ _INSIDE = Box(0.0, 1.0, kind="location")
 _AROUND = {"loc": _LOC, "scale": _SCALE}
 _SHAPE, _EXPONENT = Box(1.0, LARGEST_SHAPE, True), Box(1.0, LARGEST_EXPONENT, True)
 _FAMILIES = {
-    "truncated_normal": _family(laws.TruncatedNormal, _AROUND, _around_moments()),
+    "truncated_normal": _family(laws.TruncatedNormal, _AROUND, _around_moments),
     "beta": _family(laws.Beta, {"a": _SHAPE, "b": _SHAPE}, _beta_shapes, fades=True),
     "triangular": _family(laws.Triangular, {"mode": _INSIDE}, fades=True, exact=triangular_mode),
     "truncated_exponential": _family(
@@ -169,12 +165,12 @@ _FAMILIES = {
         {"rate": Box(-500.0, 500.0, kind="rate")},
         lambda mean, deviation: [(12 * (0.5 - mean),), (np.clip(1 / mean - 1 / (1 - mean), -400, 400),)],
     ),
-    "truncated_laplace": _family(
-        laws.TruncatedLaplace, {"loc": _INSIDE, "scale": _SCALE}, exact=laplace_location_and_scale
-    ),
-    "truncated_logistic": _family(laws.TruncatedLogistic, _AROUND, _around_moments()),
+    "truncated_laplace": _family(laws.TruncatedLaplace, _AROUND | {"loc": _INSIDE}, exact=laplace_location_and_scale),
+    "truncated_logistic": _family(laws.TruncatedLogistic, _AROUND, _around_moments),
     "truncated_student": _family(
-        laws.TruncatedStudent, {**_AROUND, "freedom": Box(0.5, 100.0, True)}, _around_moments(5.0)
+        laws.TruncatedStudent,
+        _AROUND | {"freedom": Box(0.5, 100.0, True)},
+        lambda mean, deviation: _around_moments(mean, deviation, 5.0),
     ),
     "kumaraswamy": _family(
         laws.Kumaraswamy,
