@@ -197,18 +197,18 @@ def _fees(options):
 def _sensitivity(options):
     from jaxmech.derivatives.sensitivity import STATUS, sensitivity
 
-    found = sensitivity(Market.from_toml(options.market), options.alpha, options.second)
-    text = json_text(found)
-    print(text if options.json else found)
+    slopes = sensitivity(Market.from_toml(options.market), options.alpha, options.second)
+    text = json_text(slopes)
+    print(text if options.json else slopes)
     if options.out:
         from jaxmech.reports.plots import written
 
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "sensitivity.json").write_text(text + "\n", encoding="utf-8")
-        found.to_dataframe().to_csv(options.out / "sensitivity.csv", index=False)
+        slopes.to_dataframe().to_csv(options.out / "sensitivity.csv", index=False)
         names = ("revenue", "efficiency")
-        say_written([written(found.tornado(name), options.out, f"tornado_{name}") for name in names])
-    return 1 if (found.status == STATUS.index("failed")).any() else 0
+        say_written([written(slopes.tornado(name), options.out, f"tornado_{name}") for name in names])
+    return 1 if (slopes.status == STATUS.index("failed")).any() else 0
 
 
 def _frontier(options):
@@ -238,9 +238,9 @@ def _calibrate(options):
     from jaxmech.derivatives.calibration_report import calibration_text
 
     market, free, settings = read_calibration(options.spec)
-    found = calibrate(market, free, **settings)
-    print(json_text(found) if options.json else calibration_text(found))
-    return 0 if found.reached else 1
+    calibration = calibrate(market, free, **settings)
+    print(json_text(calibration) if options.json else calibration_text(calibration))
+    return 0 if calibration.reached else 1
 
 
 def _fit(options):

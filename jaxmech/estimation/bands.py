@@ -202,12 +202,12 @@ def _rows(counts, market, alphas, sizes):
     """
     lanes, asked = market.risk_capacity.shape[-1], alphas.size
     tiled = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * asked, axis=-1), market)
-    found, mechanism = answers_and_mechanism(tiled, jnp.repeat(alphas, lanes))
-    first, mechanism = jax.tree.map(lambda part: part[..., :lanes], (found, mechanism))
-    frontier = [part.reshape(asked, lanes)[1:] for part in (found.revenue, found.efficiency)]
+    answers, mechanism = answers_and_mechanism(tiled, jnp.repeat(alphas, lanes))
+    first, mechanism = jax.tree.map(lambda part: part[..., :lanes], (answers, mechanism))
+    frontier = [part.reshape(asked, lanes)[1:] for part in (answers.revenue, answers.efficiency)]
     fees = jax.vmap(partial(_fees, counts, sizes), in_axes=-1, out_axes=-1)(mechanism)
     rows = jnp.concatenate([outcome_rows(first, market), *frontier, fees])
-    settled = jnp.all(found.solved.reshape(asked, lanes), axis=0)
+    settled = jnp.all(answers.solved.reshape(asked, lanes), axis=0)
     return rows, settled & jnp.all(jnp.isfinite(rows), axis=0)
 
 

@@ -164,7 +164,7 @@ def read_cot(files) -> CommitmentsOfTraders:
     tables = [_file_table(path_of("files", path)) for path in paths]
     for path, table in zip(paths, tables, strict=True):
         if (table.report, table.combined) != (tables[0].report, tables[0].combined):
-            first, other = (f"{one.report}, {kind(one.combined)}" for one in (tables[0], table))
+            first, other = (f"{held.report}, {kind(held.combined)}" for held in (tables[0], table))
             raise MarketError(f"{path}: is {other}, but {paths[0]} is {first}; read files of one kind at a time")
     rows = _weeks_once(pd.concat([table.rows for table in tables], ignore_index=True))
     contracts = [_contract(code, part, tables[0].report) for code, part in rows.groupby("code")]
@@ -292,11 +292,11 @@ class _Sheet:
         column = self.text(name)
         days = column.str.split(r"[T ]", regex=True).str[0]
         days = days.str.zfill(6) if _DATES[name] == ("%y%m%d",) else days
-        found = pd.Series(pd.NaT, column.index, dtype="datetime64[s]")
+        dates = pd.Series(pd.NaT, column.index, dtype="datetime64[s]")
         for form in _DATES[name]:
-            found = found.fillna(pd.to_datetime(days, format=form, errors="coerce").astype("datetime64[s]"))
-        self.check(name, column, found.notna(), "give a date such as 2024-06-11")
-        return found
+            dates = dates.fillna(pd.to_datetime(days, format=form, errors="coerce").astype("datetime64[s]"))
+        self.check(name, column, dates.notna(), "give a date such as 2024-06-11")
+        return dates
 
     def check(self, name, column, good, remedy):
         if not good.all():
@@ -317,7 +317,7 @@ def _report(sheet):
     for report, stems in REPORTS.items():
         names = [name for category, stem in stems.items() for name in _columns(category, stem).values()]
         missing[report] = [name for name in (*_CONTRACT.values(), *names) if not sheet.has(name)]
-    report = min(missing, key=lambda one: len(missing[one]))
+    report = min(missing, key=lambda report: len(missing[report]))
     if missing[report]:
         lacking = ", ".join(missing[report][:3]) + (" and others" if len(missing[report]) > 3 else "")
         remedy = "Columns need their names in the first row, as in the yearly files of the Commission"

@@ -162,8 +162,8 @@ def _values_and_slopes(values, free):
 def _covariance(family, values, information, slopes):
     """Covariance of the parameters on [0, 1], NaN where it is not known, and notes on why."""
     bound = family.at_bound(values)
-    names = zip(family.names, bound, strict=True)
-    notes = [f"{name} is at a bound of its range and held there: it has no standard error" for name, at in names if at]
+    held = np.array(family.names)[bound]
+    notes = [f"{name} is at a bound of its range and held there: it has no standard error" for name in held]
     # A parameter at its bound has a slope of about 0 in the free parameter that it comes from.
     free = np.max(np.abs(slopes[~bound]), axis=0, initial=0.0) > 0
     free &= ~np.any(np.abs(slopes[bound]) > 0, axis=0)

@@ -184,11 +184,11 @@ def fit(
     series = values if weights is None and values.ndim == 1 else np.empty(0)
     effective = effective_observations(series) if series.size else sample.observations
     with jax.enable_x64(True):
-        found = _best(sample, ends, known) if family == "best" else _fitted(family, sample, ends, known, options)
+        fitted = _best(sample, ends, known) if family == "best" else _fitted(family, sample, ends, known, options)
     # By way of NumPy: JAX would keep the 64 bits of an array of its own.
-    law = on_device(on_host(found.law))
-    found = replace(found, law=law, effective_observations=effective)
-    return replace(found, notes=(*found.notes, *_notes(found, known), *_order_notes(series, effective)))
+    law = on_device(on_host(fitted.law))
+    fitted = replace(fitted, law=law, effective_observations=effective)
+    return replace(fitted, notes=(*fitted.notes, *_notes(fitted, known), *_order_notes(series, effective)))
 
 
 def _fitted(family, sample, ends, known, options) -> Fit:
@@ -277,21 +277,21 @@ def _estimate(family, sample, ends, known, options) -> Estimate:
     return parametric_estimate(parametric(family, components), sample, *ends)
 
 
-def _notes(found, known):
+def _notes(fitted, known):
     """What to know of the support, and whether the law is rejected."""
-    sample, known = found.sample, (True, True) if found.family == "uniform" else known
+    sample, known = fitted.sample, (True, True) if fitted.family == "uniform" else known
     ends = " and ".join(name for name, was in zip(("lower", "upper"), known, strict=True) if not was)
     notes = [f"{ends} from the data, and held there: give them where they are known"] if ends else []
     if sample.values.size < 0.5 * sample.observations:
         ties = f"{sample.values.size} distinct values of {sample.observations:g}"
         notes.append(f"{ties}: with so many ties the KS p-value is off")
-    if len(found.comparison) > 1:
-        second = found.comparison[1]
-        ahead = f", {second.aic - found.aic:.3g} below that of {second.label}" if np.isfinite(second.aic) else ""
-        notes.append(f"the least AIC of {len(found.comparison)} laws{ahead}")
-    if found.ks_p_value < _REJECTED:
-        even = "even the best law is rejected" if found.comparison else "the law is rejected"
-        notes.append(f"{even}: at KS distance {found.ks_statistic:.3g} p is {found.ks_p_value:.1e}")
+    if len(fitted.comparison) > 1:
+        second = fitted.comparison[1]
+        ahead = f", {second.aic - fitted.aic:.3g} below that of {second.label}" if np.isfinite(second.aic) else ""
+        notes.append(f"the least AIC of {len(fitted.comparison)} laws{ahead}")
+    if fitted.ks_p_value < _REJECTED:
+        even = "even the best law is rejected" if fitted.comparison else "the law is rejected"
+        notes.append(f"{even}: at KS distance {fitted.ks_statistic:.3g} p is {fitted.ks_p_value:.1e}")
     return notes
 
 

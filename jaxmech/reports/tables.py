@@ -74,8 +74,8 @@ def mechanism_text(report) -> str:
     lines.append("  (idle: probability of expecting no trade; gain: expected utility gained by participating)")
     bunched = [(group["name"], pair) for group in report["groups"] for pair in group["bunching_intervals"]]
     if bunched:
-        found = ", ".join(f"{name} [{low:.5g}, {high:.5g}]" for name, (low, high) in bunched)
-        lines.append(f"  ironed, all types trade the same on: {found}")
+        where = ", ".join(f"{name} [{low:.5g}, {high:.5g}]" for name, (low, high) in bunched)
+        lines.append(f"  ironed, all types trade the same on: {where}")
     lines.append("")
     verdict = "certified" if report["ok"] else "NOT CERTIFIED"
     evidence = ", ".join(f"{name.replace('_', ' ')} {value:.1e}" for name, value in report["certificate"].items())

@@ -152,14 +152,14 @@ def _indices(method, over, sample, values, outcome, seed, second_order):
 
     problem, seed = _unit_cube(over), seed + 1  # SALib's Sobol' takes seed 0 for none
     if method == "morris":
-        found = morris.analyze(problem, sample, values[outcome], seed=seed)
-        return MorrisIndices(*(np.asarray(found[key]) for key in ("mu", "mu_star", "mu_star_conf", "sigma")))
+        estimated = morris.analyze(problem, sample, values[outcome], seed=seed)
+        return MorrisIndices(*(np.asarray(estimated[key]) for key in ("mu", "mu_star", "mu_star_conf", "sigma")))
     nothing, pairs = np.full(len(over), np.nan), np.full((len(over), len(over)), np.nan)
     if not _varies(values, outcome):
         return SobolIndices(nothing, nothing, nothing, nothing, pairs, pairs)
-    found = sobol.analyze(problem, values[outcome], calc_second_order=second_order, seed=seed)
-    singles = (found[key] for key in ("S1", "S1_conf", "ST", "ST_conf"))
-    seconds = (found.get(key, pairs) for key in ("S2", "S2_conf"))
+    estimated = sobol.analyze(problem, values[outcome], calc_second_order=second_order, seed=seed)
+    singles = (estimated[key] for key in ("S1", "S1_conf", "ST", "ST_conf"))
+    seconds = (estimated.get(key, pairs) for key in ("S2", "S2_conf"))
     return SobolIndices(*singles, *(np.where(np.isnan(upper), upper.T, upper) for upper in seconds))
 
 

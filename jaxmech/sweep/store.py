@@ -280,13 +280,13 @@ def _checksums(path, piece):
 
     They tell a file that is cut, or another's, from the one that was written.
     """
-    found = b""
+    seen = b""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
             for end in (*range(piece + _CHECKSUM, size, piece + _CHECKSUM), size):
                 file.seek(max(end - _CHECKSUM, 0))
-                found += file.read(_CHECKSUM)
+                seen += file.read(_CHECKSUM)
     except OSError:
         return None
-    return f"{size}:{found.hex()}"
+    return f"{size}:{seen.hex()}"
