@@ -43,7 +43,7 @@ docs: $(VENV)/ready  ## the site, in build/site: guides, reference, theory, evid
 
 wheel: $(VENV)/ready  ## the wheel, alone in a fresh environment, solves a market there
 	rm -rf build/lib build/wheel
-	$(BIN)/python -m pip wheel -q --no-deps -w build/wheel .
+	$(BIN)/python -m pip wheel -q --no-deps -w build/wheel . && rm -rf build/lib
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/python -m pip install -q -c constraints.txt build/wheel/*.whl
 	cd build/wheel && venv/bin/python -c "import jaxmech; assert 'site-packages' in jaxmech.__file__, jaxmech.__file__"

@@ -20,7 +20,7 @@ import numpy as np  # noqa: E402
 import paper_figures as figures  # noqa: E402
 
 import jaxmech as jm  # noqa: E402
-from jaxmech.reports.mechanism import comparison, comparison_text  # noqa: E402
+from jaxmech.reports.tables import comparison, comparison_text  # noqa: E402
 
 HERE = Path(__file__).parent
 MANY = 10**6

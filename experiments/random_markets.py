@@ -31,7 +31,7 @@ import numpy as np  # noqa: E402
 
 import jaxmech as jm  # noqa: E402
 from jaxmech.market.parameters import group_entries, valid_market  # noqa: E402
-from jaxmech.reports.mechanism import mechanism_report, mechanism_text  # noqa: E402
+from jaxmech.reports.tables import mechanism_report, mechanism_text  # noqa: E402
 from jaxmech.testing.irregular_markets import irregular_markets  # noqa: E402
 from jaxmech.testing.random_markets import panel_markets, random_alphas, random_markets  # noqa: E402
 

@@ -104,11 +104,9 @@ def _number(cell):
         return np.nan, "a date or time, not a number; choose another column"
     if _is_quantity(cell):
         return _magnitude(cell)
-    try:
+    with suppress(AttributeError, TypeError, ValueError, OverflowError):
         if isinstance(cell, Real | Decimal) or (np.ndim(cell) == 0 and cell.dtype.kind in "iuf"):
             return float(cell), None
-    except (AttributeError, TypeError, ValueError, OverflowError):
-        pass
     return np.nan, "not a number; leave it empty if unknown"
 
 

@@ -91,17 +91,12 @@ def command_cache(off: bool = False) -> None:
             if complaint is None:
                 show(message, *where, **more)
             elif complaint[1] == "reading":
-                _remove(folder, complaint[2])
+                for entry in folder.glob(f"{complaint[2]}-*-cache"):  # JAX does not say which of them is damaged
+                    with suppress(OSError):
+                        entry.unlink()
 
         warnings.showwarning = mended
         yield
-
-
-def _remove(folder, function):
-    """Remove all entries of a function: JAX does not say which one is damaged."""
-    for entry in folder.glob(f"{function}-*-cache"):
-        with suppress(OSError):
-            entry.unlink()
 
 
 def _chosen() -> Path | None:

@@ -15,3 +15,11 @@ def extra(name):
     except ModuleNotFoundError as error:
         package = error.name.partition(".")[0]
         raise MissingExtra(f'{package} is not installed; pip install "jaxmech[{name}]"', name=package) from None
+
+
+def progress_bar(total, unit, shown=None):
+    """A bar with rate and remaining time. shown: None (on a terminal only), True or False."""
+    with extra("data"):
+        from tqdm import tqdm
+
+    return tqdm(total=total, unit=unit, unit_scale=True, smoothing=0.1, disable=None if shown is None else not shown)

@@ -2,7 +2,7 @@
 
 import datetime
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields, is_dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -48,6 +48,14 @@ def json_text(value: Any) -> str:
     return json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
 
 
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int] | None = None) -> list[str]:
+    """Rows of texts as lines. Columns of the places in `right`, all but the first if None, are moved to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    signs = [">" if (place > 0 if right is None else place in right) else "<" for place in range(len(widths))]
+    forms = [f"{sign}{width}" for sign, width in zip(signs, widths, strict=True)]
+    return ["  ".join(map(format, row, forms)).rstrip() for row in rows]
+
+
 def brief(value: Any) -> str:
     """A value in a few words: short arrays in full, of long ones the shape, of functions the name."""
     if value is None or isinstance(value, bool | str):
@@ -55,8 +63,7 @@ def brief(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name}: {brief(part)}" for name, part in value.items()) + "}"
     if is_dataclass(value) or hasattr(value, "_fields"):
-        parts = ((name, getattr(value, name)) for name in _names(type(value)))
-        said = (f"{name}={_inside(part)}" for name, part in parts)
+        said = (f"{name}={_inside(getattr(value, name))}" for name in _names(type(value)))
         return f"{type(value).__name__}({', '.join(said)})"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(brief, value))}]" if len(value) <= _SHORT else f"{len(value)} of them"

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 import jaxmech as jm
 from jaxmech.cli import main
-from jaxmech.cli.calibration import read_calibration
-from jaxmech.sweep.spec import read_spec
+from jaxmech.cli.specs import read_calibration, read_spec
 
 TRIED = Counter()
 LEAST = 2000

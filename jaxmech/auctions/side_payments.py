@@ -69,7 +69,7 @@ class SidePayments:
         Args:
           ax: Matplotlib axes; new ones if not given. They are returned.
         """
-        from jaxmech.reports.result_plots import payments_plot
+        from jaxmech.reports.plots import payments_plot
 
         return payments_plot(self, ax)
 

@@ -63,7 +63,7 @@ class Simulation(NamedTuple):
         Args:
           ax: Matplotlib axes; new ones if not given. They are returned.
         """
-        from jaxmech.reports.result_plots import simulation_plot
+        from jaxmech.reports.plots import simulation_plot
 
         return simulation_plot(self, ax)
 

@@ -10,13 +10,24 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from jaxmech.cli.cot import add_cot
-from jaxmech.cli.fit import add_fit
 from jaxmech.cli.sweep import add_sweep, say_written
 from jaxmech.compile_cache import command_cache
 from jaxmech.extras import MissingExtra
 from jaxmech.market.market import Market, MarketError
 from jaxmech.plain import json_text
+
+_FAMILY = {"default": "truncated_normal", "help": "law of every group, as in jaxmech.fit; or best"}
+_JSON = {"action": "store_true", "help": "print JSON instead of text"}
+_MARKET_FILE = {"type": Path, "help": "the market's TOML file"}
+_FORMAT = {  # fields of Format: kinds and help
+    "delimiter": (str, "between cells, such as ';' or '\\t'; found out if not given, as all of the following"),
+    "decimal": (str, "decimal mark, '.' or ','"),
+    "thousands": (str, "thousands mark, one of , . ' and a blank; '' for none"),
+    "encoding": (str, "of the file, such as cp1252"),
+    "sheet": (str, "of a workbook"),
+    "header_row": (int, "line of the columns' names; 0 for none, they are then 1, 2, 3, …"),
+    "skip_rows": (int, "lines at the top to leave out"),
+}
 
 
 def main(arguments=None) -> int:
@@ -73,10 +84,10 @@ def _parser():
     trace.add_argument("--out", type=Path, help="folder for frontier.json and the figure")
     match = commands.add_parser("calibrate", help="parameters at which outcomes match targets, or one is largest")
     match.add_argument("spec", help="TOML file of the calibration")
-    match.add_argument("--json", action="store_true", help="print JSON instead of text")
+    match.add_argument("--json", **_JSON)
     match.set_defaults(run=_calibrate)
-    add_fit(commands)
-    add_cot(commands)
+    _add_fit(commands)
+    _add_cot(commands)
     add_sweep(commands)
     for command in commands.choices.values():
         command.add_argument("--no-cache", action="store_true", help="compile everything anew and keep none of it")
@@ -89,14 +100,66 @@ def _on_a_market(commands, name, run, purpose, alpha=True):
     command.add_argument("market", help="TOML file of the market")
     if alpha:
         command.add_argument("--alpha", type=float, required=True, help="weight on revenue, 0 to 1")
-    command.add_argument("--json", action="store_true", help="print JSON instead of text")
+    command.add_argument("--json", **_JSON)
     command.set_defaults(run=run)
     return command
 
 
+def _add_fit(commands):
+    command = commands.add_parser("fit", help="fit endowment laws to a table of observations and write the market")
+    command.add_argument("data", type=Path, help="text file with one row for each observation, or .xlsx")
+    command.add_argument("--column", required=True, help="column of observed endowments; empty cells are missing")
+    command.add_argument("--group-column", help="one group of traders for each of its values")
+    command.add_argument("--weights-column", help="how often each row was seen")
+    command.add_argument("--family", **_FAMILY)
+    for name, kind, purpose in (
+        ("lower", float, "lower end of the support, where it is known"),
+        ("upper", float, "upper end of the support, where it is known"),
+        ("count", int, "traders of each group; not in the data; 10 if not given"),
+        ("risk-capacity", float, "of each trader; not in the data; 1 if not given"),
+    ):
+        said = f"{purpose}; again as GROUP=NUMBER for one group"
+        command.add_argument(f"--{name}", type=_of_group(kind), action="append", default=[], help=said)
+    for name, (kind, purpose) in _FORMAT.items():
+        command.add_argument(f"--{name.replace('_', '-')}", type=kind, help=purpose)
+    command.add_argument("--missing", action="append", help="text that means a missing value; may be repeated")
+    command.add_argument("--out", required=True, **_MARKET_FILE)
+    command.set_defaults(run=_fit)
+
+
+def _of_group(kind):
+    """What reads 3 as (None, 3) and dealer=3 as ("dealer", 3)."""
+
+    def pair(text):
+        group, mark, number = text.rpartition("=")
+        try:
+            return (group if mark else None), kind(number)
+        except ValueError:
+            wanted = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r}: give {wanted}, or GROUP=NUMBER") from None
+
+    return pair
+
+
+def _add_cot(commands):
+    command = commands.add_parser(
+        "cot",
+        help="weekly futures positions as the US Commission publishes them to a market",
+        usage="jaxmech cot FILES... --contract TEXT --out market.toml [options]\n       jaxmech cot FILES... --list",
+    )
+    command.add_argument("files", nargs="+", type=Path, help="yearly files of one report: text, CSV or zip")
+    command.add_argument("--contract", help="a part of the contract's name, or its code")
+    command.add_argument("--list", action="store_true", help="print the contracts of the files, and write nothing")
+    command.add_argument("--window", type=int, default=26, help="reports whose mean is a week's level; 0: all reports")
+    command.add_argument("--family", **_FAMILY)
+    command.add_argument("--out", **_MARKET_FILE)
+    command.add_argument("--json", **_JSON)
+    command.set_defaults(run=_cot)
+
+
 def _solve(options):
     from jaxmech.optimum.solve import solve
-    from jaxmech.reports.mechanism import mechanism_report, mechanism_text
+    from jaxmech.reports.tables import mechanism_report, mechanism_text
 
     report = mechanism_report(solve(Market.from_toml(options.market), options.alpha))
     print(json_text(report) if options.json else mechanism_text(report))
@@ -104,7 +167,7 @@ def _solve(options):
 
 
 def _compare(options):
-    from jaxmech.reports.mechanism import comparison, comparison_text
+    from jaxmech.reports.tables import comparison, comparison_text
 
     rows = comparison(Market.from_toml(options.market), options.alpha)
     print(json_text(rows) if options.json else comparison_text(rows))
@@ -134,23 +197,23 @@ def _fees(options):
 def _sensitivity(options):
     from jaxmech.derivatives.sensitivity import STATUS, sensitivity
 
-    found = sensitivity(Market.from_toml(options.market), options.alpha, options.second)
-    text = json_text(found)
-    print(text if options.json else found)
+    slopes = sensitivity(Market.from_toml(options.market), options.alpha, options.second)
+    text = json_text(slopes)
+    print(text if options.json else slopes)
     if options.out:
         from jaxmech.reports.plots import written
 
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "sensitivity.json").write_text(text + "\n", encoding="utf-8")
-        found.to_dataframe().to_csv(options.out / "sensitivity.csv", index=False)
+        slopes.to_dataframe().to_csv(options.out / "sensitivity.csv", index=False)
         names = ("revenue", "efficiency")
-        say_written([written(found.tornado(name), options.out, f"tornado_{name}") for name in names])
-    return 1 if (found.status == STATUS.index("failed")).any() else 0
+        say_written([written(slopes.tornado(name), options.out, f"tornado_{name}") for name in names])
+    return 1 if (slopes.status == STATUS.index("failed")).any() else 0
 
 
 def _frontier(options):
     from jaxmech.derivatives.frontier import frontier
-    from jaxmech.reports.derivatives import frontier_designs, frontier_report, frontier_text
+    from jaxmech.reports.tables import frontier_designs, frontier_report, frontier_text
 
     market = Market.from_toml(options.market)
     if options.band and not options.out:
@@ -170,11 +233,45 @@ def _frontier(options):
 
 
 def _calibrate(options):
-    from jaxmech.cli.calibration import read_calibration
+    from jaxmech.cli.specs import read_calibration
     from jaxmech.derivatives.calibration import calibrate
     from jaxmech.derivatives.calibration_report import calibration_text
 
     market, free, settings = read_calibration(options.spec)
-    found = calibrate(market, free, **settings)
-    print(json_text(found) if options.json else calibration_text(found))
-    return 0 if found.reached else 1
+    calibration = calibrate(market, free, **settings)
+    print(json_text(calibration) if options.json else calibration_text(calibration))
+    return 0 if calibration.reached else 1
+
+
+def _fit(options):
+    from jaxmech.estimation.market_from_table import COUNT, RISK_CAPACITY, fit_market
+
+    if options.delimiter == "\\t":
+        options.delimiter = "\t"
+    names = ("group_column", "weights_column", "family", "out", *_FORMAT, "missing")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    assumed = {"count": COUNT, "risk_capacity": RISK_CAPACITY, "lower": None, "upper": None}
+    given |= {name: {None: value, **dict(getattr(options, name))} for name, value in assumed.items()}
+    fitted = fit_market(options.data, options.column, **given)
+    print(fitted.report())
+    for group, reason in fitted.refused.items():
+        print(f"jaxmech: group {group} is left out: {reason}", file=sys.stderr)
+    say_written([options.out])
+    return 1 if fitted.refused else 0
+
+
+def _cot(options):
+    from jaxmech.estimation.cot import read_cot
+    from jaxmech.estimation.cot_market import cot_market
+
+    if options.list == (options.contract is not None) or options.list == (options.out is not None):
+        raise MarketError("cot: give --list alone, or --contract TEXT and --out FILE")
+    if options.list:
+        reports = read_cot(options.files)
+        print(json_text([contract.summary() for contract in reports.contracts]) if options.json else reports)
+        return 0
+    names = {name: getattr(options, name) for name in ("contract", "window", "family", "out")}
+    market = cot_market(options.files, **names)
+    print(json_text(market) if options.json else market.report())
+    say_written([options.out])
+    return 0

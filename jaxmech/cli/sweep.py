@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jaxmech.inputs import MarketError
 from jaxmech.plain import json_text
+from jaxmech.sweep.files import store_in
 
 LARGEST_COPY = 2**31  # bytes of a netCDF copy of the store; what is larger is read from the store
 
@@ -25,9 +26,8 @@ def add_sweep(commands):
     sweep.add_argument("--resume", action="store_true", help="go on with an unfinished sweep of the same spec")
     sweep.add_argument("--engine", help="local-cluster or dask://HOST:PORT; this process if left out")
     sweep.add_argument("--workers", type=int, help="of a local cluster; one a core if left out")
-    sweep.add_argument(
-        "--format", choices=("nc", "zarr"), default="nc", help="nc: a netCDF copy too (default); zarr: the store alone"
-    )
+    kinds = "nc: a netCDF copy too (default); zarr: the store alone"
+    sweep.add_argument("--format", choices=("nc", "zarr"), default="nc", help=kinds)
     sweep.add_argument("--overwrite", action="store_true", help="remove results that are there first")
     sweep.add_argument("--no-figures", action="store_true", help="write no figures")
     sweep.add_argument("--json", action="store_true", help="print the summary as JSON")
@@ -40,7 +40,7 @@ def say_written(paths):
 
 def _run(options):
     """One of the three commands; what a batch system sends before it kills is taken for Ctrl-C."""
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if options.spec in ("verify", "repair"):
             if options.folder is None or options.out is not None:
@@ -53,26 +53,15 @@ def _run(options):
         signal.signal(signal.SIGTERM, before)
 
 
-def _interrupt(number, frame):
-    raise KeyboardInterrupt
-
-
 def _sweep(options):
+    from jaxmech.cli.specs import read_spec
     from jaxmech.sweep import stored_sweep
-    from jaxmech.sweep.spec import read_spec
 
     plan, settings = read_spec(options.spec)
     _claim_folder(options)
     start = time.perf_counter()
-    done = stored_sweep(
-        options.out / "sweep.zarr",
-        plan,
-        **settings,
-        resume=options.resume,
-        overwrite=options.overwrite,
-        engine=options.engine,
-        workers=options.workers,
-    )
+    chosen = {name: getattr(options, name) for name in ("resume", "overwrite", "engine", "workers")}
+    done = stored_sweep(options.out / "sweep.zarr", plan, **settings, **chosen)
     seconds = time.perf_counter() - start if done.computed == plan.chunks else None
     return _report(done, options.out, options, seconds)
 
@@ -80,16 +69,16 @@ def _sweep(options):
 def _repair(options):
     from jaxmech.sweep import repair
 
-    path = _store_in(options.folder)
-    done = repair(path, engine=options.engine, workers=options.workers)
-    print(f"{path}: {done.computed:,} of {done.store.design.chunks:,} chunks computed again", file=sys.stderr)
+    done = repair(store_in(options.folder), engine=options.engine, workers=options.workers)
+    chunks = f"{done.computed:,} of {done.store.design.chunks:,} chunks"
+    print(f"{done.store.path}: {chunks} computed again", file=sys.stderr)
     return _report(done, options.folder, options, None)
 
 
 def _verify(options):
     from jaxmech.sweep import verify
 
-    path = _store_in(options.folder)
+    path = store_in(options.folder)
     damages = verify(path)
     if options.json:
         print(json_text(damages))
@@ -122,16 +111,16 @@ def _report(done, folder, options, seconds):
 
 def _copies(store, folder, options):
     """The netCDF copy and the figures that are asked for; their paths. What fails is told: the store is finished."""
-    made, paths = {"sweep.nc": _netcdf_copy} | ({} if options.no_figures else {"figures": _figures}), []
-    for name, make in made.items():
+    paths = []
+    for name, made in {"sweep.nc": _netcdf_copy, "figures": _figures}.items():
         try:
-            paths += make(store, folder, options)
+            paths += made(store, folder, options)
         except Exception as error:  # whatever it is, the answers are there and whole
-            print(
-                f"jaxmech: no {name}: {type(error).__name__}: {error}; {store.path} is finished: mend that and run the "
-                "same command again, which computes nothing, or read it by jaxmech.open_sweep",
-                file=sys.stderr,
+            remedy = (
+                "mend that and run the same command again, which computes nothing, or read it by jaxmech.open_sweep"
             )
+            said = f"{type(error).__name__}: {error}; {store.path} is finished: {remedy}"
+            print(f"jaxmech: no {name}: {said}", file=sys.stderr)
     return paths
 
 
@@ -150,15 +139,12 @@ def _netcdf_copy(store, folder, options):
 
 
 def _figures(store, folder, options):
+    if options.no_figures:
+        return []
     from jaxmech.reports.plots import sweep_figures
     from jaxmech.sweep.view import stored_dataset
 
     return sweep_figures(stored_dataset(store), folder)
-
-
-def _store_in(folder):
-    """The store that a sweep wrote into a folder, or the folder itself."""
-    return folder / "sweep.zarr" if (folder / "sweep.zarr").is_dir() else folder
 
 
 def _claim_folder(options):

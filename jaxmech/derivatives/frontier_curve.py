@@ -195,7 +195,7 @@ class Frontier:
     ) -> "Figure":
         """A picture of one market's frontier, with outcomes of other designs by name, and, as a band, where it moves
         when a parameter changes by `change` up and down. Needs the extra `plot`."""
-        from jaxmech.reports.sensitivity_plots import frontier_figure
+        from jaxmech.reports.plots import frontier_figure
 
         if self.weight.ndim > 1:
             raise MarketError("frontier is of a batch; draw one market's frontier")

@@ -134,7 +134,7 @@ class Sensitivity:
 
     def tornado(self, outcome: str = "revenue", largest: int = 12) -> "Figure":
         """A figure of what moves an outcome most, a percent of each parameter's unit. Needs the extra `plot`."""
-        from jaxmech.reports.sensitivity_plots import tornado_figure
+        from jaxmech.reports.plots import tornado_figure
 
         if outcome not in self.outcomes:
             raise MarketError(f"outcome {outcome!r} is unknown; choose of {', '.join(self.outcomes)}")

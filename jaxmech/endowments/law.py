@@ -275,7 +275,7 @@ class Law:
         Args:
           ax: Matplotlib axes; new ones if not given. They are returned.
         """
-        from jaxmech.reports.result_plots import law_plot
+        from jaxmech.reports.plots import law_plot
 
         return law_plot(self, ax)
 

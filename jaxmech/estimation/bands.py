@@ -17,7 +17,7 @@ from jaxmech.auctions.side_payments import side_payments
 from jaxmech.derivatives.answers import answers_and_mechanism
 from jaxmech.derivatives.named_outcomes import outcome_names, outcome_rows
 from jaxmech.estimation.fit import Fit
-from jaxmech.inputs import MarketError, real_numbers, whole_number
+from jaxmech.inputs import MarketError, one_of, real_numbers, whole_number
 from jaxmech.market.market import Market, Traders, checked_market
 from jaxmech.optimum.solve import weight_of
 from jaxmech.plain import result
@@ -110,47 +110,36 @@ def answer_bands(
     carried = (*_places(fits, market), market)
     counts = tuple(np.asarray(market.count).tolist())
     asked = on_device((np.array([alpha, *weights]), np.array(sizes)))
-    at = np.concatenate([found.estimate.vector for found in fits.values()])
+    fitted = np.concatenate([fit.estimate.vector for fit in fits.values()])
     if method == "delta":
-        value, error, notes, failed = *_delta(fits, carried, at, counts, asked), 0
+        value, error, notes, failed = *_delta(fits, carried, fitted, counts, asked), 0
         reach = NormalDist().inv_cdf(0.5 + 0.5 * level)
         lower, upper = value - reach * error, value + reach * error
     else:
-        drawn = _drawn(fits, draws, seed)
-        value, rows, failed = _bootstrap(drawn, carried, at, counts, asked)
+        value, rows, failed = _bootstrap(_drawn(fits, draws, seed), carried, fitted, counts, asked)
         error, notes = np.std(rows, axis=1, ddof=1), ()
         lower, upper = np.quantile(rows, [0.5 - 0.5 * level, 0.5 + 0.5 * level], axis=1)
-    return Bands(
-        alpha=alpha,
-        method=method,
-        level=float(level),
-        names=_names(market, weights, sizes),
-        value=value,
-        standard_error=error,
-        lower=lower,
-        upper=upper,
-        draws=int(draws) if method == "bootstrap" else 0,
-        failed=failed,
-        notes=notes,
-    )
+    names, drawn = _names(market, weights, sizes), int(draws) if method == "bootstrap" else 0
+    return Bands(alpha, method, float(level), names, value, error, lower, upper, drawn, failed, notes)
 
 
-def _delta(fits, carried, at, counts, asked):
+def _delta(fits, carried, fitted, counts, asked):
     """Values and standard errors of all rows, and notes."""
-    covariance, notes, start = np.zeros((at.size, at.size)), [], 0
-    for name, found in fits.items():
-        own = slice(start, start + found.covariance.shape[0])
-        start = own.stop
-        unknown, covariance[own, own] = np.isnan(np.diag(found.covariance)), np.nan_to_num(found.covariance)
-        held = [parameter for parameter, without in zip(found.parameters, unknown, strict=True) if without]
+    size, notes, start = fitted.size, [], 0
+    covariance = np.zeros((size, size))
+    for name, fit in fits.items():
+        block = slice(start, start + len(fit.covariance))
+        start = block.stop
+        unknown, covariance[block, block] = np.isnan(np.diag(fit.covariance)), np.nan_to_num(fit.covariance)
+        held = [parameter for parameter, without in zip(fit.parameters, unknown, strict=True) if without]
         if held:
             notes.append(f"{', '.join(held)} of {name}: no standard error, taken as known; the bootstrap moves them")
-    lanes = max(at.size, 1)
-    points, ways = np.broadcast_to(at[:, None], (at.size, lanes)), np.eye(at.size, lanes)
+    lanes = max(size, 1)
+    points, ways = np.broadcast_to(fitted[:, None], (size, lanes)), np.eye(size, lanes)
     moved = _moved(*carried, *on_device((points, ways)))
     value, slopes, solved = on_host(_rows_and_slopes(counts, *moved, *asked))
     _refuse_unsolved(solved[0])
-    slopes = slopes[:, : at.size]
+    slopes = slopes[:, :size]
     if not np.all(np.isfinite(slopes)):
         notes.append("some derivatives are not finite, and those bands NaN; try the bootstrap")
     variance = np.einsum("yp,pq,yq->y", slopes, covariance, slopes)
@@ -160,21 +149,19 @@ def _delta(fits, carried, at, counts, asked):
 def _drawn(fits, draws, seed):
     """Parameters from resampled data, (draws, P), and which of them settled, (draws,)."""
     generators = np.random.default_rng(seed).spawn(len(fits))
-    drawn = [found.estimate.redrawn(draws, own) for found, own in zip(fits.values(), generators, strict=True)]
+    drawn = [fit.estimate.redrawn(draws, random) for fit, random in zip(fits.values(), generators, strict=True)]
     vectors = np.concatenate([vectors for vectors, _ in drawn], axis=1)
     return vectors, np.all([settled for _, settled in drawn], axis=0) & np.all(np.isfinite(vectors), axis=1)
 
 
-def _bootstrap(drawn, carried, at, counts, asked):
+def _bootstrap(drawn, carried, fitted, counts, asked):
     """Values of all rows, rows of the draws that went well, (rows, good draws), and how many did not."""
     (vectors, good), draws = drawn, len(drawn[0])
-    vectors = np.concatenate([at[None], np.where(good[:, None], vectors, at)])
+    vectors = np.concatenate([fitted[None], np.where(good[:, None], vectors, fitted)])
     lanes = min(_LANES, draws + 1)
-    padded = np.concatenate([vectors, np.broadcast_to(at, (-len(vectors) % lanes, at.size))])
-    parts = [
-        _rows(counts, _markets(*carried, on_device(padded[k : k + lanes].T)), *asked)
-        for k in range(0, len(padded), lanes)
-    ]
+    padded = np.concatenate([vectors, np.broadcast_to(fitted, (-len(vectors) % lanes, fitted.size))])
+    batches = (on_device(padded[k : k + lanes].T) for k in range(0, len(padded), lanes))
+    parts = [_rows(counts, _markets(*carried, batch), *asked) for batch in batches]
     rows, solved = (np.concatenate(part, axis=-1) for part in zip(*on_host(parts), strict=True))
     _refuse_unsolved(solved[0])
     good &= solved[1 : draws + 1]
@@ -192,9 +179,9 @@ def _refuse_unsolved(solved):
 def _places(fits, market):
     """(the first and the last of its parameters among those of all fits, its law of them) of each group of the market:
     two tuples, with None for groups whose laws are known."""
-    ends = np.cumsum([0, *(found.estimate.vector.size for found in fits.values())]).tolist()
-    own = {name: (found.estimate.law, ends[k : k + 2]) for k, (name, found) in enumerate(fits.items())}
-    laws, places = zip(*(own.get(name, (None, ())) for name in market.names), strict=True)
+    ends = np.cumsum([0, *(fit.estimate.vector.size for fit in fits.values())]).tolist()
+    fitted = {name: (fit.estimate.law, ends[k : k + 2]) for k, (name, fit) in enumerate(fits.items())}
+    laws, places = zip(*(fitted.get(name, (None, ())) for name in market.names), strict=True)
     return tuple(map(tuple, places)), laws
 
 
@@ -204,8 +191,9 @@ def _markets(places, laws, market, vectors):
     known = [jax.tree.map(lambda leaf, k=k: leaf[..., k], law) for law, _, n in market.laws() for k in range(n)]
 
     def market_of(vector):
-        own = [law(vector[slice(*place)]) if law else old for law, place, old in zip(laws, places, known, strict=True)]
-        return Market.of(*map(Traders, own, market.risk_capacity, market.count))
+        rows = zip(laws, places, known, strict=True)
+        endowments = [law(vector[slice(*place)]) if law else as_known for law, place, as_known in rows]
+        return Market.of(*map(Traders, endowments, market.risk_capacity, market.count))
 
     return jax.vmap(market_of, in_axes=1, out_axes=-1)(vectors)
 
@@ -226,12 +214,12 @@ def _rows(counts, market, alphas, sizes):
     """
     lanes, asked = market.risk_capacity.shape[-1], alphas.size
     tiled = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * asked, axis=-1), market)
-    found, mechanism = answers_and_mechanism(tiled, jnp.repeat(alphas, lanes))
-    first, mechanism = jax.tree.map(lambda part: part[..., :lanes], (found, mechanism))
-    frontier = [part.reshape(asked, lanes)[1:] for part in (found.revenue, found.efficiency)]
+    answers, mechanism = answers_and_mechanism(tiled, jnp.repeat(alphas, lanes))
+    first, mechanism = jax.tree.map(lambda part: part[..., :lanes], (answers, mechanism))
+    frontier = [part.reshape(asked, lanes)[1:] for part in (answers.revenue, answers.efficiency)]
     fees = jax.vmap(partial(_fees, counts, sizes), in_axes=-1, out_axes=-1)(mechanism)
     rows = jnp.concatenate([outcome_rows(first, market), *frontier, fees])
-    settled = jnp.all(found.solved.reshape(asked, lanes), axis=0)
+    settled = jnp.all(answers.solved.reshape(asked, lanes), axis=0)
     return rows, settled & jnp.all(jnp.isfinite(rows), axis=0)
 
 
@@ -268,12 +256,11 @@ def _checked(fits, market, alpha, method, level, draws, seed):
     unknown = [name for name in fits if name not in market.names]
     if unknown:
         raise MarketError(f"fits: no group {unknown[0]!r} in the market; it has {', '.join(market.names)}")
-    if not isinstance(method, str) or method not in METHODS:
-        raise MarketError(f"method is {method!r}; choose one of {', '.join(METHODS)}")
+    one_of("method", method, METHODS)
     if isinstance(level, bool) or not isinstance(level, Real) or not 0 < level < 1:
         raise MarketError(f"level is {level!r}; give a probability between 0 and 1")
-    for name, value, least in (("draws", draws, _FEWEST), ("seed", seed, 0)):
-        whole_number(name, value, least)
+    whole_number("draws", draws, _FEWEST)
+    whole_number("seed", seed)
     return float(np.asarray(weight_of(market, alpha, "alpha")))
 
 

@@ -27,7 +27,7 @@ import numpy as np
 from jaxmech.endowments.binning import LEAST_DISTINCT
 from jaxmech.estimation.cot import CommitmentsOfTraders, Contract, kind, read_cot
 from jaxmech.estimation.fit import Fit, checked_options, fit
-from jaxmech.estimation.market_from_table import market_text, reports_of
+from jaxmech.estimation.market_from_table import made_or_refused, reports_of, written_market
 from jaxmech.inputs import AnyPath, MarketError, file_to_write, whole_number
 from jaxmech.market.market import Market, Traders
 from jaxmech.plain import plain, result
@@ -73,7 +73,7 @@ class _Group(NamedTuple):
 
     count: int
     gross: float  # mean gross position of a trader, contracts
-    found: Fit
+    fit: Fit
     notes: tuple
 
 
@@ -112,45 +112,33 @@ def cot_market(
     whole_number("window", window)
     out = file_to_write("out", out)
     reports = files if isinstance(files, CommitmentsOfTraders) else read_cot(files)
-    one = reports.contract(contract)
-    groups, left_out = _groups(one.categories, window, family, settings)
+    meant = reports.contract(contract)
+    groups, left_out = made_or_refused(meant.categories, lambda _, series: _group(series, window, family, settings))
     reasons = {why: ", ".join(k for k in left_out if left_out[k] == why) for why in left_out.values()}
     said = "; ".join(f"{names}: {why}" for why, names in reasons.items())
     if not groups:
-        raise MarketError(f"{one.name}: no category of traders can be a group: {said}")
+        raise MarketError(f"{meant.name}: no category of traders can be a group: {said}")
     counts = {name: group.count for name, group in groups.items()}
     average = sum(counts[name] * groups[name].gross for name in groups) / sum(counts.values())
     capacities = {name: rounded(group.gross / average) for name, group in groups.items()}
-    fits = {name: group.found for name, group in groups.items()}
-    written = {name: _in_six_digits(found) for name, found in fits.items()}
+    fits = {name: group.fit for name, group in groups.items()}
+    written = {name: _in_six_digits(fit) for name, fit in fits.items()}
     try:
         market = Market.of(*(Traders(written[k].law, capacities[k], counts[k], k) for k in groups))
     except MarketError as error:
-        raise MarketError(f"{one.name}: {error}" + (f" (left out: {said})" if said else "")) from None
+        raise MarketError(f"{meant.name}: {error}" + (f" (left out: {said})" if said else "")) from None
     notes = tuple(f"{name}: {note}" for name, group in groups.items() for note in group.notes)
     asked = ["--contract", contract, "--window", str(window), "--family", family]
     facts = {
-        **provenance(reports, one, window, family),
+        **provenance(reports, meant, window, family),
         "command": shlex.join(["jaxmech", "cot", *(name for name, _ in reports.files), *asked]),
         **{f"fit_{name}": value for name, value in settings.items()},
         "left_out": said or "none",
         "notes": "; ".join(notes) or "none",
     }
-    text = market_text(one.name, written, counts, capacities, facts, "Counts are observed, risk capacity is not.")
-    if out is not None:
-        out.write_text(text, encoding="utf-8")
-    return CotMarket(one, market, text, fits, left_out, notes)
-
-
-def _groups(categories, window, family, settings):
-    """Groups by category, and reasons by category that is none."""
-    groups, left_out = {}, {}
-    for name, series in categories.items():
-        try:
-            groups[name] = _group(series, window, family, settings)
-        except MarketError as error:
-            left_out[name] = str(error)
-    return groups, left_out
+    remark = "Counts are observed, risk capacity is not."
+    text = written_market(out, meant.name, written, counts, capacities, facts, remark)
+    return CotMarket(meant, market, text, fits, left_out, notes)
 
 
 def _group(series, window, family, settings):
@@ -170,8 +158,8 @@ def _group(series, window, family, settings):
     if margin == 0:
         raise MarketError("the net position never departs from its level")
     ends = {"lower": rounded(sample.min() - margin), "upper": rounded(sample.max() + margin)}
-    found = fit(sample, family, **ends, **settings)
-    return _Group(count, np.mean(gross) / count, found, (*notes, *found.notes))
+    fitted = fit(sample, family, **ends, **settings)
+    return _Group(count, np.mean(gross) / count, fitted, (*notes, *fitted.notes))
 
 
 def _count(series):
@@ -203,16 +191,16 @@ def rounded(value):
     return float(f"{value:.6g}")
 
 
-def _in_six_digits(found):
+def _in_six_digits(fit):
     """The fit with rounded numbers, but for laws whose numbers sum to one."""
-    if found.family in _SHARES:
-        return found
+    if fit.family in _SHARES:
+        return fit
 
     def law(vector):
-        return jax.tree.map(lambda leaf: np.float64(rounded(float(leaf))), found.estimate.law(vector))
+        return jax.tree.map(lambda leaf: np.float64(rounded(float(leaf))), fit.estimate.law(vector))
 
-    estimate = found.estimate._replace(law=law)
-    return replace(found, law=law(estimate.vector), estimate=estimate)
+    estimate = fit.estimate._replace(law=law)
+    return replace(fit, law=law(estimate.vector), estimate=estimate)
 
 
 def provenance(reports, contract, window, family) -> dict:

@@ -7,7 +7,7 @@ from jax.tree_util import Partial
 
 from jaxmech import endowments as laws
 from jaxmech.endowments.binning import binned
-from jaxmech.estimation.estimates import Estimate, resamples
+from jaxmech.estimation.estimates import Estimate, resampled
 from jaxmech.inputs import MarketError, one_number
 
 KNOTS = 65
@@ -37,8 +37,7 @@ def _redrawn_masses(sample, place, bins, draws, generator):
         counts = np.maximum(np.stack([np.bincount(place, row, minlength=bins) for row in weights]), 0.5)
         return counts / np.sum(counts, axis=1, keepdims=True)
 
-    drawn = [counted(weights) for weights in resamples(sample, draws, generator)]
-    return np.concatenate(drawn)[:draws], np.ones(draws, bool)
+    return resampled(counted, sample, draws, generator), np.ones(draws, bool)
 
 
 def smoothed_estimate(sample, lower, upper, bandwidth=None, points=KNOTS) -> Estimate:
@@ -58,23 +57,26 @@ def smoothed_estimate(sample, lower, upper, bandwidth=None, points=KNOTS) -> Est
         raise MarketError(f"points is {points!r}; give a whole number of knots from 9 to 513")
     width = upper - lower
     x, least = (sample.values - lower) / width, 0.5 / (points - 1)
-    relative = best_bandwidth(x, sample.weights, least) if bandwidth is None else _checked(bandwidth) / width
+    if bandwidth is None:
+        relative = best_bandwidth(x, sample.weights, least)
+    else:
+        wanted = "a number > 0 in units of the asset, or None"
+        relative = one_number("bandwidth", bandwidth, wanted, low=np.finfo(float).tiny) / width
     knots, share = np.linspace(0, 1, points), sample.weights / sample.observations
     kernels = _reflected(knots, x, relative)  # (points, n)
-    floor = np.maximum(kernels @ share, _FLOOR)
-    covariance = ((kernels * share) @ kernels.T - np.outer(kernels @ share, kernels @ share)) / sample.observations
-
-    floored = (kernels @ share < _FLOOR).sum()
+    heights = kernels @ share
+    covariance = ((kernels * share) @ kernels.T - np.outer(heights, heights)) / sample.observations
+    floored = np.sum(heights < _FLOOR)
     notes = [f"the density is at its floor at {floored} of {points} knots"] if floored else []
     notes += ["AIC and BIC are not defined for a kernel density"]
-    at = lower + width * knots
-    at[[0, -1]] = lower, upper
+    places = lower + width * knots
+    places[[0, -1]] = lower, upper
     return Estimate(
         names=tuple(f"heights_{k}" for k in range(points)),
-        vector=floor / width,
+        vector=np.maximum(heights, _FLOOR) / width,
         covariance=covariance / width**2,
         degrees=np.nan,
-        law=Partial(laws.PiecewiseLinear, at),
+        law=Partial(laws.PiecewiseLinear, places),
         redrawn=partial(_redrawn_heights, sample, kernels, width),
         notes=tuple(notes),
         bandwidth=float(relative * width),
@@ -82,14 +84,8 @@ def smoothed_estimate(sample, lower, upper, bandwidth=None, points=KNOTS) -> Est
 
 
 def _redrawn_heights(sample, kernels, width, draws, generator):
-    parts = [weights @ kernels.T / round(sample.observations) for weights in resamples(sample, draws, generator)]
-    return np.maximum(np.concatenate(parts)[:draws], _FLOOR) / width, np.ones(draws, bool)
-
-
-def _checked(bandwidth):
-    wanted = "a number > 0 in units of the asset, or None"
-    bandwidth = one_number("bandwidth", bandwidth, wanted, low=np.finfo(float).tiny)
-    return float(bandwidth)
+    heights = resampled(lambda weights: weights @ kernels.T / round(sample.observations), sample, draws, generator)
+    return np.maximum(heights, _FLOOR) / width, np.ones(draws, bool)
 
 
 def _reflected(at, x, bandwidth):

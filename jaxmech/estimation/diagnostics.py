@@ -1,24 +1,17 @@
-"""How well a fitted law agrees with its data, and whether it is regular; a report and a figure."""
+"""How well a fitted law agrees with its data, what their order tells, and whether it is regular."""
 
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.endowments.binning import binned
 from jaxmech.estimation.estimates import padding
-from jaxmech.extras import extra
-from jaxmech.inputs import MarketError
 from jaxmech.optimum.ironing.bunching import virtual_curves
 from jaxmech.optimum.ironing.ironed import bunch_ends, bunches_of, still_bunching
 from jaxmech.programs import compiled
 
-_MOST_QUANTILES = 500
-_MOST_ROWS = 16  # of parameters in a report
 _SHORTEST_SERIES = 20  # whose order tells anything
-_SUFFIXES = (".png", ".pdf", ".svg")
 
 
 @partial(compiled, static_argnums=0)
@@ -29,16 +22,12 @@ def _of_law(names, law, at):
 def values_of(law, at, *names):
     """Functions of a law, such as "cdf", "log_pdf" and "quantile", at points (n,): one array (n,) each."""
     at = np.asarray(at, float)
-    found = _of_law(names, law, np.pad(at, (0, padding(at.size)), mode="edge"))
-    return [np.asarray(values)[: at.size] for values in found]
+    padded = np.pad(at, (0, padding(at.size)), mode="edge")
+    return [np.asarray(values)[: at.size] for values in _of_law(names, law, padded)]
 
 
 def ks_distance(expected, sample) -> float:
-    """The largest distance of the empirical distribution function, weights as frequencies, from a law's.
-
-    Args:
-      expected: the law's distribution function at the sample's values.
-    """
+    """The largest distance of the empirical distribution function, weights as frequencies, from a law's, `expected`."""
     after = np.cumsum(sample.weights) / sample.observations
     before = np.concatenate([[0.0], after[:-1]])
     return float(max(np.max(after - expected), np.max(expected - before)))
@@ -57,8 +46,8 @@ def effective_observations(values) -> float:
       values: in order, (n,); NaN where missing, which are passed over.
     """
     values = values[~np.isnan(values)]
-    n, rising = values.size, np.diff(values)
-    if n < _SHORTEST_SERIES or np.all(rising >= 0) or np.all(rising <= 0):
+    n = values.size
+    if _tells_nothing(values):
         return float(n)
     spectrum = np.abs(np.fft.rfft(values - np.mean(values), 2 * n)) ** 2
     covariance = np.fft.irfft(spectrum, 2 * n)[:n]
@@ -71,122 +60,27 @@ def effective_observations(values) -> float:
 
 
 def repeated_observations(values) -> int:
-    """How many observations equal the one before them, where chance alone would not repeat that many; 0 where it would.
-
-    Args:
-      values: as in `effective_observations`.
-    """
+    """How many observations equal the one before them, where chance alone would not repeat that many; else 0."""
     values = values[~np.isnan(values)]
-    rising = np.diff(values)
-    if values.size < _SHORTEST_SERIES or np.all(rising >= 0) or np.all(rising <= 0):
+    if _tells_nothing(values):
         return 0
-    repeats, shares = int(np.sum(rising == 0)), np.unique(values, return_counts=True)[1] / values.size
+    repeats, shares = int(np.sum(np.diff(values) == 0)), np.unique(values, return_counts=True)[1] / values.size
     expected = values.size * np.sum(shares**2) - 1  # of shuffled values
     return repeats if repeats > expected + 4 * np.sqrt(expected + 1) else 0
 
 
-def quantile_pairs(law, sample):
-    """Quantiles of the law and of the data at the same probabilities, (m,) and (m,), at most 500 of them."""
-    at = (np.cumsum(sample.weights) - 0.5 * sample.weights) / sample.observations
-    if at.size > _MOST_QUANTILES:
-        at = (np.arange(_MOST_QUANTILES) + 0.5) / _MOST_QUANTILES
-    return *values_of(law, at, "quantile"), sample.quantiles(at)
+def _tells_nothing(values):
+    """Whether a series is too short for its order to tell anything, or was sorted."""
+    rising = np.diff(values)
+    return values.size < _SHORTEST_SERIES or np.all(rising >= 0) or np.all(rising <= 0)
 
 
 @compiled
-def _ironed_share(law, weight):
+def ironed_share(law, weight):
+    """Probability of the types that are ironed at effective weight w: buyers (ψ⁻), then sellers (ψ⁺). Shape (2,)."""
     sides = jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., None], law).sides()
-    found = bunches_of(still_bunching(virtual_curves(sides, weight)))
-    if found is None:
+    bunches = bunches_of(still_bunching(virtual_curves(sides, weight)))
+    if bunches is None:
         return jnp.zeros(2)
-    start, stop = (jnp.where(end < jnp.inf, end, sides.lower) for end in bunch_ends(sides, found))
+    start, stop = (jnp.where(end < jnp.inf, end, sides.lower) for end in bunch_ends(sides, bunches))
     return jnp.sum(sides.tail(stop).cdf - sides.tail(start).cdf, axis=(0, 2))
-
-
-def ironed_share(law, weight=1.0):
-    """Probability of the types that are ironed at effective weight w: buyers (ψ⁻), then sellers (ψ⁺). Shape (2,).
-
-    0 for a regular law. In a market only types outside the binding interval matter: `Mechanism.bunching_intervals`.
-    """
-    return np.asarray(_ironed_share(law, float(weight)))
-
-
-def fit_text(fit) -> str:
-    """What `Fit.report` says."""
-    missing = f", {fit.missing} missing" if fit.missing else ""
-    lines = [f"{fit.family} law of {fit.observations:g} observations{missing}, on [{fit.lower:.6g}, {fit.upper:.6g}]"]
-    rows = list(fit.parameters.items())
-    if rows:
-        lines.append(f"  {'parameter':<16}{'estimate':>14}{'standard error':>18}")
-    for name, value in rows[:_MOST_ROWS]:
-        lines.append(f"  {name:<16}{value:>14.6g}{fit.standard_errors[name]:>18.3g}")
-    if len(rows) > _MOST_ROWS:
-        lines.append(f"  … and {len(rows) - _MOST_ROWS} more")
-    if fit.bandwidth is not None:
-        lines.append(f"  bandwidth {fit.bandwidth:.6g}")
-    lines.append(f"  log likelihood {fit.log_likelihood:.6g}, AIC {fit.aic:.6g}, BIC {fit.bic:.6g}")
-    lines.append(f"  Kolmogorov–Smirnov {fit.ks_statistic:.4g}, p {fit.ks_p_value:.3g} as if nothing had been fitted")
-    bought, sold = ironed_share(fit.law)
-    ironed = f"{bought:.2%} of the types ironed where they buy, {sold:.2%} where they sell"
-    lines.append(f"  not regular: at w = 1 {ironed}" if bought + sold > 0 else "  regular: nothing to iron")
-    return "\n".join([*lines, *_comparison(fit), *(f"  note: {note}" for note in fit.notes)])
-
-
-def _comparison(fit):
-    """The table of the families that were compared."""
-    if fit.comparison:
-        yield f"  {'compared':<24}{'AIC':>12}{'above the best':>18}"
-    for row in fit.comparison:
-        numbers = f"{row.aic:>12.6g}{row.aic - fit.aic:>18.4g}" if np.isfinite(row.aic) else f"{'':>30}"
-        yield f"  {row.label:<24}{numbers}{'  ' if row.said else ''}{row.said}"
-
-
-def fit_figure(fit, path) -> Path:
-    """The density over a histogram of the data, and quantiles against quantiles; written to a file.
-
-    Args:
-      fit: Fit.
-      path: PNG, PDF or SVG, by its suffix.
-
-    Returns:
-      The path.
-
-    Raises:
-      MarketError: another suffix.
-    """
-    path = Path(path)
-    if path.suffix not in _SUFFIXES:
-        raise MarketError(f"{path}: figures are written as {', '.join(_SUFFIXES)}; give a path that ends so")
-    with extra("plot"):
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-
-    from jaxmech.reports.plots import STYLE
-
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 3.2))
-        left, right = figure.subplots(1, 2)
-        _density(left, fit)
-        _quantiles(right, fit)
-        figure.savefig(path)
-    return path
-
-
-def _density(axes, fit):
-    edges, masses = binned(fit.sample, fit.lower, fit.upper)
-    axes.stairs(masses / np.diff(edges), edges, fill=True, color="0.85", label="data")
-    at = np.linspace(fit.lower, fit.upper, 512)
-    (density,) = values_of(fit.law, at, "pdf")
-    axes.plot(at, density, color="#1f4fb4", label=fit.family.replace("_", " "))
-    axes.set_xlabel("endowment (asset units)")
-    axes.set_ylabel("density")
-    axes.set_ylim(bottom=0)
-    axes.legend(fontsize=8)
-
-
-def _quantiles(axes, fit):
-    theory, data = fit.qq()
-    axes.plot([fit.lower, fit.upper], [fit.lower, fit.upper], color="black", lw=0.6)
-    axes.plot(theory, data, "o", color="#1f4fb4", ms=2.5)
-    axes.set_xlabel("quantile of the law")
-    axes.set_ylabel("quantile of the data")

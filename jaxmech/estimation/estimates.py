@@ -30,13 +30,12 @@ class Estimate(NamedTuple):
     bandwidth: float | None = None
 
 
-def resamples(sample, draws, generator):
-    """How often each distinct value occurs in each of `draws` resamples, in parts of one size: the last may be too
-    long. Floats, (part, n)."""
+def resampled(function, sample, draws, generator):
+    """What a function of how often each distinct value occurs, floats (part, n), gives of `draws` resamples."""
     number, shares = round(sample.observations), sample.weights / sample.observations
-    part = int(np.clip(_AT_ONCE // sample.values.size, 1, draws))
-    for _ in range(0, draws, part):
-        yield generator.multinomial(number, shares, size=part).astype(float)
+    part = int(np.clip(_AT_ONCE // sample.values.size, 1, draws))  # of one size: the last may be too long
+    parts = [function(generator.multinomial(number, shares, size=part).astype(float)) for _ in range(0, draws, part)]
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:draws], *parts)
 
 
 def uniform_estimate(sample, lower, upper, known) -> Estimate:
@@ -87,14 +86,13 @@ def parametric_estimate(family, sample, lower, upper) -> Estimate:
     width = upper - lower
     x = (sample.values - lower) / width
     if family.fades and (x[0] <= 0 or x[-1] >= 1):
-        raise MarketError(
-            f"samples: some lie on an end of the support [{lower:g}, {upper:g}], where this family's density may "
-            "vanish; widen the support"
-        )
+        where = f"on an end of the support [{lower:g}, {upper:g}], where this family's density may vanish"
+        raise MarketError(f"samples: some lie {where}; widen the support")
     factor, offset = family.stretch(lower, width)
     if family.exact is not None:
         values, settled = family.exact(x, sample.weights[None])[0], True
-        information, slopes = _score_information(family, values, x, sample.weights), np.eye(values.size)
+        scores, slopes = np.asarray(_scores(family.log_pdf, values, x)), np.eye(values.size)
+        information = (sample.weights[:, None] * scores).T @ scores
     else:
         start = (sample.mean - lower) / width, sample.deviation / width
         values, settled, information, slopes = _most_likely(family, sample, x, start)
@@ -113,9 +111,8 @@ def parametric_estimate(family, sample, lower, upper) -> Estimate:
 
 
 def _redrawn(family, warm, x, sample, factor, offset, draws, generator):
-    parts = [_refitted(family, warm, x, weights) for weights in resamples(sample, draws, generator)]
-    found, good = (np.concatenate(part)[:draws] for part in zip(*parts, strict=True))
-    return offset + factor * found, good
+    values, good = resampled(partial(_refitted, family, warm, x), sample, draws, generator)
+    return offset + factor * values, good
 
 
 def _most_likely(family, sample, x, moments):
@@ -144,8 +141,7 @@ def _searched(family, starts, x, weights):
     """The ends of all searches, NumPy arrays."""
     pad = padding(x.size)
     x, weights = np.pad(x, (0, pad), constant_values=0.5), np.pad(weights, [(0, 0)] * (weights.ndim - 1) + [(0, pad)])
-    ends = newton(family.loss, starts, x, weights)
-    return jax.tree.map(np.asarray, ends)
+    return jax.tree.map(np.asarray, newton(family.loss, starts, x, weights))
 
 
 def padding(size) -> int:
@@ -166,8 +162,8 @@ def _values_and_slopes(values, free):
 def _covariance(family, values, information, slopes):
     """Covariance of the parameters on [0, 1], NaN where it is not known, and notes on why."""
     bound = family.at_bound(values)
-    names = zip(family.names, bound, strict=True)
-    notes = [f"{name} is at a bound of its range and held there: it has no standard error" for name, at in names if at]
+    held = np.array(family.names)[bound]
+    notes = [f"{name} is at a bound of its range and held there: it has no standard error" for name in held]
     # A parameter at its bound has a slope of about 0 in the free parameter that it comes from.
     free = np.max(np.abs(slopes[~bound]), axis=0, initial=0.0) > 0
     free &= ~np.any(np.abs(slopes[bound]) > 0, axis=0)
@@ -178,11 +174,6 @@ def _covariance(family, values, information, slopes):
         return np.full((values.size, values.size), np.nan), (*notes, *([reason] if free.any() else []))
     covariance = slopes[:, free] @ np.linalg.solve(inner, slopes[:, free].T)
     return np.where(bound[:, None] | bound, np.nan, covariance), tuple(notes)
-
-
-def _score_information(family, values, x, weights):
-    slopes = np.asarray(_scores(family.log_pdf, values, x))
-    return (weights[:, None] * slopes).T @ slopes
 
 
 @partial(compiled, static_argnums=0)

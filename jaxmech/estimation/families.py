@@ -22,17 +22,6 @@ from jaxmech.estimation.likelihood_search import laplace_location_and_scale, tri
 
 _AT_BOUND = 1e-5  # of a box: nearer to its end a parameter is at it
 _STARTS = 12  # of mixtures
-NAMES = (
-    "uniform",
-    "truncated_normal",
-    "beta",
-    "triangular",
-    "truncated_exponential",
-    "truncated_laplace",
-    "truncated_logistic",
-    "truncated_student",
-    "kumaraswamy",
-)
 
 
 class Box(NamedTuple):
@@ -144,16 +133,9 @@ class Family:
         return -self.log_pdf(self.values(free), x)
 
 
-_LOC, _SCALE = Box(-1.0, 2.0, kind="location"), Box(1e-3, 10.0, True, "scale")
-
-
-def _around_moments(*rest):
+def _around_moments(mean, deviation, *rest):
     """Starts at the mean with half, all and twice the deviation."""
-
-    def starts(mean, deviation):
-        return [(mean, factor * deviation, *rest) for factor in (0.5, 1.0, 2.0)]
-
-    return starts
+    return [(mean, factor * deviation, *rest) for factor in (0.5, 1.0, 2.0)]
 
 
 def _beta_shapes(mean, deviation):
@@ -161,54 +143,43 @@ def _beta_shapes(mean, deviation):
     return [np.clip((part * mean, part * (1 - mean)), 1.05, 250) for part in (total, 2 * total)] + [(2.0, 2.0)]
 
 
-def _location_scale(law, *more):
-    names, boxes = ("loc", "scale"), (_LOC, _SCALE)
-    return Family(names, boxes, lambda v, lower, upper: law(v[0], v[1], lower, upper), _around_moments(*more))
+def _family(law, boxes, starts=None, **more):
+    """The family of a law that is made of its parameters, by name in `boxes`, and the ends of its support."""
+
+    def on_support(values, lower, upper):
+        return law(*(values[k] for k in range(len(boxes))), lower, upper)
+
+    return Family(tuple(boxes), tuple(boxes.values()), on_support, starts, **more)
 
 
+_LOC, _SCALE = Box(-1.0, 2.0, kind="location"), Box(1e-3, 10.0, True, "scale")
+_INSIDE = Box(0.0, 1.0, kind="location")
+_AROUND = {"loc": _LOC, "scale": _SCALE}
+_SHAPE, _EXPONENT = Box(1.0, LARGEST_SHAPE, True), Box(1.0, LARGEST_EXPONENT, True)
 _FAMILIES = {
-    "truncated_normal": _location_scale(laws.TruncatedNormal),
-    "truncated_logistic": _location_scale(laws.TruncatedLogistic),
-    "truncated_student": Family(
-        ("loc", "scale", "freedom"),
-        (_LOC, _SCALE, Box(0.5, 100.0, True)),
-        lambda v, lower, upper: laws.TruncatedStudent(v[0], v[1], v[2], lower, upper),
-        _around_moments(5.0),
-    ),
-    "truncated_laplace": Family(
-        ("loc", "scale"),
-        (Box(0.0, 1.0, kind="location"), _SCALE),
-        lambda v, lower, upper: laws.TruncatedLaplace(v[0], v[1], lower, upper),
-        exact=laplace_location_and_scale,
-    ),
-    "truncated_exponential": Family(
-        ("rate",),
-        (Box(-500.0, 500.0, kind="rate"),),
-        lambda v, lower, upper: laws.TruncatedExponential(v[0], lower, upper),
+    "truncated_normal": _family(laws.TruncatedNormal, _AROUND, _around_moments),
+    "beta": _family(laws.Beta, {"a": _SHAPE, "b": _SHAPE}, _beta_shapes, fades=True),
+    "triangular": _family(laws.Triangular, {"mode": _INSIDE}, fades=True, exact=triangular_mode),
+    "truncated_exponential": _family(
+        laws.TruncatedExponential,
+        {"rate": Box(-500.0, 500.0, kind="rate")},
         lambda mean, deviation: [(12 * (0.5 - mean),), (np.clip(1 / mean - 1 / (1 - mean), -400, 400),)],
     ),
-    "beta": Family(
-        ("a", "b"),
-        (Box(1.0, LARGEST_SHAPE, True), Box(1.0, LARGEST_SHAPE, True)),
-        lambda v, lower, upper: laws.Beta(v[0], v[1], lower, upper),
-        _beta_shapes,
-        fades=True,
+    "truncated_laplace": _family(laws.TruncatedLaplace, _AROUND | {"loc": _INSIDE}, exact=laplace_location_and_scale),
+    "truncated_logistic": _family(laws.TruncatedLogistic, _AROUND, _around_moments),
+    "truncated_student": _family(
+        laws.TruncatedStudent,
+        _AROUND | {"freedom": Box(0.5, 100.0, True)},
+        lambda mean, deviation: _around_moments(mean, deviation, 5.0),
     ),
-    "kumaraswamy": Family(
-        ("a", "b"),
-        (Box(1.0, LARGEST_EXPONENT, True), Box(1.0, LARGEST_EXPONENT, True)),
-        lambda v, lower, upper: laws.Kumaraswamy(v[0], v[1], lower, upper),
+    "kumaraswamy": _family(
+        laws.Kumaraswamy,
+        {"a": _EXPONENT, "b": _EXPONENT},
         lambda mean, deviation: [*np.minimum(_beta_shapes(mean, deviation), 80.0), (1.5, 4.0), (4.0, 1.5)],
         fades=True,
     ),
-    "triangular": Family(
-        ("mode",),
-        (Box(0.0, 1.0, kind="location"),),
-        lambda v, lower, upper: laws.Triangular(v[0], lower, upper),
-        fades=True,
-        exact=triangular_mode,
-    ),
 }
+NAMES = ("uniform", *_FAMILIES)
 
 
 def parametric(name, components=2) -> Family:
@@ -221,21 +192,21 @@ def mixture(components) -> Family:
     """Truncated normal laws on one support. No component is narrower than a hundredth of it: a normal law around a
     single observation would have an infinite likelihood."""
     names = [f"laws_{k}_{field}" for k in range(components) for field in ("loc", "scale")]
-    boxes = (Box(0.0, 1.0, kind="location"), Box(0.01, 3.0, True, "scale")) * components
+    boxes = (_INSIDE, Box(0.01, 3.0, True, "scale")) * components
 
     def law(values, lower, upper):
         parts = [laws.TruncatedNormal(values[2 * k], values[2 * k + 1], lower, upper) for k in range(components)]
         return laws.Mixture(tuple(parts), values[2 * components :])
 
     def starts(mean, deviation):
-        draws, found = np.random.default_rng(components), []
+        draws, places = np.random.default_rng(components), []
         for _ in range(_STARTS):
             locations = mean + deviation * np.sort(draws.uniform(-2, 2, components))
             scales = deviation * np.exp(draws.uniform(-1.5, 0.3, components))
             shares = draws.dirichlet(np.full(components, 4.0))
             pairs = np.stack([np.clip(locations, 0.02, 0.98), np.clip(scales, 0.02, 2.0)], axis=1)
-            found.append(np.concatenate([pairs.ravel(), shares]))
-        return found
+            places.append(np.concatenate([pairs.ravel(), shares]))
+        return places
 
     weights = [f"weights_{k}" for k in range(components)]
     return Family((*names, *weights), boxes, law, starts, shares=components)

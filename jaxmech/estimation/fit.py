@@ -15,11 +15,8 @@ from jaxmech.endowments.binning import LEAST_DISTINCT, Sample, clean_samples, sa
 from jaxmech.estimation.densities import histogram_estimate, smoothed_estimate
 from jaxmech.estimation.diagnostics import (
     effective_observations,
-    fit_figure,
-    fit_text,
     ironed_share,
     ks_distance,
-    quantile_pairs,
     repeated_observations,
     values_of,
 )
@@ -33,6 +30,8 @@ _COMPARED = [(name, {}) for name in NAMES] + [("mixture", {"components": k}) for
 _COMPARED += [("histogram", {}), ("smoothed", {})]
 _OPTIONS = {"components": ("mixture",), "bins": ("histogram",), "bandwidth": ("smoothed",), "points": ("smoothed",)}
 _MOST_COMPONENTS = 6
+_MOST_QUANTILES = 500
+_MOST_ROWS = 16  # of parameters in a report
 _REJECTED = 0.01  # p-value of the Kolmogorov–Smirnov distance
 
 
@@ -79,21 +78,52 @@ class Fit:
         return float(kstwo.sf(self.ks_statistic, max(round(self.observations), 1)))
 
     def ironed_share(self, weight: float = 1.0) -> np.ndarray:
-        """Probability of the types that are ironed at effective weight w: buyers, then sellers, shape (2,)."""
-        return ironed_share(self.law, weight)
+        """Probability of the types that are ironed at effective weight w: buyers, then sellers, shape (2,).
+
+        0 for a regular law. In a market only types outside the binding interval matter: `Mechanism.bunching_intervals`.
+        """
+        return np.asarray(ironed_share(self.law, float(weight)))
 
     def qq(self) -> tuple[np.ndarray, np.ndarray]:
         """Quantiles of the law and of the data at the same probabilities, two arrays (m,), m ≤ 500; asset units."""
-        return quantile_pairs(self.law, self.sample)
+        sample = self.sample
+        shares = (np.cumsum(sample.weights) - 0.5 * sample.weights) / sample.observations
+        if shares.size > _MOST_QUANTILES:
+            shares = (np.arange(_MOST_QUANTILES) + 0.5) / _MOST_QUANTILES
+        return *values_of(self.law, shares, "quantile"), sample.quantiles(shares)
 
     def report(self) -> str:
         """The fit in words and numbers."""
-        return fit_text(self)
+        seen = f"{self.observations:g} observations" + (f", {self.missing} missing" if self.missing else "")
+        lines = [f"{self.family} law of {seen}, on [{self.lower:.6g}, {self.upper:.6g}]"]
+        rows = list(self.parameters.items())
+        if rows:
+            lines.append(f"  {'parameter':<16}{'estimate':>14}{'standard error':>18}")
+        for name, value in rows[:_MOST_ROWS]:
+            lines.append(f"  {name:<16}{value:>14.6g}{self.standard_errors[name]:>18.3g}")
+        if len(rows) > _MOST_ROWS:
+            lines.append(f"  … and {len(rows) - _MOST_ROWS} more")
+        if self.bandwidth is not None:
+            lines.append(f"  bandwidth {self.bandwidth:.6g}")
+        lines.append(f"  log likelihood {self.log_likelihood:.6g}, AIC {self.aic:.6g}, BIC {self.bic:.6g}")
+        distance = f"{self.ks_statistic:.4g}, p {self.ks_p_value:.3g}"
+        lines.append(f"  Kolmogorov–Smirnov {distance} as if nothing had been fitted")
+        bought, sold = self.ironed_share()
+        ironed = f"{bought:.2%} of the types ironed where they buy, {sold:.2%} where they sell"
+        lines.append(f"  not regular: at w = 1 {ironed}" if bought + sold > 0 else "  regular: nothing to iron")
+        if self.comparison:
+            lines.append(f"  {'compared':<24}{'AIC':>12}{'above the best':>18}")
+        for row in self.comparison:
+            numbers = f"{row.aic:>12.6g}{row.aic - self.aic:>18.4g}" if np.isfinite(row.aic) else f"{'':>30}"
+            lines.append(f"  {row.label:<24}{numbers}{'  ' if row.said else ''}{row.said}")
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
     __str__ = report
 
     def plot(self, path: AnyPath) -> Path:
         """Write the density over a histogram, and a QQ plot, as PNG, PDF or SVG; returns the path. Needs `plot`."""
+        from jaxmech.reports.plots import fit_figure
+
         return fit_figure(self, path)
 
     def endowment_table(self) -> dict:
@@ -155,11 +185,11 @@ def fit(
     series = values if weights is None and values.ndim == 1 else np.empty(0)
     effective = effective_observations(series) if series.size else sample.observations
     with jax.enable_x64(True):
-        found = _best(sample, ends, known) if family == "best" else _fitted(family, sample, ends, known, options)
+        fitted = _best(sample, ends, known) if family == "best" else _fitted(family, sample, ends, known, options)
     # By way of NumPy: JAX would keep the 64 bits of an array of its own.
-    law = on_device(on_host(found.law))
-    found = replace(found, law=law, effective_observations=effective)
-    return replace(found, notes=(*found.notes, *_notes(found, known), *_order_notes(series, effective)))
+    law = on_device(on_host(fitted.law))
+    fitted = replace(fitted, law=law, effective_observations=effective)
+    return replace(fitted, notes=(*fitted.notes, *_notes(fitted, known), *_order_notes(series, effective)))
 
 
 def _fitted(family, sample, ends, known, options) -> Fit:
@@ -192,24 +222,21 @@ def _fitted(family, sample, ends, known, options) -> Fit:
 def _best(sample, ends, known) -> Fit:
     """The fit of least AIC among all families; those that fail, and those without an AIC, are compared in words."""
     fits, rows = [], []
-    for family, own in _COMPARED:
-        label = f"mixture of {own['components']}" if own else family
+    for family, options in _COMPARED:
+        label = f"mixture of {options['components']}" if options else family
         try:
-            found = _fitted(family, sample, ends, known, own)
+            fitted = _fitted(family, sample, ends, known, options)
         except MarketError as error:
             rows.append(Compared(label, np.nan, str(error)))
             continue
-        said = "" if np.isfinite(found.aic) else "no AIC: its parameters have no number"
-        rows.append(Compared(label, found.aic, "; ".join(filter(None, (said, *_doubts(found))))))
-        fits += [found] if np.isfinite(found.aic) else []
+        said = [] if np.isfinite(fitted.aic) else ["no AIC: its parameters have no number"]
+        said += [note for note in fitted.estimate.notes if "did not settle" in note]
+        rows.append(Compared(label, fitted.aic, "; ".join(said)))
+        fits += [fitted] if np.isfinite(fitted.aic) else []
     if not fits:
         raise MarketError("no family fits: " + "; ".join(f"{row.label}: {row.said}" for row in rows))
     rows.sort(key=lambda row: (np.isnan(row.aic), row.aic))
-    return replace(min(fits, key=lambda found: found.aic), comparison=tuple(rows))
-
-
-def _doubts(found):
-    return [note for note in found.estimate.notes if "did not settle" in note]
+    return replace(min(fits, key=lambda fitted: fitted.aic), comparison=tuple(rows))
 
 
 def _law_of(estimate):
@@ -245,31 +272,27 @@ def _estimate(family, sample, ends, known, options) -> Estimate:
         return histogram_estimate(sample, *ends, **options)
     if family == "smoothed":
         return smoothed_estimate(sample, *ends, **options)
-    components = int(options.get("components", 2))
-    if family == "mixture" and sample.values.size < LEAST_DISTINCT * components:
-        raise MarketError(
-            f"samples: {sample.values.size} distinct values; a mixture of {components} needs at least "
-            f"{LEAST_DISTINCT * components}"
-        )
+    components, distinct = int(options.get("components", 2)), sample.values.size
+    if family == "mixture" and distinct < (least := LEAST_DISTINCT * components):
+        raise MarketError(f"samples: {distinct} distinct values; a mixture of {components} needs at least {least}")
     return parametric_estimate(parametric(family, components), sample, *ends)
 
 
-def _notes(found, known):
+def _notes(fitted, known):
     """What to know of the support, and whether the law is rejected."""
-    sample, known = found.sample, (True, True) if found.family == "uniform" else known
+    sample, known = fitted.sample, (True, True) if fitted.family == "uniform" else known
     ends = " and ".join(name for name, was in zip(("lower", "upper"), known, strict=True) if not was)
     notes = [f"{ends} from the data, and held there: give them where they are known"] if ends else []
     if sample.values.size < 0.5 * sample.observations:
-        notes.append(
-            f"{sample.values.size} distinct values of {sample.observations:g}: with so many ties the KS p-value is off"
-        )
-    if len(found.comparison) > 1:
-        second = found.comparison[1]
-        ahead = f", {second.aic - found.aic:.3g} below that of {second.label}" if np.isfinite(second.aic) else ""
-        notes.append(f"the least AIC of {len(found.comparison)} laws{ahead}")
-    if found.ks_p_value < _REJECTED:
-        even = "even the best law is rejected" if found.comparison else "the law is rejected"
-        notes.append(f"{even}: at KS distance {found.ks_statistic:.3g} p is {found.ks_p_value:.1e}")
+        ties = f"{sample.values.size} distinct values of {sample.observations:g}"
+        notes.append(f"{ties}: with so many ties the KS p-value is off")
+    if len(fitted.comparison) > 1:
+        second = fitted.comparison[1]
+        ahead = f", {second.aic - fitted.aic:.3g} below that of {second.label}" if np.isfinite(second.aic) else ""
+        notes.append(f"the least AIC of {len(fitted.comparison)} laws{ahead}")
+    if fitted.ks_p_value < _REJECTED:
+        even = "even the best law is rejected" if fitted.comparison else "the law is rejected"
+        notes.append(f"{even}: at KS distance {fitted.ks_statistic:.3g} p is {fitted.ks_p_value:.1e}")
     return notes
 
 
@@ -277,14 +300,10 @@ def _order_notes(series, effective):
     """What the order of the observations says, if it is that in time."""
     notes, repeats, number = [], repeated_observations(series), int(np.sum(~np.isnan(series)))
     if repeats:
-        notes.append(
-            f"{repeats} of {number} observations repeat the one before them: if they are carried forward, and were not "
-            "seen, leave them out"
-        )
+        remedy = "if they are carried forward, and were not seen, leave them out"
+        notes.append(f"{repeats} of {number} observations repeat the one before them: {remedy}")
     if series.size and effective < number:
-        notes.append(
-            f"each observation resembles the one before: if they are in order of time, the {number} tell as much as "
-            f"{effective:.3g} independent ones, and standard errors are about {np.sqrt(number / effective):.2g} times "
-            "as large as given"
-        )
+        tell = f"the {number} tell as much as {effective:.3g} independent ones"
+        errors = f"standard errors are about {np.sqrt(number / effective):.2g} times as large as given"
+        notes.append(f"each observation resembles the one before: if they are in order of time, {tell}, and {errors}")
     return notes

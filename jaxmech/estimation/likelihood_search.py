@@ -92,9 +92,7 @@ def _newton(mean_loss, start):
 def triangular_mode(x, weights):
     """Mode of a triangular law on [0, 1], (B, 1): the observation at which the likelihood is largest.
 
-    Args:
-      x: rising observations strictly inside, (n,).
-      weights: (B, n).
+    Observations rise, (n,), strictly inside; weights are (B, n).
     """
     total = np.sum(weights, axis=-1, keepdims=True)
     up, below = np.cumsum(weights * np.log(x), axis=-1), np.cumsum(weights, axis=-1)
@@ -107,10 +105,7 @@ def laplace_location_and_scale(x, weights):
     """Location and scale of a Laplace law cut to [0, 1], (B, 2): every observation is tried as the location.
 
     The best of all on a coarse grid of scales, then in turn the scale for the location and the reverse, to the end.
-
-    Args:
-      x: rising observations, (n,).
-      weights: (B, n).
+    Observations rise, (n,); weights are (B, n).
     """
     share = weights / np.sum(weights, axis=-1, keepdims=True)
     below, moment = np.cumsum(share, axis=-1), np.cumsum(share * x, axis=-1)

@@ -35,7 +35,7 @@ class FittedMarket(NamedTuple):
 
 def reports_of(fits) -> list:
     """The report of each fit under its group's name."""
-    return [f"{name}: {found.report()}" for name, found in fits.items()]
+    return [f"{name}: {made.report()}" for name, made in fits.items()]
 
 
 def fit_market(
@@ -83,59 +83,64 @@ def fit_market(
     out = file_to_write("out", out)
     table = observations(data, column, group_column, weights_column, form)
     samples = table.by_group()
-    counts = _numbers_by_group("count", count, samples, partial(whole_number, least=1))
-    capacities = _numbers_by_group("risk_capacity", risk_capacity, samples, positive_number)
+    counts = _by_group("count", count, samples, partial(whole_number, least=1))
+    capacities = _by_group("risk_capacity", risk_capacity, samples, positive_number)
     ends = [_by_group(name, given, samples) for name, given in (("lower", lower), ("upper", upper))]
-    fits, refused = _fits(samples, family, ends, settings)
+
+    def fitted(name, sample):
+        (values, weights), (lower, upper) = sample, (given[name] for given in ends)
+        return fit(values, family, weights=weights, lower=lower, upper=upper, **settings)
+
+    fits, refused = made_or_refused(samples, fitted)
     if not fits:
         reasons = listed([f"group {name}: {reason}" for name, reason in refused.items()])
         raise MarketError(f"{table.source}: no group that a law can be fitted to:\n  {reasons}")
-    Market.of(*(Traders(found.law, capacities[name], counts[name], name) for name, found in fits.items()))
+    Market.of(*(Traders(made.law, capacities[name], counts[name], name) for name, made in fits.items()))
     asked = {"column": column, "group column": group_column, "weights column": weights_column}
     source = ", ".join(f"{key} {value!r}" for key, value in asked.items() if value is not None)
     facts = {"source": f"{table.source}, {source}", "reading": table.said}
     facts |= {} if table.digest is None else {"data_sha256": table.digest}
     facts |= {"endowment": f"{family} laws by jaxmech.fit_market", "not_in_the_data": "count and risk_capacity"}
     facts |= {f"left_out_{place}": f"{name}: {reason}" for place, (name, reason) in enumerate(refused.items(), 1)}
-    text = market_text(table.name, fits, counts, capacities, facts)
-    if out is not None:
-        out.write_text(text, encoding="utf-8")
+    text = written_market(out, table.name, fits, counts, capacities, facts, "Count and risk capacity are assumptions.")
     return FittedMarket(text, fits, refused, table.said)
 
 
-def _fits(samples, family, ends, settings):
-    """Fits by group, and reasons by group for which there is none."""
-    fits, refused = {}, {}
-    for name, (values, weights) in samples.items():
-        lower, upper = (given[name] for given in ends)
+def made_or_refused(parts, make):
+    """What `make(name, part)` gives, by name, and why not where it raises a MarketError, by name."""
+    made, refused = {}, {}
+    for name, part in parts.items():
         try:
-            fits[name] = fit(values, family, weights=weights, lower=lower, upper=upper, **settings)
+            made[name] = make(name, part)
         except MarketError as error:
             refused[name] = str(error)
-    return fits, refused
+    return made, refused
 
 
-def market_text(name, fits, counts, capacities, facts, remark="Count and risk capacity are assumptions.") -> str:
-    """The TOML of a market with fitted laws; `facts` become its provenance, by key."""
+def written_market(out, name, fits, counts, capacities, facts, remark) -> str:
+    """The TOML of a market with fitted laws, written to a file, if any; `facts` become its provenance, by key."""
     lines = [f"# Laws fitted to data. {remark}", f"name = {_toml(name)}", ""]
-    for group, found in fits.items():
+    for group, made in fits.items():
         lines += ["[[traders]]", f"name = {_toml(group)}", f"count = {counts[group]}"]
-        lines += [f"risk_capacity = {_toml(capacities[group])}", f"endowment = {_toml(found.endowment_table())}", ""]
+        lines += [f"risk_capacity = {_toml(capacities[group])}", f"endowment = {_toml(made.endowment_table())}", ""]
     lines += ["[provenance]", *(f"{key} = {_toml(value)}" for key, value in facts.items())]
-    for place, (group, found) in enumerate(fits.items(), 1):
-        lines.append(f"group_{place} = {_toml(_said_of(group, found))}")
-    return "\n".join(lines) + "\n"
+    for place, (group, made) in enumerate(fits.items(), 1):
+        lines.append(f"group_{place} = {_toml(_said_of(group, made))}")
+    text = "\n".join(lines) + "\n"
+    if out is not None:
+        out.write_text(text, encoding="utf-8")
+    return text
 
 
-def _said_of(group, found: Fit):
-    errors = [f"{key} ± {value:.3g}" for key, value in found.standard_errors.items()][:8]
+def _said_of(group, made: Fit):
+    errors = [f"{key} ± {value:.3g}" for key, value in made.standard_errors.items()][:8]
     parts = [
-        f"{group}: {found.observations:g} observations",
-        f"{found.missing} missing",
-        f"log likelihood {found.log_likelihood:.6g}",
-        f"KS distance {found.ks_statistic:.3g}",
+        f"{group}: {made.observations:g} observations",
+        f"{made.missing} missing",
+        f"log likelihood {made.log_likelihood:.6g}",
+        f"KS distance {made.ks_statistic:.3g}",
         f"standard errors {', '.join(errors)}" if errors else "no parameters estimated",
-        *found.notes,
+        *made.notes,
     ]
     return "; ".join(parts)
 
@@ -150,18 +155,16 @@ def _toml(value):
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _by_group(name, given, groups):
-    """What is given for each group, None where nothing is; MarketError for a name that is no group's."""
+def _by_group(name, given, groups, checked=None):
+    """What is given for each group, None where nothing is, unless it is `checked`; MarketError for a name that is no
+    group's."""
     values = dict(given) if isinstance(given, Mapping) else {None: given}
     for group in values:
         if group is not None and group not in groups:
             raise MarketError(f"{name}: no group {group!r} in the data; there are {', '.join(groups)}")
-    return {group: values.get(group, values.get(None)) for group in groups}
-
-
-def _numbers_by_group(name, given, groups, checked):
-    """The number of each group; MarketError for one that is missing, of no group, or cannot be."""
-    values = _by_group(name, given, groups)
+    values = {group: values.get(group, values.get(None)) for group in groups}
+    if checked is None:
+        return values
     for group, value in values.items():
         if value is None:
             raise MarketError(f"{name}: none given for group {group!r}; give one for each group, or one number for all")

@@ -41,9 +41,7 @@ def numbers_of(texts, decimal=None, thousands=None, missing=()) -> Numbers:
 
     Args:
       texts: by place.
-      decimal: "." or ",".
-      thousands: one of `THOUSANDS`, "" for no mark; any of them but the decimal mark if not given.
-      missing: texts that mean a gap, besides the usual ones.
+      decimal, thousands, missing: as in `Format`; any mark between thousands but the decimal one if not given.
     """
     gaps = MISSING | {_plain(text).lower() for text in missing}
     cores = {text: _core(_plain(text)) for text in set(texts.values()) if _plain(text).lower() not in gaps}
@@ -70,13 +68,13 @@ def _core(plain):
     if bare := _BARE.fullmatch(plain):  # as nearly all are, and read in a fraction of the time
         return _Core(bare[2], bare[1] == "-", "")
     signs = [letter for letter in plain if unicodedata.category(letter) == "Sc"]
-    found = _PARTS.fullmatch("".join("¤" if letter in signs else letter for letter in plain))
-    if not found or len(signs) > 1:
+    parts = _PARTS.fullmatch("".join("¤" if letter in signs else letter for letter in plain))
+    if not parts or len(signs) > 1:
         return None
-    before, after = (found[k].replace(" ", "") for k in (1, 3))
+    before, after = (parts[k].replace(" ", "") for k in (1, 3))
     if before not in _BEFORE or after not in _AFTER or ("(" in before) != (")" in after):
         return None
-    return _Core(found[2].strip(), "-" in before or "(" in before, "".join(signs))
+    return _Core(parts[2].strip(), "-" in before or "(" in before, "".join(signs))
 
 
 @cache
@@ -103,14 +101,14 @@ def _mark(read):
     mark = min(read, key=failures.get)
     if len(read) == 1 or len(set(failures.values())) > 1:
         return mark, {}
-    (point, one), (comma, other) = read.items()
-    if any((one[text] is None) != (other[text] is None) for text in one):
+    (point, by_point), (comma, by_comma) = read.items()
+    if any((by_point[text] is None) != (by_comma[text] is None) for text in by_point):
         return mark, {}
     remedy = f"give decimal {point!r} or decimal {comma!r}, whichever it is"
     return mark, {
-        text: f"{one[text]:.17g} or {other[text]:.17g}, and no other number tells which: {remedy}"
-        for text in one
-        if one[text] != other[text]
+        text: f"{by_point[text]:.17g} or {by_comma[text]:.17g}, and no other number tells which: {remedy}"
+        for text in by_point
+        if by_point[text] != by_comma[text]
     }
 
 

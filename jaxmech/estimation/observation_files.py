@@ -46,45 +46,37 @@ class Rows(NamedTuple):
 
 def checked_format(**given) -> Format:
     """The format; MarketError for one that no table has."""
-    found = Format(**given)
-    if found.delimiter is not None and (
-        not isinstance(found.delimiter, str) or len(found.delimiter) != 1 or found.delimiter in '"\r\n\0'
-    ):
-        raise MarketError(f"delimiter is {shown(found.delimiter)}; give one letter, such as ';'")
+    form = Format(**given)
+    letter = form.delimiter
+    if letter is not None and (not isinstance(letter, str) or len(letter) != 1 or letter in '"\r\n\0'):
+        raise MarketError(f"delimiter is {shown(letter)}; give one letter, such as ';'")
     for name, choices in (("decimal", DECIMALS), ("thousands", THOUSANDS)):
-        value = getattr(found, name)
+        value = getattr(form, name)
         if value is not None and (not isinstance(value, str) or value not in choices):
             raise MarketError(f"{name} is {shown(value)}; choose one of {', '.join(map(repr, choices))}")
-    if found.decimal is not None and found.decimal == found.thousands:
-        raise MarketError(f"decimal and thousands are both {found.decimal!r}; give two marks")
-    missing = found.missing if isinstance(found.missing, list | tuple | set) else (found.missing,)
+    if form.decimal is not None and form.decimal == form.thousands:
+        raise MarketError(f"decimal and thousands are both {form.decimal!r}; give two marks")
+    missing = form.missing if isinstance(form.missing, list | tuple | set) else (form.missing,)
     for text in missing:
         if not isinstance(text, str):
             raise MarketError(f"missing is {shown(text)}; give texts, as they stand in the table")
     try:
-        codecs.lookup(found.encoding or "utf-8")
+        codecs.lookup(form.encoding or "utf-8")
     except (LookupError, TypeError, ValueError):
-        raise MarketError(f"encoding is {shown(found.encoding)}; give a name such as 'cp1252'") from None
-    whole_number("skip_rows", found.skip_rows)
-    if found.header_row is not None:
-        whole_number("header_row", found.header_row)
-    if found.sheet is not None and not isinstance(found.sheet, str):
-        raise MarketError(f"sheet is {shown(found.sheet)}; give its name")
-    return found._replace(missing=tuple(missing))
+        raise MarketError(f"encoding is {shown(form.encoding)}; give a name such as 'cp1252'") from None
+    whole_number("skip_rows", form.skip_rows)
+    if form.header_row is not None:
+        whole_number("header_row", form.header_row)
+    if form.sheet is not None and not isinstance(form.sheet, str):
+        raise MarketError(f"sheet is {shown(form.sheet)}; give its name")
+    return form._replace(missing=tuple(missing))
 
 
 def file_rows(path, columns, form) -> Rows:
-    """The rows of a file that has the columns.
+    """The rows of a file that has the columns: .xlsx, .xlsm, or text whatever its suffix.
 
-    The columns' names are in the first row that has all of those asked for, among the first fifty.
-
-    Args:
-      path: .xlsx, .xlsm, or text whatever its suffix.
-      columns: names that must be there.
-      form: Format.
-
-    Raises:
-      MarketError: no such file, one that is no table, no such column, or two of that name.
+    The columns' names are in the first row that has all of those asked for, among the first fifty. MarketError for no
+    such file, one that is no table, no such column, or two of that name.
     """
     path = path_of("path", path)
     data = bytes_of(path, "the path of a table")
@@ -93,22 +85,21 @@ def file_rows(path, columns, form) -> Rows:
         if getattr(form, name) is not None:
             raise MarketError(f"{path}: {name} is not for {'workbooks' if workbook else 'text'}; leave it out")
     try:
-        found, said = (_of_workbook if workbook else _of_text)(data, columns, form)
+        line, names, records, said = (_of_workbook if workbook else _of_text)(data, columns, form)
+        if line > form.skip_rows + 1:
+            said.append(f"columns' names in line {line}")
+        return _below(names, records, columns, said, hashlib.sha256(data).hexdigest())
     except MarketError as error:
         raise MarketError(f"{path}: {error}") from None
-    line, names, records = found
-    if line > form.skip_rows + 1:
-        said.append(f"columns' names in line {line}")
-    return _below(names, records, columns, path, said, hashlib.sha256(data).hexdigest())
 
 
-def _below(names, records, columns, path, said, digest):
+def _below(names, records, columns, said, digest):
     """The rows under the columns' names: those that have a cell for each, and the others."""
     for column in columns:
         if column not in names:
-            raise MarketError(f"{path}: no column {column!r}; there are {', '.join(filter(None, names)) or 'none'}")
+            raise MarketError(_no_column(columns, names))
         if names.count(column) > 1:
-            raise MarketError(f"{path}: {names.count(column)} columns are named {column!r}; rename all but one")
+            raise MarketError(f"{names.count(column)} columns are named {column!r}; rename all but one")
     cells, lines, ragged, empty = [], [], {}, 0
     for line, row in records:
         if len(names) > 1 and all(map(_blank, row)):
@@ -117,14 +108,17 @@ def _below(names, records, columns, path, said, digest):
             cells.append(row)
             lines.append(line)
         elif row:
-            ragged[line] = (
-                f"{len(row)} cells under {len(names)} columns' names: {shown(row)}; quote a cell that holds the "
-                "delimiter, or give the delimiter or the header_row"
-            )
+            remedy = "quote a cell that holds the delimiter, or give the delimiter or the header_row"
+            ragged[line] = f"{len(row)} cells under {len(names)} columns' names: {shown(row)}; {remedy}"
     if not cells and not ragged:
-        raise MarketError(f"{path}: no rows below the columns' names")
+        raise MarketError("no rows below the columns' names")
     said += [f"{empty} empty rows left out"] if empty else []
     return Rows(names, cells, lines, ragged, tuple(said), digest)
+
+
+def _no_column(columns, names, place=""):
+    absent = next((column for column in columns if column not in names), columns[0])
+    return f"no column {absent!r}{place}; there are {', '.join(filter(None, names)) or 'none'}"
 
 
 def _blank(cell):
@@ -162,7 +156,7 @@ def _of_text(data, columns, form):
         best.sort(key=lambda delimiter: _ragged(text, delimiter, form, headers[delimiter]))
     line, names = headers[best[0]]
     said.append(f"delimiter {best[0]!r}" if len(names) > 1 else "one column")
-    return (line, names, _read(text, best[0], form, line)), said
+    return line, names, _read(text, best[0], form, line), said
 
 
 def _read(text, delimiter, form, after):
@@ -201,10 +195,8 @@ def _no_header(text, columns, form):
         with suppress(csv.Error):
             firsts.append(next(_records(text, delimiter, form), (0, []))[1])
     names = [cell.strip() for cell in max(firsts, key=len)]
-    absent = next((column for column in columns if column not in names), columns[0])
-    whole = len(names) == 1 and absent in names[0] and not form.delimiter
-    said = f"no column {absent!r}; there are {', '.join(filter(None, names)) or 'none'}"
-    return said + (", one name; give the delimiter between names" if whole else "")
+    whole = len(names) == 1 and any(column in names[0] for column in columns) and not form.delimiter
+    return _no_column(columns, names) + (", one name; give the delimiter between names" if whole else "")
 
 
 def _decoded(data, encoding):
@@ -241,29 +233,24 @@ def _of_workbook(data, columns, form):
         sheets = [one_of("sheet", form.sheet, sheets)]
     records = {sheet: _sheet(values[sheet], formulas[sheet], form) for sheet in sheets}
     headers = {sheet: _header(rows, columns, form.header_row) for sheet, rows in records.items()}
-    found = [sheet for sheet, header in headers.items() if header]
-    if len(found) > 1:
-        raise MarketError(f"sheets {', '.join(found)} have these columns; give the sheet")
-    if not found:
+    fitting = [sheet for sheet, header in headers.items() if header]
+    if len(fitting) > 1:
+        raise MarketError(f"sheets {', '.join(fitting)} have these columns; give the sheet")
+    if not fitting:
         first = next((row for sheet in sheets for _, row in records[sheet]), [])
         names = [str(cell).strip() for cell in first if not _blank(cell)]
-        absent = next((column for column in columns if column not in names), columns[0])
-        raise MarketError(f"no column {absent!r} in sheet {', '.join(sheets)}; there are {', '.join(names) or 'none'}")
-    line, names = headers[found[0]]
-    return (line, names, [row for row in records[found[0]] if row[0] > line]), [f"sheet {found[0]!r}"]
+        raise MarketError(_no_column(columns, names, f" in sheet {', '.join(sheets)}"))
+    line, names = headers[fitting[0]]
+    return line, names, [row for row in records[fitting[0]] if row[0] > line], [f"sheet {fitting[0]!r}"]
 
 
 def _sheet(values, formulas, form):
     """(row, cells) of a sheet; a formula that was never calculated stands as its text, and is no gap."""
     rows = []
     for line, pair in enumerate(zip(values.iter_rows(), formulas.iter_rows(), strict=True), 1):
-        cells = [_calculated(value.value, formula.value) for value, formula in zip(*pair, strict=True)]
         if line > form.skip_rows:
-            rows.append((line, cells))
+            cells = [(value.value, formula.value) for value, formula in zip(*pair, strict=True)]
+            rows.append((line, [text if value is None and isinstance(text, str) else value for value, text in cells]))
     while rows and all(map(_blank, rows[-1][1])):
         rows.pop()
     return rows
-
-
-def _calculated(value, formula):
-    return formula if value is None and isinstance(formula, str) else value

@@ -33,9 +33,8 @@ class Observations(NamedTuple):
         rows = {}
         for row, name in enumerate(self.groups or ("traders",) * self.values.size):
             rows.setdefault(name, []).append(row)
-        return {
-            name: (self.values[own], None if self.weights is None else self.weights[own]) for name, own in rows.items()
-        }
+        weights = self.weights
+        return {name: (self.values[k], None if weights is None else weights[k]) for name, k in rows.items()}
 
 
 class _Table(NamedTuple):
@@ -113,11 +112,10 @@ def _numbers(table, names, form):
         values[name][row] = value
     # A gap written as a number is one however its digits are written, under the table's marks.
     gaps = numbers_of(dict(enumerate(form.missing)), read.decimal or form.decimal, form.thousands).values.values()
-    for name in names:
-        found = values[name]
-        found[np.isin(found, [gap for gap in gaps if not np.isnan(gap)])] = np.nan
-        typed = [row for row in np.flatnonzero(np.isinf(found)) if row not in cells[name].texts]
-        wrong += [(row, name, f"is {found[row]}; leave it empty if unknown") for row in typed]
+    for name, column in values.items():
+        column[np.isin(column, [gap for gap in gaps if not np.isnan(gap)])] = np.nan
+        typed = [row for row in np.flatnonzero(np.isinf(column)) if row not in cells[name].texts]
+        wrong += [(row, name, f"is {column[row]}; leave it empty if unknown") for row in typed]
     said = [] if read.decimal is None else [f"decimal {read.decimal!r}"]
     return values, wrong, [*said, *read.said]
 
@@ -162,7 +160,8 @@ def _from_memory(source, asked, form):
         if getattr(form, name) != getattr(Format(), name):
             raise MarketError(f"{name} is for files; leave it out for {_kind(source)}")
     if isinstance(source, Mapping) and not hasattr(source, "dims"):
-        columns, said = _of_mapping(source, asked), ()
+        _check_columns(source, asked, list(source))
+        columns, said = {name: source[name] for name in asked}, ()
     elif hasattr(source, "dims") and hasattr(source, "coords"):
         columns, said = _of_xarray(source, asked)
     else:
@@ -177,11 +176,6 @@ def _from_memory(source, asked, form):
 
 def _kind(source):
     return f"a {type(source).__module__.split('.')[0]} {type(source).__name__}".replace("builtins ", "")
-
-
-def _of_mapping(source, asked):
-    _check_columns(source, asked, list(source))
-    return {name: source[name] for name in asked}
 
 
 def _length(name, column):
@@ -211,9 +205,8 @@ def _of_frame(source, asked):
         frame = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
         there = list(frame.columns)
     except TypeError:
-        wanted = "a path, a DataFrame, a dictionary of columns or a Dataset"
         called = _kind(source) if hasattr(source, "__len__") else shown(source)
-        raise MarketError(f"data is {called}; give {wanted}") from None
+        raise MarketError(f"data is {called}; give a path, a DataFrame, a dictionary of columns or a Dataset") from None
     except ValueError as error:
         raise MarketError(f"{_kind(source)}: columns of one name; rename all but one: {error}") from None
     _check_columns(source, asked, there)

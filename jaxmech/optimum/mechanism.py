@@ -169,7 +169,7 @@ class Mechanism:
         Args:
           ax: Matplotlib axes; new ones if not given. They are returned.
         """
-        from jaxmech.reports.result_plots import mechanism_plot
+        from jaxmech.reports.plots import mechanism_plot
 
         return mechanism_plot(self, ax)
 

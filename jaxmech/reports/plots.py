@@ -1,16 +1,33 @@
-"""Figures of a sweep over α and up to two more parameters. Needs the extra `plot`."""
+"""Pictures of sweeps, fees, sensitivities, frontiers, laws and mechanisms. Needs the extra `plot`."""
 
-from itertools import pairwise
+from itertools import cycle, pairwise
+from pathlib import Path
 
 import numpy as np
 
+from jaxmech.endowments.binning import binned
+from jaxmech.estimation.diagnostics import values_of
 from jaxmech.extras import extra
+from jaxmech.inputs import MarketError
+from jaxmech.market.parameters import name_parts
+from jaxmech.optimum.first_best import first_best_money
+from jaxmech.plain import brief
 
 with extra("plot"):
     import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 _MARKS = [m * 10.0**k for k in range(-6, 7) for m in (1, 2, 5)]
+_SUFFIXES = (".png", ".pdf", ".svg")
+_POINTS = 401  # of a curve
+_MOST = 8  # lines in one picture of groups
+_UP, _DOWN = "#1f4fb4", "#d9822b"
+_SHARES = {
+    "xlabel": "efficiency lost, % of first-best gains from trade",
+    "ylabel": "revenue, % of first-best gains from trade",
+}
+_ENDOWMENT = "endowment, asset units"
 STYLE = {
     "figure.dpi": 160,
     "font.size": 9,
@@ -77,8 +94,7 @@ def _frontier(data, others):
         loss = 100 * (line.first_best_efficiency - line.efficiency) / line.first_best_surplus
         gain = 100 * line.revenue / line.first_best_surplus
         axes.plot(loss, gain, color=shade, marker=marker, markevery=max(1, line.alpha.size // 8), ms=3, label=label)
-    axes.set_xlabel("efficiency lost, % of first-best gains from trade")
-    axes.set_ylabel("revenue, % of first-best gains from trade")
+    axes.set(**_SHARES)
     if varied:
         axes.legend(title=_label(data, varied[0]), fontsize=8, title_fontsize=8, loc="lower right")
     return figure
@@ -131,30 +147,23 @@ def _sensitivity(data, others):
     """Elasticities of revenue and efficiency to each group's risk capacity along α, the rest in the middle."""
     figure, panels = plt.subplots(1, 2, figsize=(7.2, 3.2), sharex=True)
     names = ("d_revenue_d_risk_capacity", "d_efficiency_d_risk_capacity", "first_best_surplus")
-    line = _good(data, names, _middle(data, others))
-    dashes = ["-", "--", "-.", ":"]
+    line, dashes = _good(data, names, _middle(data, others)), ("-", "--", "-.", ":")
     for axes, outcome in zip(panels, ("revenue", "efficiency"), strict=True):
         slope = line[f"d_{outcome}_d_risk_capacity"] / line.first_best_surplus
         for place, name in enumerate(line.group.values):
             style = {"ls": dashes[place % 4], "color": plt.cm.viridis(0.85 * place / max(1, line.group.size - 1))}
             axes.plot(line.alpha, slope.isel(group=place), label=in_figures(str(name)), **style)
-        axes.set_xlabel("α, weight on revenue")
-        axes.set_ylabel(f"∂ {outcome}/∂κ over first-best surplus")
+        axes.set(xlabel="α, weight on revenue", ylabel=f"∂ {outcome}/∂κ over first-best surplus")
         axes.axhline(0, color="black", lw=0.5)
     panels[0].legend(fontsize=8)
     return figure
 
 
 def fee_figures(rule, sheet, folder) -> list:
-    """Side payments against quantity at the sheet's three prices, a panel a group; and the tax with its kink.
-
-    Args:
-      rule: SidePayments.
-      sheet: its `fee_sheet`.
-      folder: where fees.png, fees.pdf, kink.png and kink.pdf go.
+    """Side payments against quantity at the prices of their `fee_sheet`, a panel a group, and the tax with its kink.
 
     Returns:
-      Paths of the PNG files.
+      Paths of fees.png and kink.png in the folder, a PDF beside each.
     """
     by_group, paths = rule.by_group(), []
     with plt.rc_context(STYLE):
@@ -173,26 +182,171 @@ def fee_figures(rule, sheet, folder) -> list:
 
 
 def _payments(axes, rule, sheet, group, place):
-    quantities = np.linspace(group["sizes"][0], group["sizes"][-1], 401)
-    columns = np.zeros((quantities.size, rule.market.groups))
-    columns[:, place] = quantities
-    for price, shade, dash in zip(sheet["prices"], ("#6f93dd", "#1f4fb4", "black"), ("--", "-", "-."), strict=True):
+    quantities = np.linspace(group["sizes"][0], group["sizes"][-1], _POINTS)
+    columns = quantities[:, None] * np.eye(rule.market.groups)[place]
+    for price, shade, dash in zip(sheet["prices"], ("#6f93dd", _UP, "black"), ("--", "-", "-."), strict=True):
         paid = rule.side_payment(np.full(quantities.size, price), columns)[:, place]
         axes.plot(quantities, paid, color=shade, ls=dash, label=f"at price {price:.3g}")
     axes.axhline(0, color="black", lw=0.5)
-    axes.set_xlabel("quantity bought (asset units)")
-    axes.set_ylabel("side payment (money)")
+    axes.set(xlabel="quantity bought (asset units)", ylabel="side payment (money)")
 
 
 def _kink(axes, rule, sheet, group, place):
     law, eta = rule.market.endowment, float(rule.columns.eta[place])
     ends = sorted([float(law.lower[place]), float(law.upper[place]), eta])
     for start, end in pairwise(ends):
-        offers = np.linspace(start, end, 201)[1:-1]
-        columns = np.zeros((offers.size, rule.market.groups))
-        columns[:, place] = offers
-        axes.plot(offers, rule.marginal_tax(columns)[:, place], color="#1f4fb4")
+        offers = np.linspace(start, end, _POINTS)[1:-1]
+        columns = offers[:, None] * np.eye(rule.market.groups)[place]
+        axes.plot(offers, rule.marginal_tax(columns)[:, place], color=_UP)
     axes.axvline(eta, color="grey", lw=0.8, ls=":", label="η, who expects no trade")
     axes.axhline(0, color="black", lw=0.5)
-    axes.set_xlabel("offer l = −q − κp (asset units)")
-    axes.set_ylabel("marginal tax T′ (money per unit)")
+    axes.set(xlabel="offer l = −q − κp (asset units)", ylabel="marginal tax T′ (money per unit)")
+
+
+def tornado_figure(sensitivity, outcome, largest):
+    """Bars of what one percent more of each parameter's unit does to an outcome, the longest on top.
+
+    Parameters with a kink get both sides: one percent up, and one percent down, each with its own derivative.
+    """
+    row = sensitivity.outcomes.index(outcome)
+    up, down = (0.01 * side[row] * sensitivity.unit for side in (sensitivity.right, -sensitivity.left))
+    size = np.nan_to_num(np.fmax(np.abs(up), np.abs(down)))
+    shown = [k for k in np.argsort(-size, kind="stable")[:largest] if size[k] > 1e-9 * sensitivity.scale[row]][::-1]
+    names = (name_parts(sensitivity.parameters[k]) for k in shown)
+    labels = [in_figures(f"{name.group}: {name.field}") if name.group else "α" for name in names]
+    with plt.rc_context(STYLE):
+        figure = Figure(figsize=(5.4, 0.8 + 0.26 * max(len(shown), 4)))
+        axes = figure.subplots()
+        axes.barh(range(len(shown)), up[shown], color=_UP, height=0.7, label="1% up")
+        axes.barh(range(len(shown)), down[shown], color=_DOWN, height=0.7, label="1% down")
+        axes.set_yticks(range(len(shown)), labels)
+        axes.axvline(0, color="black", lw=0.6)
+        axes.grid(axis="y", visible=False)
+        # On the figure, not on the axes, which long names of parameters leave little room.
+        figure.supxlabel(f"change of {in_figures(outcome)} (of {sensitivity.value[row]:.4g})", fontsize=9)
+        said = f"at α = {sensitivity.alpha:g}; 1% of α is 0.01,\nof loc, lower and upper the support's width"
+        figure.suptitle(said, fontsize=8)
+        axes.legend(fontsize=8, loc="lower right")
+    return figure
+
+
+def frontier_figure(frontier, designs, band, change):
+    """Revenue against efficiency lost, as shares of the first-best surplus, with the points the curve was traced by.
+
+    Designs are outcomes by name, drawn as markers. If the parameter `band` rises and falls by `change`, the frontier
+    moves, to first order, within the band.
+    """
+    best, surplus = map(float, first_best_money(frontier.market))
+
+    def shares(revenue, efficiency):
+        return 100 * (best - np.asarray(efficiency)) / surplus, 100 * np.asarray(revenue) / surplus
+
+    weight = np.linspace(float(frontier.weight[0]), float(frontier.weight[-1]), _POINTS)
+    with plt.rc_context(STYLE):
+        figure = Figure(figsize=(5.0, 3.6))
+        axes = figure.subplots()
+        if band is not None:
+            moved = frontier.shift(band)
+            by, off = change * moved.revenue, change * moved.efficiency
+            edges = [shares(frontier.revenue + sign * by, frontier.efficiency + sign * off) for sign in (-1, 1)]
+            outline = [np.concatenate([low, high[::-1]]) for low, high in zip(*edges, strict=True)]
+            axes.fill(*outline, color=_UP, alpha=0.2, lw=0, label=in_figures(f"{band} ± {change:g}"))
+        axes.plot(*shares(*frontier.at_weight(weight)), color=_UP, label="frontier")
+        axes.plot(*shares(frontier.revenue, frontier.efficiency), "o", color=_UP, ms=2.5, label="solved")
+        for (name, design), marker in zip(designs.items(), cycle("sD^vPX"), strict=False):
+            style = {"marker": marker, "color": "black", "ms": 5, "ls": "none", "label": in_figures(name)}
+            axes.plot(*shares(design.revenue, design.efficiency), **style)
+        axes.set(**_SHARES)
+        axes.legend(fontsize=8)
+    return figure
+
+
+def _lines(ax, x, y, names, horizontal, vertical):
+    """One line for each column of y, on the caller's axes or new ones."""
+    ax = ax or _axes()
+    for k in range(min(y.shape[1], _MOST)):
+        ax.plot(x[:, k], y[:, k], label=in_figures(str(names[k])), lw=1.4)
+    ax.set(xlabel=horizontal, ylabel=vertical)
+    if y.shape[1] > 1:
+        ax.legend(fontsize=8)
+    return ax
+
+
+def _axes():
+    with plt.rc_context(STYLE):
+        return Figure(figsize=(4.6, 3.2)).subplots()
+
+
+def _over_supports(law):
+    """Types over each support, a column a group."""
+    return np.linspace(np.atleast_1d(np.asarray(law.lower)), np.atleast_1d(np.asarray(law.upper)), _POINTS)
+
+
+def _names(market):
+    return market.names or range(1, market.groups + 1)
+
+
+def law_plot(law, ax=None):
+    """The density of each group's law over its support."""
+    z = _over_supports(law)
+    density = np.asarray(law.pdf(z if np.ndim(law.lower) else z[:, 0])).reshape(z.shape)
+    names = [brief(law)] if z.shape[1] == 1 else range(1, z.shape[1] + 1)
+    return _lines(ax, z, density, names, _ENDOWMENT, "density")
+
+
+def mechanism_plot(mechanism, ax=None):
+    """What each type expects to buy, group by group: nothing on the binding interval."""
+    z = _over_supports(mechanism.market.endowment)
+    bought = np.asarray(mechanism.interim_allocation(z))
+    ax = _lines(ax, z, bought, _names(mechanism.market), _ENDOWMENT, "expected purchase, asset units")
+    ax.axhline(0, color="black", lw=0.6)
+    return ax
+
+
+def payments_plot(payments, ax=None):
+    """What one trader of each group pays beside price times quantity, by the quantity bought at the expected price."""
+    rule = payments.by_group()
+    market, moments = rule.market, rule.design.moments
+    offered = float(np.sum(np.asarray(market.count * moments.mean)))
+    price = 0.0 - float(rule.price_scale) * offered / float(market.total_risk_capacity)
+    prices = np.full(_POINTS, price)
+    quantity = rule.demand(_over_supports(market.endowment), prices)
+    paid = np.asarray(rule.side_payment(prices, quantity))
+    said = "quantity bought, asset units", f"side payment at price {price:.3g}"
+    return _lines(ax, np.asarray(quantity), paid, _names(market), *said)
+
+
+def simulation_plot(simulation, ax=None):
+    """How the volume of an auction is distributed."""
+    ax, edges = ax or _axes(), simulation.volume_edges
+    ax.stairs(simulation.volume_counts / simulation.auctions / np.diff(edges), edges, fill=True, alpha=0.6)
+    ax.set(xlabel="volume of an auction, asset units", ylabel="density")
+    return ax
+
+
+def fit_figure(fit, path) -> Path:
+    """The density over a histogram of the data, and quantiles against quantiles, as PNG, PDF or SVG; returns the path.
+
+    Raises:
+      MarketError: another suffix.
+    """
+    path = Path(path)
+    if path.suffix not in _SUFFIXES:
+        raise MarketError(f"{path}: figures are written as {', '.join(_SUFFIXES)}; give a path that ends so")
+    theory, data = fit.qq()
+    edges, masses = binned(fit.sample, fit.lower, fit.upper)
+    places = np.linspace(fit.lower, fit.upper, 512)
+    (density,) = values_of(fit.law, places, "pdf")
+    with plt.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 3.2))
+        left, right = figure.subplots(1, 2)
+        left.stairs(masses / np.diff(edges), edges, fill=True, color="0.85", label="data")
+        left.plot(places, density, color=_UP, label=in_figures(fit.family))
+        left.set(xlabel="endowment (asset units)", ylabel="density")
+        left.set_ylim(bottom=0)
+        left.legend(fontsize=8)
+        right.plot([fit.lower, fit.upper], [fit.lower, fit.upper], color="black", lw=0.6)
+        right.plot(theory, data, "o", color=_UP, ms=2.5)
+        right.set(xlabel="quantile of the law", ylabel="quantile of the data")
+        figure.savefig(path)
+    return path

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxmech.arrays import is_traced
 from jaxmech.extras import extra
-from jaxmech.plain import brief
+from jaxmech.plain import aligned, brief
 
 _ROWS = 30  # of a longer table the first and the last ones are shown
 _LONGEST = 100  # letters of what stands in one line
@@ -66,9 +66,8 @@ def _held(result):
         held = {key: value for key, value in held.items() if key not in ("name", "names")}
     held = {key: value for key, value in held.items() if not (is_dataclass(value) or hasattr(value, "_fields"))}
     held = {key: np.asarray(value) if isinstance(value, jax.Array) else value for key, value in held.items()}
-    return {
-        key: value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value for key, value in held.items()
-    }
+    single = [key for key, value in held.items() if isinstance(value, np.ndarray) and value.ndim == 0]
+    return held | {key: held[key].item() for key in single}
 
 
 def _laws_of(market):
@@ -98,17 +97,16 @@ def _rows_of(name, result, held):
 
 
 def _of_batch(name, held, shape):
-    found = {}
+    rows = {}
     for key, value in held.items():
         array = np.asarray(value)
         if array.dtype.kind in "fiub" and array.ndim and array.size:
             array = array.astype(float)
             known = array[np.isfinite(array)]
-            found[key] = [*(np.quantile(known, [0, 0.5, 1]) if len(known) else [np.nan] * 3), array.size - len(known)]
-    columns = dict(
-        zip(("least", "middle", "largest", "not finite"), map(list, zip(*found.values(), strict=True)), strict=True)
-    )
-    return Sheet(f"{name}, a batch of shape {shape}", {}, "", list(found), columns, {})
+            rows[key] = [*(np.quantile(known, [0, 0.5, 1]) if len(known) else [np.nan] * 3), array.size - len(known)]
+    heads = ("least", "middle", "largest", "not finite")
+    columns = dict(zip(heads, map(list, zip(*rows.values(), strict=True)), strict=True))
+    return Sheet(f"{name}, a batch of shape {shape}", {}, "", list(rows), columns, {})
 
 
 def _listed(shown):
@@ -144,18 +142,9 @@ def text(result) -> str:
     if is_traced(result):
         return repr(result)
     shown = sheet(result)
-    listed = list(_listed(shown))
-    wide = max((len(label) for label, _ in listed), default=0)
-    lines = [shown.title, *(f"  {label:<{wide}}  {said}" for label, said in listed)]
+    lines = [shown.title, *(f"  {line}" for line in aligned(list(_listed(shown)), right=()))]
     if shown.columns:
-        rows = _table(shown)
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            cells = [
-                f"{row[0]:<{widths[0]}}",
-                *(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)),
-            ]
-            lines.append("  " + "  ".join(cells).rstrip())
+        lines += [f"  {line}" for line in aligned(_table(shown))]
     return "\n".join(lines)
 
 

@@ -13,9 +13,7 @@ _GAPS = 10.0 ** np.arange(-15, -5, 2)
 def sweep_summary(store, interrupted=False) -> dict:
     """What a sweep shows: how it went, the frontier, where the budget binds, what matters, the worst certificate.
 
-    Args:
-      store: SweepStore; chunks not computed so far, or damaged, are left out.
-      interrupted: whether the sweep was.
+    Chunks not computed so far, or damaged, are left out.
     """
     tally = _Tally(store)
     for chunk in store.sound():
@@ -34,7 +32,7 @@ def sweep_summary(store, interrupted=False) -> dict:
     dataset = stored_dataset(store)
     return summary | {
         "budget_binds_share": tally.binding / counts["ok"],
-        "budget_weight_range": [tally.weights[0], tally.weights[1]],
+        "budget_weight_range": list(tally.weights),
         "largest_alpha_where_budget_binds": tally.binding_alpha,
         "worst_duality_gap": tally.gap,
         "worst_duality_gap_at": store.design.coordinates_of(tally.gap_point),
@@ -50,7 +48,7 @@ class _Tally:
 
     def __init__(self, store):
         self.design = store.design
-        self.status = np.zeros(max(STATUS.values()) + 2, int)  # the last is "not computed", code −1
+        self.status = np.zeros(len(STATUS), int)  # the last is "not computed", code −1
         self.silent, self.failures, self.binding, self.binding_alpha = 0, [], 0, 0.0
         self.gap, self.gap_point, self.residual, self.weights = -1.0, None, 0.0, (np.inf, -np.inf)
         self.gaps = np.zeros(len(_GAPS) + 1, int)
@@ -74,13 +72,10 @@ class _Tally:
         results = {name: value[good] for name, value in results.items()}
         points = points[good]
         self._add_certificates(results, points)
-        binds = results["budget_multiplier"] > 0
+        binds, floor, (low, high) = results["budget_multiplier"] > 0, results["budget_weight"], self.weights
         self.binding += int(np.sum(binds))
-        self.binding_alpha = max(
-            self.binding_alpha, float(np.max(self.design.alpha_of(points), where=binds, initial=0))
-        )
-        low, high = self.weights
-        floor = results["budget_weight"]
+        highest = float(np.max(self.design.alpha_of(points), where=binds, initial=0))
+        self.binding_alpha = max(self.binding_alpha, highest)
         self.weights = min(low, float(np.min(floor))), max(high, float(np.max(floor)))
         for name, (place, unit) in self.fields.items():
             change = np.abs(results[f"d_revenue_d_{name[1]}"][:, place] * unit) / results["first_best_surplus"]
@@ -109,8 +104,8 @@ class _Tally:
         Changes of parameters that can be negative (ends of supports, means) count as one percent of the width.
         """
         means = {".".join(name): total / number for name, (total, number) in self.changes.items() if number}
-        found = [{"parameter": name, "revenue_change_over_surplus": mean} for name, mean in means.items()]
-        return sorted(found, key=lambda row: -row["revenue_change_over_surplus"])[:rows]
+        largest = sorted(means, key=means.get, reverse=True)[:rows]
+        return [{"parameter": name, "revenue_change_over_surplus": means[name]} for name in largest]
 
 
 def frontier_rows(dataset, rows=6):
@@ -118,8 +113,8 @@ def frontier_rows(dataset, rows=6):
     if "alpha" not in dataset.dims:
         return []
     middle = {name: size // 2 for name, size in dataset.revenue.sizes.items() if name != "alpha"}
-    line = dataset[["revenue", "efficiency", "first_best_efficiency", "first_best_surplus", "status"]].isel(middle)
-    line = line.load()
+    names = ["revenue", "efficiency", "first_best_efficiency", "first_best_surplus", "status"]
+    line = dataset[names].isel(middle).load()
     line = line.where(line.status == 0, drop=True)
     places = np.unique(np.linspace(0, line.alpha.size - 1, rows).astype(int)) if line.alpha.size else []
     chosen = line.isel(alpha=places)
@@ -154,16 +149,10 @@ def sweep_text(summary, seconds=None) -> str:
     if summary["frontier"]:
         lines += ["", "frontier in the middle of the sweep (shares of first-best gains from trade)"]
         lines += [f"  {'α':>6}{'revenue':>12}{'efficiency lost':>18}"]
-        lines += [
-            f"  {row['alpha']:>6.3f}{row['revenue_share']:>12.4%}{row['efficiency_loss']:>18.4%}"
-            for row in summary["frontier"]
-        ]
+    for row in summary["frontier"]:
+        lines += [f"  {row['alpha']:>6.3f}{row['revenue_share']:>12.4%}{row['efficiency_loss']:>18.4%}"]
     if summary["most_sensitive"]:
-        lines += [
-            "",
-            "what moves revenue most (mean |∂R/∂θ|·θ over the surplus; ends and loc: times the width)",
-        ]
-        lines += [
-            f"  {row['parameter']:<32}{row['revenue_change_over_surplus']:>10.4f}" for row in summary["most_sensitive"]
-        ]
+        lines += ["", "what moves revenue most (mean |∂R/∂θ|·θ over the surplus; ends and loc: times the width)"]
+    for row in summary["most_sensitive"]:
+        lines += [f"  {row['parameter']:<32}{row['revenue_change_over_surplus']:>10.4f}"]
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from jaxmech.sweep.completion import repair, stored_sweep, verify
 from jaxmech.sweep.dataset import provenance, read_netcdf, to_dataset, write
 from jaxmech.sweep.design import Design, Range, make_design
 from jaxmech.sweep.engine import STATUS, run
+from jaxmech.sweep.files import store_in
 from jaxmech.sweep.store import opened
 
 if TYPE_CHECKING:
@@ -82,10 +83,8 @@ def sweep(
         try:
             write(dataset, path)
         except Exception as error:  # whatever it is, the answers must not go with it
-            remedy = (
-                "the Dataset is returned: from jaxmech.sweep import write; write(dataset, PATH) writes it elsewhere"
-            )
-            warnings.warn(f"{path} was not written: {error}; {remedy}", stacklevel=2)
+            remedy = "from jaxmech.sweep import write; write(dataset, PATH) writes it elsewhere"
+            warnings.warn(f"{path} was not written: {error}; the Dataset is returned: {remedy}", stacklevel=2)
     return dataset
 
 
@@ -123,5 +122,4 @@ def open_sweep(path: AnyPath) -> "xr.Dataset":
     path = path_of("path", path)
     if path.suffix == ".nc" and path.is_file():
         return read_netcdf(path)
-    inside = path / "sweep.zarr"
-    return stored_dataset(opened(inside if inside.is_dir() else path))
+    return stored_dataset(opened(store_in(path)))

@@ -6,15 +6,15 @@ it cannot give is memory of what was done, which is the store.
 """
 
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
 from jaxmech.compile_cache import cache_environment
 from jaxmech.extras import extra
-from jaxmech.inputs import MarketError
+from jaxmech.inputs import MarketError, whole_number
 from jaxmech.sweep.description import refuse_other_functions
-from jaxmech.sweep.store import SweepStore, made_with, opened
+from jaxmech.sweep.store import made_with, opened
 
 _SCHEME = "dask://"
 _PATIENCE = "30s"  # to reach a scheduler
@@ -25,35 +25,24 @@ _LOCAL = {
 
 
 def computed_on_cluster(store, missing, engine, workers, bar):
-    """Compute chunks of a store on a cluster.
+    """Compute missing chunks of a store that this process holds: (chunks computed, failed: chunk → why, interrupted).
 
-    Args:
-      store: SweepStore, held by this process, its folder seen by all workers under the same path.
-      missing: numbers of chunks.
-      engine: "local-cluster" or "dask://HOST:PORT".
-      workers: of a local cluster; None for one a core.
-      bar: moved on by the points of each chunk.
-
-    Returns:
-      (chunks computed, failed: chunk → why, interrupted). A chunk that kills its workers fails alone.
-
-    Raises:
-      MarketError: no such engine, no scheduler, or a worker of other software, precision or disk.
+    A chunk that kills its workers fails alone. MarketError for no such engine, no scheduler, or a worker of other
+    software, precision or disk. Engine and workers as in `stored_sweep`.
     """
     _check_engine(engine, workers)
     if not missing:
         return 0, {}, False
+    done, failed, interrupted = [], {}, True
     with _client(engine, workers, len(missing)) as client:
         _check_workers(client, store)
-        done, failed = [], {}
-        try:
+        with suppress(KeyboardInterrupt):
             suspects = _round(client, store, missing, bar, done, failed)
             for chunk in suspects:  # workers that died may have had several: alone, a chunk answers for itself
                 for again in _round(client, store, [chunk], bar, done, failed):
                     failed[again] = "killed every worker that computed it"
-        except KeyboardInterrupt:
-            return len(done), failed, True
-    return len(done), failed, False
+            interrupted = False
+    return len(done), failed, interrupted
 
 
 def _round(client, store, chunks, bar, done, failed):
@@ -92,21 +81,17 @@ def _compute(path, identity, chunk):
     store.compute(chunk)
 
 
-@lru_cache(maxsize=1)
-def _opened(path) -> SweepStore:
-    """The store, opened once a worker: a market made anew would be compiled anew."""
-    return opened(path)
+_opened = lru_cache(maxsize=1)(opened)  # once a worker: a market made anew would be compiled anew
 
 
 def _check_workers(client, store):
     """MarketError unless every worker sees the store and has our software, precision and functions; before writing."""
+    remedies = dict.fromkeys(("x64", "dtype"), "; start workers with JAX_ENABLE_X64=1 in their environment")
     for address, (made, sees, trouble) in client.run(_what_it_has, _folder(store)).items():
         for name, value in made_with().items():
             if made[name] != value:
-                remedy = (
-                    "; start workers with JAX_ENABLE_X64=1 in their environment" if name in ("x64", "dtype") else ""
-                )
-                raise MarketError(f"worker {address} has {name} {made[name]}, the sweep needs {value}{remedy}")
+                said = f"worker {address} has {name} {made[name]}, the sweep needs {value}"
+                raise MarketError(said + remedies.get(name, ""))
         if not sees:
             raise MarketError(f"worker {address} does not see {_folder(store)}; all workers must share the folder")
         if trouble:
@@ -116,21 +101,21 @@ def _check_workers(client, store):
 def _what_it_has(path):
     """On a worker: its software and precision, whether it sees the store, what is wrong with functions of its laws."""
     _opened.cache_clear()
-    sees, trouble = (Path(path) / "sweep.json").is_file(), None
+    if not (Path(path) / "sweep.json").is_file():
+        return made_with(), False, None
     try:
-        if sees:
-            store = opened(path)
-            refuse_other_functions(store.design.market, store.densities)
+        store = opened(path)
+        refuse_other_functions(store.design.market, store.densities)
     except Exception as error:  # whatever the functions do
-        trouble = str(error)
-    return made_with(), sees, trouble
+        return made_with(), True, str(error)
+    return made_with(), True, None
 
 
 def _check_engine(engine, workers):
     if engine != "local-cluster" and not (isinstance(engine, str) and engine.startswith(_SCHEME)):
         raise MarketError(f"engine is {engine!r}; give local-cluster or dask://HOST:PORT")
-    if workers is not None and (not isinstance(workers, int) or workers < 1):
-        raise MarketError(f"workers is {workers!r}; give a whole number ≥ 1")
+    if workers is not None:
+        whole_number("workers", workers, 1)
     with extra("dask"):
         import distributed  # noqa: F401
 

@@ -4,11 +4,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxmech.extras import progress_bar
 from jaxmech.inputs import MarketError
 from jaxmech.sweep.cluster import computed_on_cluster
 from jaxmech.sweep.description import description, refuse_unstorable, spec_hash
 from jaxmech.sweep.files import alone, cleared
-from jaxmech.sweep.progress import progress_bar
 from jaxmech.sweep.store import SweepStore, created, opened
 
 
@@ -68,11 +68,7 @@ def repair(path, *, engine=None, workers=None, progress=None) -> Completion:
 
 
 def verify(path) -> list:
-    """Damages of the store in a folder, found by reading every chunk against its record; [] when it is whole.
-
-    Raises:
-      MarketError: there is no store, or its header is damaged.
-    """
+    """Damages of the store in a folder, found by reading every chunk against its record; [] when it is whole."""
     return opened(path).damages()
 
 
@@ -98,26 +94,18 @@ def _completed(store, engine, workers, progress, begun=True):
             debris.unlink()
     missing, total = [damage.where for damage in store.damages()], store.design.chunks
     if missing and store.computed() and not begun:
-        raise MarketError(
-            f"{store.path}: holds {total - len(missing)} of {total} chunks of this sweep; add --resume to compute the "
-            "rest, or --overwrite to begin again"
-        )
+        held = f"{store.path}: holds {total - len(missing)} of {total} chunks of this sweep"
+        raise MarketError(f"{held}; add --resume to compute the rest, or --overwrite to begin again")
     for chunk in missing:
         store.forget(chunk)
-    with progress_bar(store.design.points, progress) as bar:
+    with progress_bar(store.design.points, "point", progress) as bar:
         bar.update(store.design.points - sum(store.design.chunk_points(chunk).size for chunk in missing))
-        if engine is None:
-            return _computed_here(store, missing, bar)
-        return Completion(store, *computed_on_cluster(store, missing, engine, workers, bar))
-
-
-def _computed_here(store, missing, bar):
-    done = 0
-    try:
-        for chunk in missing:
-            store.compute(chunk)
-            done += 1
-            bar.update(store.design.chunk_points(chunk).size)
-    except KeyboardInterrupt:
-        return Completion(store, done, {}, True)
-    return Completion(store, done, {}, False)
+        if engine is not None:
+            return Completion(store, *computed_on_cluster(store, missing, engine, workers, bar))
+        done = []
+        with suppress(KeyboardInterrupt):
+            for chunk in missing:
+                store.compute(chunk)
+                done.append(chunk)
+                bar.update(store.design.chunk_points(chunk).size)
+        return Completion(store, len(done), {}, len(done) < len(missing))

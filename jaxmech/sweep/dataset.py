@@ -16,20 +16,22 @@ from jaxmech.sweep.engine import STATUS
 
 _KEPT_NAME = "original_name"
 _LONGEST_NAME = 240  # bytes, of the 256 that netCDF's own library reads
-_MONEY, _ASSET, _NUMBER = "asset unit² per risk capacity", "asset unit", "1"
-_LABELS = {
-    "revenue": ("expected revenue of the exchange", _MONEY),
-    "efficiency": ("allocative efficiency: minus expected holding costs after trade", _MONEY),
-    "first_best_efficiency": ("allocative efficiency of the first best", _MONEY),
-    "first_best_surplus": ("holding costs that the first best saves over no trade", _MONEY),
-    "no_trade_probability": ("probability that nobody trades", _NUMBER),
-    "revenue_by_group": ("expected payments, all traders of the group", _MONEY),
-    "efficiency_by_group": ("minus expected holding costs after trade, all traders of the group", _MONEY),
-    "utility_gain_by_group": ("expected utility gain from participating, all traders of the group", _MONEY),
-    "no_expected_trade_probability": ("probability that a trader of the group expects no trade", _NUMBER),
+MONEY, _ASSET, _NUMBER = "asset unit² per risk capacity", "asset unit", "1"
+OF_MARKET = {  # outcomes of a market as a whole: name in words, unit
+    "revenue": ("expected revenue of the exchange", MONEY),
+    "efficiency": ("allocative efficiency: minus expected holding costs after trade", MONEY),
+    "first_best_efficiency": ("allocative efficiency of the first best", MONEY),
+    "first_best_surplus": ("holding costs that the first best saves over no trade", MONEY),
     "weight": ("effective revenue weight w = (α + λ)/(1 + λ)", _NUMBER),
     "budget_weight": ("w*: smallest weight at which the budget balances", _NUMBER),
     "budget_multiplier": ("λ: multiplier of the budget constraint", _NUMBER),
+    "no_trade_probability": ("probability that nobody trades", _NUMBER),
+}
+_LABELS = OF_MARKET | {
+    "revenue_by_group": ("expected payments, all traders of the group", MONEY),
+    "efficiency_by_group": ("minus expected holding costs after trade, all traders of the group", MONEY),
+    "utility_gain_by_group": ("expected utility gain from participating, all traders of the group", MONEY),
+    "no_expected_trade_probability": ("probability that a trader of the group expects no trade", _NUMBER),
     "eta": ("η: virtual type of those who expect no trade", _ASSET),
     "binding_lower": ("lower end of the binding interval", _ASSET),
     "binding_upper": ("upper end of the binding interval", _ASSET),
@@ -52,22 +54,16 @@ def to_dataset(design, results, interrupted):
 
 
 def labelled(design, results, interrupted, column_of, derivatives):
-    """The Dataset of arrays that have the design's dimensions already.
+    """The Dataset of arrays by name, or what xarray takes for one, that have the design's dimensions already.
 
-    Args:
-      design: a Design.
-      results: arrays by name, or what xarray takes for one.
-      interrupted: whether points are missing.
-      column_of: makes an array of a column with one number a point.
-      derivatives: whether they are among the results.
+    `column_of` makes such an array of a column with one number a point.
     """
     with extra("data"):
         import xarray as xr
 
     dims = tuple(design.dims)
     coords = {"group": ("group", list(design.market.names))}
-    columns = {"alpha": design.alpha} | dict(zip([p.name for p in design.parameters], design.values, strict=True))
-    for name, column in columns.items():
+    for name, column in design.columns.items():
         label = "weight on revenue in the objective" if name == "alpha" else _parameter_label(name)
         place, values = (name, column) if design.kind == "grid" else ("point", column_of(column))
         coords[name] = (place, values, {"long_name": label, "units": "1"})
@@ -93,24 +89,23 @@ def _attributes(name):
         }
     if name.startswith("d_"):
         outcome, parameter = name[2:].split("_d_", 1)
-        return {"long_name": f"derivative of {outcome} to {parameter.replace('_', ' ')}", "units": f"{_MONEY} per unit"}
-    label, units = _LABELS[name]
-    return {"long_name": label, "units": units}
+        return {"long_name": f"derivative of {outcome} to {parameter.replace('_', ' ')}", "units": f"{MONEY} per unit"}
+    return dict(zip(("long_name", "units"), _LABELS[name], strict=True))
 
 
 def provenance(design, derivatives=False) -> dict:
     """Where numbers come from: market, design and software; `spec` is a hash of the first two."""
     import jaxmech
 
-    market = [{name: float(entry) for name, entry in row.items()} for row in group_entries(design.market)]
     families = [type(law).__name__ for law, _, length in design.market.laws() for _ in range(length)]
-    named = dict(zip(design.market.names, ({"law": f} | m for f, m in zip(families, market, strict=True)), strict=True))
+    groups = zip(design.market.names, families, group_entries(design.market), strict=True)
+    market = {group: {"law": law} | {k: float(entry) for k, entry in row.items()} for group, law, row in groups}
     return {
         "Conventions": "CF-1.11",
         "title": "Optimal trading mechanisms over a sweep of parameters",
         "source": f"jaxmech {jaxmech.__version__}, jax {jax.__version__}, {jax.devices()[0].platform}",
         "precision": str(np.dtype(jax.numpy.result_type(float))),
-        "market": json.dumps(named),
+        "market": json.dumps(market),
         "design": design.kind,
         "spec": spec_hash(description(design, derivatives)),
     }

@@ -1,8 +1,13 @@
-"""A sweep as plain data, from which the same sweep is made again on another machine; and the hash of it."""
+"""A sweep as plain data, from which the same sweep is made again on another machine; and the hash of it.
+
+Functions of densities are kept by the name they are imported by.
+"""
 
 import hashlib
 import json
 from dataclasses import fields
+from importlib import import_module
+from operator import attrgetter
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +18,6 @@ from jaxmech.market.market import Market
 from jaxmech.market.parameters import named_parameter
 from jaxmech.programs import compiled
 from jaxmech.sweep.design import Design, Draws, Range
-from jaxmech.sweep.functions import function_name, named_function, refuse_unnamed
 
 _TYPES = 33  # of each group
 _LAWS = {family.__name__: family for family in (*FAMILIES.values(), Density, SideBySide)}
@@ -21,12 +25,11 @@ _LAWS = {family.__name__: family for family in (*FAMILIES.values(), Density, Sid
 
 def description(design, derivatives) -> dict:
     """All that the numbers of a sweep depend on, but for the software: JSON with every digit."""
-    columns = {"alpha": design.alpha} | dict(zip([p.name for p in design.parameters], design.values, strict=True))
     market = {name: _plain(getattr(design.market, name)) for name in ("endowment", "risk_capacity", "count")}
     return {
         "market": market | {"names": list(design.market.names)},
         "design": design.kind,
-        "columns": {name: _column(values) for name, values in columns.items()},
+        "columns": {name: _column(values) for name, values in design.columns.items()},
         "chunk_shape": list(design.chunk_shape),
         "derivatives": bool(derivatives),
     }
@@ -38,14 +41,11 @@ def spec_hash(described) -> str:
 
 
 def design_of(described, dtype):
-    """(Design, derivatives) of a description, on the host, in the floating type given.
-
-    Functions that this process does not find are `Absent`: see `refuse_other_functions`.
-    """
+    """(Design, derivatives) of a description, on the host, in the floating type given."""
     market = described["market"]
     capacity, count = (np.asarray(market[name], dtype) for name in ("risk_capacity", "count"))
     market = Market(_law_of(market["endowment"], dtype), capacity, count, names=tuple(market["names"]))
-    alpha, *values = (_column_of(one) for one in described["columns"].values())
+    alpha, *values = map(_column_of, described["columns"].values())
     parameters = tuple(named_parameter(name, market) for name in list(described["columns"])[1:])
     shape = tuple(described["chunk_shape"])
     return Design(market, described["design"], alpha, parameters, tuple(values), shape), described["derivatives"]
@@ -55,20 +55,15 @@ def refuse_unstorable(market):
     """MarketError for a market with a law that another process could not make again."""
     for part in _parts(market.endowment):
         if not isinstance(part, Law):
-            refuse_unnamed(part)
+            _refuse_unnamed(part)
         elif type(part) not in _LAWS.values():
-            raise MarketError(
-                f"endowment law {type(part).__name__} is not one of jaxmech's, which are all that a store keeps; sweep "
-                "in memory, without a store, or give its density to Density"
-            )
+            remedy = "sweep in memory, without a store, or give its density to Density"
+            law = f"endowment law {type(part).__name__}"
+            raise MarketError(f"{law} is not one of jaxmech's, which are all that a store keeps; {remedy}")
 
 
 def density_values(market) -> list:
-    """Log densities at some types of each Density of a market, (types, groups): the same numbers, the same function.
-
-    Raises:
-      MarketError: a function is Absent.
-    """
+    """Log densities at some types of each Density of a market, (types, groups): the same numbers, the same function."""
     share = np.linspace(0.0, 1.0, _TYPES + 2)[1:-1, None]
     laws = [part for part in _parts(market.endowment) if isinstance(part, Density)]
     return [np.asarray(_log_densities(law, law.lower * (1 - share) + law.upper * share)).tolist() for law in laws]
@@ -80,16 +75,15 @@ def _log_densities(law, types):
 
 
 def refuse_other_functions(market, values):
-    """MarketError where a function that the market's laws need is Absent or has not these `density_values`."""
+    """MarketError where a function that the market's laws need is absent or has not these `density_values`."""
     for was, here in zip(values, density_values(market), strict=True):
         size = np.max(np.abs(was), where=np.isfinite(was), initial=1.0)
-        rounding = np.finfo(market.risk_capacity.dtype).eps ** 0.5
-        if not np.allclose(was, here, rtol=0, atol=rounding * size, equal_nan=True):
+        rounding = size * np.finfo(market.risk_capacity.dtype).eps ** 0.5
+        if not np.allclose(was, here, rtol=0, atol=rounding, equal_nan=True):
             names = sorted({function_name(part) for part in _parts(market.endowment) if not isinstance(part, Law)})
-            raise MarketError(
-                f"endowment function {' or '.join(names)} has other values here than when the sweep was begun; restore "
-                "it, start workers that import it anew, or begin again with --overwrite"
-            )
+            remedy = "restore it, start workers that import it anew, or begin again with --overwrite"
+            said = f"endowment function {' or '.join(names)} has other values here than when the sweep was begun"
+            raise MarketError(f"{said}; {remedy}")
 
 
 def _parts(value):
@@ -107,11 +101,11 @@ def _parts(value):
 def _plain(value):
     """A law, a tuple of laws or an array of numbers as dictionaries and lists."""
     if isinstance(value, Law):
-        return {"law": type(value).__name__} | {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+        return {"law": type(value).__name__} | {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
     if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, tuple) and any(isinstance(one, Law) for one in value):
-        return [_plain(one) for one in value]
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, tuple) and any(isinstance(part, Law) for part in value):
+        return [_plain(part) for part in value]
     if callable(value):
         return function_name(value)
     return np.asarray(value).tolist()
@@ -150,3 +144,34 @@ def _column_of(described):
     drawn = {name: described[name] for name in ("points", "seed", "place")}
     source = Range(*described["range"]) if "range" in described else np.array(described["of"], float)
     return Draws(source, **drawn)
+
+
+def function_name(function) -> str:
+    """Where a function is imported from, as "module:name"; of what has no name, that of its class."""
+    module = getattr(function, "__module__", None)
+    return f"{module}:{getattr(function, '__qualname__', type(function).__qualname__)}"
+
+
+def named_function(name):
+    """The function of that name; where it cannot be imported, one that says so: to read a store needs none."""
+    module, _, path = name.partition(":")
+    try:
+        return attrgetter(path)(import_module(module))
+    except Exception as error:  # whatever the module does when it is imported
+        reason = f"endowment function {name} cannot be imported: {error}; install its module or set PYTHONPATH"
+
+    def absent(*arguments):
+        raise MarketError(reason)
+
+    absent.__module__, absent.__qualname__ = module, path
+    return absent
+
+
+def _refuse_unnamed(function):
+    """MarketError for a function that another process would not find under its name."""
+    name = function_name(function)
+    if name.startswith("__main__:") or named_function(name) is not function:
+        kinds = "a lambda, a function inside another, one of the script itself"
+        remedy = "define it at the top of a module and import it, or sweep in memory, without a store"
+        said = f"endowment function {name} cannot be imported by that name, so no other process would find it"
+        raise MarketError(f"{said} ({kinds}); {remedy}")

@@ -1,9 +1,9 @@
 """What is swept: names of parameters, grids, zipped lists and random designs over them, and their cut into chunks."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
-from functools import partial
 
 import jax
 import numpy as np
@@ -59,19 +59,12 @@ class Range:
 
 @dataclass(frozen=True)
 class Draws:
-    """A column of a random design. Number k depends on seed, place and k alone: a block of it costs only itself.
+    """A column of a random design. Number k depends on seed, place and k alone: a block of it costs only itself."""
 
-    Args:
-      source: a Range, or the values to choose from.
-      points: length of the column.
-      seed: of the design.
-      place: of the column in the design; columns are independent.
-    """
-
-    source: Range | np.ndarray
-    points: int
-    seed: int
-    place: int
+    source: Range | np.ndarray  # a Range, or the values to choose from
+    points: int  # length of the column
+    seed: int  # of the design
+    place: int  # of the column in the design; columns are independent
 
     def __len__(self):
         return self.points
@@ -104,15 +97,20 @@ class Design:
     chunk_shape: tuple  # rows and columns of a chunk
 
     @property
+    def columns(self) -> dict:
+        """Values of α and of the parameters, by name."""
+        return {"alpha": self.alpha} | dict(zip([p.name for p in self.parameters], self.values, strict=True))
+
+    @property
     def dims(self) -> dict:
         """Swept dimensions and their lengths: α first, then the parameters; or "point" alone."""
         if self.kind != "grid":
             return {"point": len(self.alpha)}
-        return {"alpha": len(self.alpha)} | {p.name: len(v) for p, v in zip(self.parameters, self.values, strict=True)}
+        return {name: len(column) for name, column in self.columns.items()}
 
     @property
     def points(self) -> int:
-        return int(np.prod(list(self.dims.values())))
+        return math.prod(self.dims.values())
 
     @property
     def shape(self) -> tuple:
@@ -127,26 +125,21 @@ class Design:
 
     @property
     def chunks(self) -> int:
-        return int(np.prod(self._blocks))
+        return -(-self.shape[0] // self.chunk_shape[0]) * self.chunks_across
 
     @property
-    def _blocks(self):
-        """Chunks along the rows and along the columns."""
-        return [-(-length // size) for length, size in zip(self.shape, self.chunk_shape, strict=True)]
+    def chunks_across(self) -> int:
+        """Chunks along the columns."""
+        return -(-self.shape[1] // self.chunk_shape[1])
 
     def chunk_place(self, chunk):
         """Place of a chunk among the chunks: row and column."""
-        return divmod(chunk, self._blocks[1])
-
-    def chunk_at(self, row, column):
-        """Number of the chunk at a place among the chunks."""
-        return int(row * self._blocks[1] + column)
+        return divmod(chunk, self.chunks_across)
 
     def block(self, chunk):
         """The chunk's rows and columns, two slices."""
-        starts = [place * size for place, size in zip(self.chunk_place(chunk), self.chunk_shape, strict=True)]
-        ends = [min(start + size, end) for start, size, end in zip(starts, self.chunk_shape, self.shape, strict=True)]
-        return tuple(slice(start, end) for start, end in zip(starts, ends, strict=True))
+        places = zip(self.chunk_place(chunk), self.chunk_shape, self.shape, strict=True)
+        return tuple(slice(place * size, min((place + 1) * size, end)) for place, size, end in places)
 
     def chunk_points(self, chunk):
         """Numbers of the chunk's points, shape (rows, columns)."""
@@ -174,20 +167,18 @@ class Design:
         """α and the parameters of one point, by name."""
         points = np.array([point])
         values = np.vstack([self.alpha_of(points), self.parameter_values(self.market_of(points))])[:, 0]
-        return dict(zip(["alpha", *(p.name for p in self.parameters)], values.tolist(), strict=True))
+        return dict(zip(self.columns, values.tolist(), strict=True))
 
     def market_at(self, values):
         """The batch of markets, groups first, at parameter values (parameters, B)."""
-        return _markets(self.market, self.parameters, values)
+        return _market_with(self.market, self.parameters, values)
 
     def valid(self, alpha, values):
         """Which points are markets at all: the rules of `Market.of` and α in [0, 1], as data. Host only."""
         return (alpha >= 0) & (alpha <= 1) & valid_market(self.market_at(values))
 
 
-@partial(compiled, static_argnames="parameters")
-def _markets(market, parameters, values):
-    return market_with(market, parameters, values)
+_market_with = compiled(market_with, static_argnames="parameters")
 
 
 def make_design(market, alpha, over=None, kind="grid", points=None, seed=0) -> Design:

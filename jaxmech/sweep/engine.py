@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmech.extras import progress_bar
 from jaxmech.market.parameters import market_with
 from jaxmech.optimum.budget import solve_at_known_weight
 from jaxmech.optimum.certificate import certify
@@ -22,7 +23,6 @@ from jaxmech.optimum.outcomes import outcomes
 from jaxmech.optimum.solve import budget_weight
 from jaxmech.programs import compiled
 from jaxmech.sweep.design import numbers_a_group
-from jaxmech.sweep.progress import progress_bar
 
 _HURRIED = 128  # batches that take less time than a careful compiler saves on them
 STATUS = {"not_computed": -1, "ok": 0, "certificate_failed": 1, "invalid_parameters": 2}
@@ -41,27 +41,24 @@ def batch_size(points, market):
 
 @partial(compiled, static_argnames=("parameters", "derivatives"))
 def point_results(market, parameters, derivatives, alpha, weight_floor, values):
-    """Every output at a batch of points, as a flat dictionary; group arrays are (G, B).
+    """Every output at points of a sweep from the market, as a flat dictionary; group arrays are (G, B).
 
     Args:
-      market: the market that the sweep starts from.
-      parameters: what is swept (static).
-      derivatives: whether to add derivatives of revenue and efficiency (static).
       alpha, weight_floor: α and w*, shape (B,).
-      values: parameter values, shape (parameters, B).
+      values: of the parameters that are swept, shape (parameters, B).
     """
     market, weight = market_with(market, parameters, values), jnp.maximum(alpha, weight_floor)
 
     def achieved(market, alpha):
         mechanism = mechanism_of(market, alpha, *solve_at_known_weight(market.prepared(), alpha, weight))
-        found = outcomes(mechanism)
-        return (found.revenue, found.efficiency), (found, mechanism)
+        reached = outcomes(mechanism)
+        return (reached.revenue, reached.efficiency), (reached, mechanism)
 
     if derivatives:
-        _, pull, (found, mechanism) = jax.vjp(achieved, market, alpha, has_aux=True)
+        _, pull, (reached, mechanism) = jax.vjp(achieved, market, alpha, has_aux=True)
     else:
-        _, (found, mechanism) = achieved(market, alpha)
-    results = found._asdict() | {f"certificate_{k}": v for k, v in certify(mechanism)._asdict().items()}
+        _, (reached, mechanism) = achieved(market, alpha)
+    results = reached._asdict() | {f"certificate_{k}": v for k, v in certify(mechanism)._asdict().items()}
     interval = mechanism.binding_interval
     results |= {
         "weight": weight,
@@ -98,8 +95,8 @@ def _rows_by_field(market):
     nothing = jnp.full_like(market.risk_capacity, jnp.nan)
     rows = {"risk_capacity": market.risk_capacity, "count": market.count}
     for law, start, length in market.laws():
-        for name, own in law.entries().items():
-            rows[name] = rows.get(name, nothing).at[start : start + length].set(own)
+        for name, entry in law.entries().items():
+            rows[name] = rows.get(name, nothing).at[start : start + length].set(entry)
     return rows
 
 
@@ -119,13 +116,7 @@ def columns_of(design, derivatives, size=None):
 
 
 def chunk_results(design, derivatives, chunk, size=None):
-    """All results at the points of one chunk: a function of its arguments alone.
-
-    Args:
-      design: a Design.
-      derivatives: whether to add derivatives.
-      chunk: number of the chunk.
-      size: points a micro-batch; measured default.
+    """All results at the points of one chunk: a function of its arguments alone, which are those of `run`.
 
     Returns:
       Dictionary of arrays, floats (points,) or (points, G), points as in `design.chunk_points`, and `status`, integers.
@@ -142,7 +133,7 @@ def chunk_results(design, derivatives, chunk, size=None):
         for places, device in zip(batches, cycle(jax.local_devices()), strict=False)
     ]
     for places, (good, batch) in zip(batches, started, strict=True):
-        _fill({name: one[places] for name, one in results.items()}, good, batch)
+        _fill({name: values[places] for name, values in results.items()}, good, batch)
     return results
 
 
@@ -162,8 +153,7 @@ def _floors(design, chunk, size):
         values = _padded(design.parameter_values(markets[places]), size)
         values, lanes = _replaced(design.valid(np.zeros(size), values), values)
         if lanes:
-            found = _weight_floors(design.market, design.parameters, values)
-            weights[places] = found[: len(weights[places])]
+            weights[places] = _weight_floors(design.market, design.parameters, values)[: len(weights[places])]
     return weights, columns.start
 
 
@@ -192,10 +182,9 @@ def _fill(results, good, batch):
 
 
 def run(design, derivatives=False, size=None, progress=None):
-    """Compute a design in memory.
+    """Compute a Design in memory.
 
     Args:
-      design: a Design.
       derivatives: whether to add derivatives.
       size: points a micro-batch; measured default.
       progress: None (a bar on a terminal), True or False.
@@ -205,7 +194,7 @@ def run(design, derivatives=False, size=None, progress=None):
       points of the remaining chunks have status "not_computed".
     """
     results = _empty_results(design.points, columns_of(design, derivatives, size))
-    with progress_bar(design.points, progress) as bar:
+    with progress_bar(design.points, "point", progress) as bar:
         try:
             for chunk in range(design.chunks):
                 points = design.chunk_points(chunk).ravel()

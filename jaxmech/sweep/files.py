@@ -19,10 +19,9 @@ def write_whole(path, text):
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except BaseException:
+    finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise
 
 
 def to_disk(path):
@@ -37,10 +36,8 @@ def disk_errors_in_words(path):
     try:
         yield
     except OSError as error:
-        said = error.strerror or str(error)
-        raise MarketError(
-            f"{path}: {said}; chunks already computed are kept. Mend that, then run the sweep again with --resume"
-        ) from error
+        said = f"{path}: {error.strerror or error}; chunks already computed are kept"
+        raise MarketError(f"{said}. Mend that, then run the sweep again with --resume") from error
 
 
 @contextmanager
@@ -65,16 +62,13 @@ def alone(folder):
 
 def _held(file):
     """Whether the lock is ours; also where the file system has none: two sweeps write the same bytes, whole files."""
-    try:
+    with suppress(ImportError, OSError):
         import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
     return True
 
 
@@ -84,6 +78,11 @@ def cleared(folder, first):
         for entry in sorted(folder.iterdir(), key=lambda entry: entry.name != first):
             if entry.name != "lock":
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def store_in(folder):
+    """The store that the command `sweep` wrote into a folder, or the folder itself."""
+    return folder / "sweep.zarr" if (folder / "sweep.zarr").is_dir() else folder
 
 
 def read_json(path):

@@ -5,32 +5,25 @@ estimates; the sweep's engine solves them, and a point whose answer is not certi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from numbers import Integral, Real
+from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from jaxmech.extras import extra
-from jaxmech.inputs import MarketError, one_number, whole_number, yes_or_no
+from jaxmech.inputs import MarketError, one_number, one_of, whole_number, yes_or_no
 from jaxmech.market.market import Market, checked_market
 from jaxmech.market.parameters import name_parts, named_parameter, refuse_overlaps
-from jaxmech.plain import result
-from jaxmech.sweep import STATUS, Range, make_design, run
+from jaxmech.plain import aligned, result
+from jaxmech.sweep.dataset import MONEY, OF_MARKET
+from jaxmech.sweep.design import Range, make_design
+from jaxmech.sweep.engine import STATUS, run
 
 if TYPE_CHECKING:
     import pandas as pd
 
-OUTCOMES = (
-    "revenue",
-    "efficiency",
-    "first_best_efficiency",
-    "first_best_surplus",
-    "weight",
-    "budget_weight",
-    "budget_multiplier",
-    "no_trade_probability",
-)
+OUTCOMES = tuple(OF_MARKET)
 LEAST_BLOCKS = {"sobol": 16, "morris": 4}  # fewer say nothing; bootstrapped intervals want hundreds and dozens
 
 
@@ -57,25 +50,15 @@ class MorrisIndices(NamedTuple):
 @result()
 @dataclass(frozen=True)
 class GlobalSensitivity:
-    """Indices of every outcome to every parameter, and what they rest on.
+    """Indices of every outcome to every parameter, and what they rest on. Made by `global_sensitivity`."""
 
-    Args:
-      method: "sobol" or "morris".
-      outcomes: names of the O outcomes.
-      parameters: names of the D parameters.
-      indices: SobolIndices or MorrisIndices.
-      evaluations: points solved or found to be no market.
-      blocks: Saltelli blocks or Morris trajectories drawn.
-      share_masked: share of blocks left out, because at one of their points there is no market or no certified answer.
-    """
-
-    method: str
-    outcomes: tuple
-    parameters: tuple
+    method: str  # "sobol" or "morris"
+    outcomes: tuple  # names of the O outcomes
+    parameters: tuple  # names of the D parameters
     indices: SobolIndices | MorrisIndices
-    evaluations: int
-    blocks: int
-    share_masked: float
+    evaluations: int  # points solved or found to be no market
+    blocks: int  # Saltelli blocks or Morris trajectories drawn
+    share_masked: float  # of the blocks: with a point that is no market or not certified, left out
 
     def to_dataframe(self) -> "pd.DataFrame":
         """One row per outcome and parameter, one column an index (second order left to `indices`). Needs pandas."""
@@ -88,10 +71,9 @@ class GlobalSensitivity:
     def __str__(self):
         columns = self._columns()
         names = [f"{outcome}, {name}" for outcome in self.outcomes for name in self.parameters]
-        wide = max(map(len, names))
-        lines = [" " * wide + "".join(f"  {name.replace('half_width', '±'):>13}" for name in columns)]
-        for name, row in zip(names, np.stack([value.ravel() for value in columns.values()], 1), strict=True):
-            lines.append(f"{name:<{wide}}" + "".join(f"  {value:13.4g}" for value in row))
+        numbers = np.stack([value.ravel() for value in columns.values()], 1)
+        rows = [[name, *(f"{value:13.4g}" for value in row)] for name, row in zip(names, numbers, strict=True)]
+        lines = aligned([["", *(name.replace("half_width", "±") for name in columns)], *rows])
         masked = f"{self.share_masked:.1%} of {self.blocks} blocks left out"
         return "\n".join([*lines, f"{self.method}: {self.evaluations} evaluations; {masked}"])
 
@@ -143,9 +125,7 @@ def global_sensitivity(
     if "alpha" not in over:
         one_number("alpha", alpha, "one number in [0, 1], or a Range for 'alpha' in over", 0, 1)
     sample = _sample(method, over, points, seed, second_order)
-    columns = {
-        name: _values(one, _is_count(name), unit) for (name, one), unit in zip(over.items(), sample.T, strict=True)
-    }
+    columns = {k: _values(span, _is_count(k), unit) for (k, span), unit in zip(over.items(), sample.T, strict=True)}
     design = make_design(market, columns.pop("alpha", alpha), columns, "zip")
     results, interrupted = run(design, progress=progress)
     if interrupted:
@@ -176,21 +156,21 @@ def _indices(method, over, sample, values, outcome, seed, second_order):
 
     problem, seed = _unit_cube(over), seed + 1  # SALib's Sobol' takes seed 0 for none
     if method == "morris":
-        found = morris.analyze(problem, sample, values[outcome], seed=seed)
-        return MorrisIndices(*(np.asarray(found[key]) for key in ("mu", "mu_star", "mu_star_conf", "sigma")))
+        estimated = morris.analyze(problem, sample, values[outcome], seed=seed)
+        return MorrisIndices(*(np.asarray(estimated[key]) for key in ("mu", "mu_star", "mu_star_conf", "sigma")))
     nothing, pairs = np.full(len(over), np.nan), np.full((len(over), len(over)), np.nan)
     if not _varies(values, outcome):
         return SobolIndices(nothing, nothing, nothing, nothing, pairs, pairs)
-    found = sobol.analyze(problem, values[outcome], calc_second_order=second_order, seed=seed)
-    singles = (found[key] for key in ("S1", "S1_conf", "ST", "ST_conf"))
-    seconds = (found.get(key, pairs) for key in ("S2", "S2_conf"))
+    estimated = sobol.analyze(problem, values[outcome], calc_second_order=second_order, seed=seed)
+    singles = (estimated[key] for key in ("S1", "S1_conf", "ST", "ST_conf"))
+    seconds = (estimated.get(key, pairs) for key in ("S2", "S2_conf"))
     return SobolIndices(*singles, *(np.where(np.isnan(upper), upper.T, upper) for upper in seconds))
 
 
 def _varies(values, outcome):
     """Whether an outcome varies beyond rounding; money is rounded where holding costs are, so 0 ± 1e-17 is constant."""
-    money = ("revenue", "first_best_efficiency", "first_best_surplus")
-    size = np.max(np.abs([values[outcome], values["efficiency" if outcome in money else outcome]]))
+    beside = "efficiency" if OF_MARKET[outcome][1] == MONEY else outcome
+    size = np.max(np.abs([values[outcome], values[beside]]))
     return np.ptp(values[outcome]) > np.finfo(values[outcome].dtype).eps ** 0.5 * size
 
 
@@ -198,11 +178,10 @@ def _unit_cube(over):
     return {"num_vars": len(over), "names": list(over), "bounds": [[0.0, 1.0]] * len(over)}
 
 
-def _values(one, whole, unit):
+def _values(span, whole, unit):
     """Draws from [0, 1] as values of a Range; a whole number stands for the unit interval above it."""
-    top = one.high + whole
-    values = one.low * (top / one.low) ** unit if one.log else one.low + (top - one.low) * unit
-    return np.clip(np.floor(values) if whole else values, one.low, one.high)
+    values = replace(span, high=span.high + whole).at(unit)
+    return np.clip(np.floor(values) if whole else values, span.low, span.high)
 
 
 def _is_count(name):
@@ -214,40 +193,36 @@ def _check_ranges(market, over):
     if not isinstance(over, dict) or not over:
         raise MarketError(f"over is {over!r}; give a dictionary of Ranges, such as {{'alpha': Range(0.2, 0.8)}}")
     refuse_overlaps([named_parameter(name, market) for name in over if name != "alpha"])
-    for name, one in over.items():
-        if not isinstance(one, Range):
-            raise MarketError(f"{name} is {one!r}; give a Range(low, high)")
-        where = f"Range of {name} is [{one.low}, {one.high}]"
-        ends = [one.low, one.high]
-        if not all(_is_finite(end) for end in ends) or not one.low < one.high:
-            raise MarketError(f"{where}; give finite numbers with low below high")
-        if one.log and one.low <= 0:
+    for name, span in over.items():
+        if not isinstance(span, Range):
+            raise MarketError(f"{name} is {span!r}; give a Range(low, high)")
+        where, wanted = f"Range of {name} is [{span.low}, {span.high}]", "finite numbers with low below high"
+        low, high = (one_number(f"an end of the Range of {name}", end, wanted) for end in (span.low, span.high))
+        if not low < high:
+            raise MarketError(f"{where}; give {wanted}")
+        if span.log and low <= 0:
             raise MarketError(f"{where}; a logarithmic range needs low > 0")
-        if name == "alpha" and not (one.low >= 0 and one.high <= 1):
+        if name == "alpha" and not (low >= 0 and high <= 1):
             raise MarketError(f"{where}; alpha must lie in [0, 1]")
-        if _is_count(name) and any(end != round(end) for end in ends):
+        if _is_count(name) and (low, high) != (round(low), round(high)):
             raise MarketError(f"{where}; counts are whole numbers: give whole ends")
 
 
-def _is_finite(value):
-    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < np.inf
-
-
 def _checked_outcomes(outcomes):
+    among = f"among {', '.join(OUTCOMES)}"
     if not isinstance(outcomes, str | tuple | list):
-        raise MarketError(f"outcomes is {outcomes!r}; give names among {', '.join(OUTCOMES)}")
+        raise MarketError(f"outcomes is {outcomes!r}; give names {among}")
     names = (outcomes,) if isinstance(outcomes, str) else tuple(outcomes)
     for name in names:
         if not isinstance(name, str) or name not in OUTCOMES:
-            raise MarketError(f"outcome {name!r} is unknown; choose among {', '.join(OUTCOMES)}")
+            raise MarketError(f"outcome {name!r} is unknown; choose {among}")
     if not names:
-        raise MarketError(f"outcomes is empty; choose among {', '.join(OUTCOMES)}")
+        raise MarketError(f"outcomes is empty; choose {among}")
     return names
 
 
 def _check_draws(method, points, seed, second_order):
-    if not isinstance(method, str) or method not in LEAST_BLOCKS:
-        raise MarketError(f"method is {method!r}; choose one of {', '.join(LEAST_BLOCKS)}")
+    one_of("method", method, LEAST_BLOCKS)
     yes_or_no("second_order", second_order)
     if second_order and method != "sobol":
         raise MarketError("second_order is True, which only method='sobol' estimates; leave it out")
@@ -263,7 +238,5 @@ def _check_draws(method, points, seed, second_order):
 def _check_enough(method, kept):
     left, least = int(np.sum(kept)), LEAST_BLOCKS[method]
     if left < least:
-        raise MarketError(
-            f"over: only {left} of {len(kept)} blocks are free of points that are no market or not certified, fewer "
-            f"than {least}; narrow the ranges or raise points"
-        )
+        free = f"only {left} of {len(kept)} blocks are free of points that are no market or not certified"
+        raise MarketError(f"over: {free}, fewer than {least}; narrow the ranges or raise points")

@@ -1,21 +1,15 @@
-"""A sweep on disk: chunks in a Zarr store with checksums, and a record of each, written after its data.
-
-    sweep.json          the sweep itself, what it is computed with, names of the columns; its own hash
-    values, status      Zarr arrays (columns, rows, columns of points) and (rows, columns): one file a chunk
-    manifest/N.json     what chunk N holds: sha256 of its numbers, counts by status, software, device
-    lock                held by the process that computes
+"""A sweep on disk: chunks in a Zarr store with checksums, and a record of each; docs/sweeps.md shows the files.
 
 A chunk counts as computed once it has a record, and is trusted while its numbers have the record's hash; to read, it is
-enough that the checksums in its files are those of the record, which takes no time. No clock decides anything. Every
-file is written whole or not at all, and a chunk is a function of the sweep: writing one twice is harmless.
+enough that the checksums in its files are those of the record, which takes no time.
 """
 
 import hashlib
 import json
+import math
 import os
 import time
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -30,9 +24,10 @@ from jaxmech.sweep.description import density_values, description, design_of, re
 from jaxmech.sweep.design import Design
 from jaxmech.sweep.engine import STATUS, chunk_results, columns_of, micro_batch
 from jaxmech.sweep.files import disk_errors_in_words, read_json, to_disk, write_whole
-from jaxmech.sweep.layout import checksums, pieces, zarr_metadata
 
 _ARRAYS = ("values", "status")
+_TOGETHER = 8  # columns in one piece of a chunk's file: what reading one variable reads
+_CHECKSUM = 4  # bytes behind each piece, and at the end of the file
 
 
 class Damage(NamedTuple):
@@ -52,24 +47,16 @@ def made_with() -> dict:
 
 @dataclass(frozen=True)
 class SweepStore:
-    """A sweep's folder. Make one with `created`, open one with `opened`.
-
-    Args:
-      path: the folder.
-      design, derivatives: the sweep.
-      columns: names of the results, in order, and the groups of each, 0 where it is one number a point.
-      identity: hash of the sweep, points of a micro-batch, precision and software: equal in every record.
-      metadata: text of the Zarr metadata by file, which damage is mended from.
-      densities: what the functions of its densities give, as `density_values`.
-    """
+    """A sweep's folder. Make one with `created`, open one with `opened`."""
 
     path: Path
     design: Design
     derivatives: bool
-    columns: dict
-    identity: dict
-    metadata: dict
-    densities: list
+    columns: dict  # names of the results, in order, and the groups of each, 0 where it is one number a point
+    identity: dict  # hash of the sweep, points of a micro-batch, precision and software: equal in every record
+    metadata: dict  # text of the Zarr metadata by file, which damage is mended from
+    densities: list  # what the functions of its densities give, as `density_values`
+    _seen: set = field(default_factory=set, init=False, repr=False)  # chunks that held up
 
     @cached_property
     def arrays(self):
@@ -111,7 +98,7 @@ class SweepStore:
             record = self.identity | {
                 "chunk": chunk,
                 "points": status.size,
-                "status": _counts(status),
+                "status": {name: int(np.sum(status == code)) for name, code in STATUS.items() if code in status},
                 "sha256": _digest(block, status),
                 "checksums": self._checksums(chunk),
                 "device": jax.devices()[0].device_kind,
@@ -147,10 +134,6 @@ class SweepStore:
             self._seen.add(chunk)
         return chunk in self._seen
 
-    @cached_property
-    def _seen(self):
-        return set()
-
     def forget(self, chunk):
         """Drop a chunk: it counts as not computed. Its files go too, because Zarr reads what it writes a part of."""
         with disk_errors_in_words(self.path):
@@ -160,8 +143,8 @@ class SweepStore:
     def damages(self) -> list:
         """Damage found by reading everything: files of the store first, else chunks, those not computed included."""
         files = [Damage(name, "is missing, cut or changed") for name in self.metadata if not self._is_whole(name)]
-        found = [(chunk, self._reason(chunk)) for chunk in range(self.design.chunks)] if not files else []
-        return files or [Damage(chunk, reason) for chunk, reason in found if reason]
+        reasons = ((chunk, self._reason(chunk)) for chunk in range(self.design.chunks))
+        return files or [Damage(chunk, reason) for chunk, reason in reasons if reason]
 
     def mend_metadata(self):
         """Write the Zarr metadata anew where it is damaged, and make the folder of records where it is gone."""
@@ -176,10 +159,8 @@ class SweepStore:
         """MarketError when this process would compute other bits than those of the store, or lacks its functions."""
         for name, here in made_with().items():
             if self.identity[name] != here:
-                raise MarketError(
-                    f"{self.path}: computed with {name} {self.identity[name]}, but this process has {here}; use the "
-                    "same, choose another folder or add --overwrite"
-                )
+                computed = f"{self.path}: computed with {name} {self.identity[name]}, but this process has {here}"
+                raise MarketError(f"{computed}; use the same, choose another folder or add --overwrite")
         refuse_other_functions(self.design.market, self.densities)
 
     def _reason(self, chunk, thorough=True):
@@ -204,9 +185,10 @@ class SweepStore:
         return None if record["sha256"] == _digest(block, status) else "numbers are not those that were computed"
 
     def _checksums(self, chunk):
-        sizes = pieces(self.design, self._width, self.identity["dtype"])
-        found = zip(_ARRAYS, self._files(chunk), sizes, strict=True)
-        return {name: checksums(file, piece) for name, file, piece in found}
+        points = math.prod(self.design.chunk_shape)
+        pieces = min(_TOGETHER, self._width) * points * np.dtype(self.identity["dtype"]).itemsize, points
+        files = zip(_ARRAYS, self._files(chunk), pieces, strict=True)
+        return {name: _checksums(file, piece) for name, file, piece in files}
 
     @property
     def _width(self):
@@ -236,16 +218,12 @@ class SweepStore:
 
 
 def created(path, design, derivatives, size=None) -> SweepStore:
-    """A store for a sweep, its header written last; chunks that lie there already stay.
-
-    Raises:
-      MarketError: the disk refuses.
-    """
+    """A store for a sweep, its header written last; chunks that lie there already stay."""
     columns = columns_of(design, derivatives, size)
     described = description(design, derivatives)
     identity = {"spec": spec_hash(described), "micro_batch": micro_batch(design, size)[0]} | made_with()
     design, _ = design_of(described, identity["dtype"])  # the same here as wherever it is opened
-    metadata = zarr_metadata(design, sum(max(groups, 1) for groups in columns.values()), identity["dtype"])
+    metadata = _zarr_metadata(design, sum(max(groups, 1) for groups in columns.values()), identity["dtype"])
     densities = density_values(design.market)
     body = {"sweep": described, "identity": identity, "columns": columns, "metadata": metadata, "densities": densities}
     with disk_errors_in_words(path):
@@ -256,11 +234,7 @@ def created(path, design, derivatives, size=None) -> SweepStore:
 
 
 def opened(path) -> SweepStore:
-    """The store in a folder, made from what it holds itself.
-
-    Raises:
-      MarketError: there is none, or its header is damaged.
-    """
+    """The store in a folder, made from what it holds; MarketError where there is none, or its header is damaged."""
     path = Path(path)
     body = read_json(path / "sweep.json")
     if body is None and not (path / "sweep.json").exists():
@@ -272,14 +246,47 @@ def opened(path) -> SweepStore:
     return SweepStore(path, design, derivatives, *rest, body.get("densities", []))
 
 
-def _counts(status):
-    """Points by status."""
-    names = {code: name for name, code in STATUS.items()}
-    return {names[code]: number for code, number in sorted(Counter(status.ravel().tolist()).items()) if code in names}
-
-
 def _digest(block, status):
     """sha256 of a chunk's numbers."""
     digest = hashlib.sha256(np.ascontiguousarray(block))
     digest.update(np.ascontiguousarray(status))
     return digest.hexdigest()
+
+
+def _zarr_metadata(design, columns, dtype):
+    """Text of the Zarr metadata by file: of the group, of values (columns, rows, points) and of status (rows, points).
+
+    A chunk of the sweep is one file of each array. Pieces of few columns inside it can be read alone.
+    """
+    with extra("data"):
+        import zarr
+        from zarr.codecs import Crc32cCodec
+
+    memory, dims = {}, ("row", "point")
+    group = zarr.create_group(zarr.storage.MemoryStore(memory))
+    checked = {"compressors": [Crc32cCodec()]}  # without one, a flipped bit is read as another number
+    shape, chunk = design.shape, design.chunk_shape
+    together = min(_TOGETHER, columns)
+    pieces = {"chunks": (together, *chunk), "shards": (-(-columns // together) * together, *chunk)}
+    values = {"shape": (columns, *shape), "dtype": dtype, "fill_value": np.nan} | pieces
+    group.create_array("values", **values, dimension_names=("column", *dims), **checked)
+    states = {"shape": shape, "chunks": chunk, "dtype": "int8", "fill_value": STATUS["not_computed"]}
+    group.create_array("status", **states, dimension_names=dims, **checked)
+    return {name: memory[name].to_bytes().decode() for name in ("zarr.json", "values/zarr.json", "status/zarr.json")}
+
+
+def _checksums(path, piece):
+    """Length of a chunk's file and the checksums behind its pieces of so many bytes, as text; None where no file is.
+
+    They tell a file that is cut, or another's, from the one that was written.
+    """
+    seen = b""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            for end in (*range(piece + _CHECKSUM, size, piece + _CHECKSUM), size):
+                file.seek(max(end - _CHECKSUM, 0))
+                seen += file.read(_CHECKSUM)
+    except OSError:
+        return None
+    return f"{size}:{seen.hex()}"

@@ -42,7 +42,14 @@ def _lazy(array):
     return indexing.LazilyIndexedArray(array)
 
 
-class _Stored(BackendArray):
+class _Read(BackendArray):
+    """What `_read` reads when it is asked for."""
+
+    def __getitem__(self, key):
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+
+
+class _Stored(_Read):
     """One result, or the status (first column None), with the design's dimensions."""
 
     def __init__(self, store, first, groups, sizes):
@@ -50,14 +57,11 @@ class _Stored(BackendArray):
         self.shape = (*sizes, groups) if groups else sizes
         self.dtype = np.dtype("int8" if first is None else store.identity["dtype"])
 
-    def __getitem__(self, key):
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
-
     def _read(self, key):
         """Numbers at the outer product of one index a dimension, from the rectangle that chunks are cut from."""
-        places = [np.arange(size)[one] for one, size in zip(key, self.shape, strict=True)]
-        kept = [len(one) for one in places if np.ndim(one)]
-        places = [np.atleast_1d(one) for one in places]
+        places = [np.arange(size)[index] for index, size in zip(key, self.shape, strict=True)]
+        kept = [len(along) for along in places if np.ndim(along)]
+        places = [np.atleast_1d(along) for along in places]
         points, groups = places[: len(self.sizes)], places[len(self.sizes) :]
         rows, columns = self._rectangle(points)
         width = None if self.first is None else max(self.groups, 1)
@@ -79,13 +83,13 @@ class _Stored(BackendArray):
         design, (height, width) = self.store.design, self.store.design.chunk_shape
         row_of, column_of = rows // height, columns // width
         places = [(row, column) for row in _different(row_of) for column in _different(column_of)]
-        sound = [place for place in places if self.store.is_sound(design.chunk_at(*place))]
+        sound = [place for place in places if self.store.is_sound(int(place[0] * design.chunks_across + place[1]))]
         if places and len(sound) == len(places):
             yield np.s_[:, :], _run(rows), _run(columns)
             return
         for row, column in sound:
-            own = np.flatnonzero(row_of == row), np.flatnonzero(column_of == column)
-            yield np.ix_(*own), _run(rows[own[0]]), _run(columns[own[1]])
+            inside = np.flatnonzero(row_of == row), np.flatnonzero(column_of == column)
+            yield np.ix_(*inside), _run(rows[inside[0]]), _run(columns[inside[1]])
 
     def _rectangle(self, points):
         """Rows and columns of the outer product of places along the dimensions."""
@@ -96,19 +100,16 @@ class _Stored(BackendArray):
         return points[0], columns
 
 
-class _Column(BackendArray):
+class _Column(_Read):
     """A column of a design with one number a point."""
 
     def __init__(self, column):
         self.column, self.shape, self.dtype = column, (len(column),), np.dtype(float)
 
-    def __getitem__(self, key):
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
-
     def _read(self, key):
         points = np.arange(len(self.column))[key[0]]
-        found = self.column[np.atleast_1d(points)] if np.size(points) else np.zeros(0)
-        return found if np.ndim(points) else found[0]
+        numbers = self.column[np.atleast_1d(points)] if np.size(points) else np.zeros(0)
+        return numbers if np.ndim(points) else numbers[0]
 
 
 @contextmanager
@@ -117,9 +118,8 @@ def _damage_in_words(store):
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        raise MarketError(
-            f"{store.path}: a chunk is damaged: {error}; jaxmech sweep repair finds it and computes it again"
-        ) from error
+        remedy = "jaxmech sweep repair finds it and computes it again"
+        raise MarketError(f"{store.path}: a chunk is damaged: {error}; {remedy}") from error
 
 
 def _different(numbers):

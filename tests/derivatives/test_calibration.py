@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxmech as jm
-from jaxmech.cli.calibration import read_calibration
+from jaxmech.cli.specs import read_calibration
 from jaxmech.derivatives.answers import answers
 from jaxmech.derivatives.calibration import calibrate
 from jaxmech.derivatives.calibration_problem import calibration_problem

@@ -12,8 +12,8 @@ import jaxmech as jm
 from cheap_sweeps import cheap_kernel
 from jaxmech.arrays import pytree
 from jaxmech.sweep import open_sweep, repair, stored_sweep, verify
+from jaxmech.sweep.description import function_name, named_function
 from jaxmech.sweep.design import make_design
-from jaxmech.sweep.functions import function_name, named_function
 
 MODULE = """
 SHARPNESS = 1.0

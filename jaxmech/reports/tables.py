@@ -1,13 +1,18 @@
-"""Reports in words: one mechanism, and the designs of a market beside each other."""
+"""Reports in words: one mechanism, the designs of a market beside each other, and beside its frontier."""
 
 import numpy as np
 
 from jaxmech.arrays import on_host
 from jaxmech.auctions.double_auction import double_auction
 from jaxmech.optimum.certificate import certify
+from jaxmech.optimum.first_best import first_best_money
 from jaxmech.optimum.outcomes import outcomes
 from jaxmech.optimum.solve import first_best, solve
+from jaxmech.plain import plain
 from jaxmech.programs import compiled
+
+_OUTCOMES = ("revenue", "efficiency", "first_best_efficiency", "first_best_surplus", "no_trade_probability")
+_SHOWN = 9  # rows of a frontier on the screen
 
 
 def mechanism_report(mechanism) -> dict:
@@ -34,11 +39,7 @@ def mechanism_report(mechanism) -> dict:
         "alpha": float(mechanism.alpha),
         "weight": float(mechanism.weight),
         "budget_multiplier": float(multiplier),
-        "revenue": float(achieved.revenue),
-        "efficiency": float(achieved.efficiency),
-        "first_best_efficiency": float(achieved.first_best_efficiency),
-        "first_best_surplus": float(achieved.first_best_surplus),
-        "no_trade_probability": float(achieved.no_trade_probability),
+        **{name: float(getattr(achieved, name)) for name in _OUTCOMES},
         "groups": groups,
         "certificate": {name: float(value) for name, value in certificate._asdict().items() if name != "ok"},
         "ok": bool(certificate.ok),
@@ -73,8 +74,8 @@ def mechanism_text(report) -> str:
     lines.append("  (idle: probability of expecting no trade; gain: expected utility gained by participating)")
     bunched = [(group["name"], pair) for group in report["groups"] for pair in group["bunching_intervals"]]
     if bunched:
-        found = ", ".join(f"{name} [{low:.5g}, {high:.5g}]" for name, (low, high) in bunched)
-        lines.append(f"  ironed, all types trade the same on: {found}")
+        where = ", ".join(f"{name} [{low:.5g}, {high:.5g}]" for name, (low, high) in bunched)
+        lines.append(f"  ironed, all types trade the same on: {where}")
     lines.append("")
     verdict = "certified" if report["ok"] else "NOT CERTIFIED"
     evidence = ", ".join(f"{name.replace('_', ' ')} {value:.1e}" for name, value in report["certificate"].items())
@@ -93,21 +94,18 @@ def comparison(market, alpha) -> list[dict]:
     if np.sum(np.asarray(market.count)) > 2:
         fees = {"fees by trader": "by trader", "one common fee": "common", "no fee": "none"}
         designs |= {f"double auction, {name}": double_auction(market, fee) for name, fee in fees.items()}
-    rows = []
-    for name, design in designs.items():
-        achieved = on_host(outcomes(design))
-        surplus = float(achieved.first_best_surplus)
-        rows.append(
-            {
-                "design": name,
-                "revenue": float(achieved.revenue),
-                "efficiency": float(achieved.efficiency),
-                "revenue_share": float(achieved.revenue) / surplus,
-                "efficiency_loss": float(achieved.first_best_efficiency - achieved.efficiency) / surplus,
-                "revenue_by_group": dict(zip(market.names, map(float, achieved.revenue_by_group), strict=True)),
-            }
-        )
-    return rows
+    return [{"design": name, **_compared(market, on_host(outcomes(design)))} for name, design in designs.items()]
+
+
+def _compared(market, achieved):
+    surplus = float(achieved.first_best_surplus)
+    return {
+        "revenue": float(achieved.revenue),
+        "efficiency": float(achieved.efficiency),
+        "revenue_share": float(achieved.revenue) / surplus,
+        "efficiency_loss": float(achieved.first_best_efficiency - achieved.efficiency) / surplus,
+        "revenue_by_group": dict(zip(market.names, map(float, achieved.revenue_by_group), strict=True)),
+    }
 
 
 def comparison_text(rows) -> str:
@@ -116,7 +114,60 @@ def comparison_text(rows) -> str:
     for row in rows:
         shares = (round(row[name], 9) + 0.0 for name in ("revenue_share", "efficiency_loss"))  # no −0.000%
         revenue = row["revenue"] if abs(row["revenue_share"]) > 1e-12 else 0.0
-        lines.append(
-            "{:<32}{:>14.7g}{:>14.7g}{:>12.3%}{:>18.3%}".format(row["design"], revenue, row["efficiency"], *shares)
-        )
+        form = "{:<32}{:>14.7g}{:>14.7g}{:>12.3%}{:>18.3%}"
+        lines.append(form.format(row["design"], revenue, row["efficiency"], *shares))
     return "\n".join([*lines, "(shares of first-best gains from trade; negative revenue is a subsidy)"])
+
+
+def frontier_designs(market) -> dict:
+    """Outcomes to set beside a frontier: the double auction with the largest fees that everybody accepts."""
+    if float(np.sum(market.count)) < 3:  # it has no equilibrium with two traders
+        return {}
+    return {"double auction with fees": outcomes(double_auction(market))}
+
+
+def frontier_report(traced, designs) -> dict:
+    """A traced frontier and the gaps of other designs to it, as JSON takes it."""
+    best, surplus = map(float, first_best_money(traced.market))
+    compared = {}
+    for name, design in designs.items():
+        gap = traced.gap(design)
+        gaps = {"gap_in_revenue": gap.revenue, "gap_in_efficiency": gap.efficiency}
+        compared[name] = {"revenue": design.revenue, "efficiency": design.efficiency, **gaps}
+    report = {
+        **{name: getattr(traced, name) for name in ("alpha", "weight", "revenue", "efficiency")},
+        "first_best_efficiency": best,
+        "first_best_surplus": surplus,
+        "error": traced.error,
+        "solves": int(traced.solves),
+        "designs": compared,
+        "ok": bool(np.isfinite(traced.error)),
+    }
+    return plain(report)
+
+
+def frontier_text(report) -> str:
+    """A frontier on one screen, in shares of the first-best gains from trade."""
+    surplus, best = report["first_best_surplus"], report["first_best_efficiency"]
+    points = len(report["weight"])
+    traced = "traced" if report["ok"] else "NOT TRACED TO THE END"
+    error = f", error below {report['error']:.1e} of them" if report["ok"] else ""
+    lines = [
+        f"Frontier {traced}: {points} points, {report['solves']} solves{error}",
+        f"  first-best gains from trade {surplus:.8g}; budget binds below α = {report['weight'][0]:.4g}",
+        "",
+        f"  {'α':>10}{'revenue':>16}{'efficiency lost':>18}{'price of 1 more efficiency':>30}",
+    ]
+    for k in np.unique(np.linspace(0, points - 1, _SHOWN).astype(int)):
+        weight, revenue = report["weight"][k], report["revenue"][k]
+        lost = (best - report["efficiency"][k]) / surplus
+        price = f"{(1 - weight) / weight:.4g} of revenue" if weight > 0 else "∞"
+        lines.append(f"  {report['alpha'][k]:>10.5f}{revenue / surplus:>16.4%}{lost:>18.4%}{price:>30}")
+    for name, design in report["designs"].items():
+        lines += ["", f"  {name}: revenue {design['revenue'] / surplus:.4%}"]
+        if design["gap_in_revenue"] is not None:
+            lines.append(f"    at its efficiency the frontier earns {design['gap_in_revenue'] / surplus:.4%} more")
+        if design["gap_in_efficiency"] is not None:
+            kept = f"{design['gap_in_efficiency'] / surplus:.4%} more efficiency"
+            lines.append(f"    at its revenue the frontier keeps {kept}")
+    return "\n".join(lines)
