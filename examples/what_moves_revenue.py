@@ -22,7 +22,7 @@ elasticity = dict(zip(found.parameters, found.elasticity[found.outcomes.index("r
 first, second = sorted((name for name in elasticity if name != "alpha"), key=lambda name: -abs(elasticity[name]))[:2]
 print(f"One percent of {first} moves it by {elasticity[first]:+.2f}%, one of {second} by {elasticity[second]:+.2f}%.")
 
-figure = found.tornado("revenue")
-figure.axes[0].set_title("What one percent does to revenue")
-figure.savefig(sys.argv[1] if len(sys.argv) > 1 else "what_moves_revenue.svg")
+axes = found.plot(outcome="revenue")
+axes.set_title("What one percent does to revenue")
+axes.figure.savefig(sys.argv[1] if len(sys.argv) > 1 else "what_moves_revenue.svg")
 assert np.isclose(sum(elasticity[f"{name}.risk_capacity"] for name in market.names), -1.0, rtol=1e-9)

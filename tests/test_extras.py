@@ -42,8 +42,7 @@ def test_every_import_of_an_extra_says_which_one_it_is_of(path):
                 assert package in BROUGHT[name], f"line {inner.lineno}: {package} is not in the extra {name}"
                 said.add(inner)
     bare = {package for inner, package in imports(tree) if inner not in said} & set().union(*BROUGHT.values())
-    # A bar that nobody misses where tqdm is not installed.
-    assert bare <= ({"tqdm"} if path.stem == "calibration_search" else set())
+    assert not bare
 
 
 def test_what_the_errors_say_to_install_is_what_pyproject_offers():

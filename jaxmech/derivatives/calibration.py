@@ -9,7 +9,7 @@ import numpy as np
 from jaxmech.derivatives.answers import Answers
 from jaxmech.derivatives.calibration_problem import calibration_problem
 from jaxmech.derivatives.calibration_report import calibration_text, changes_text, values_text
-from jaxmech.derivatives.calibration_search import descend, distinct, finished, progress_bar, start_places
+from jaxmech.derivatives.calibration_search import descend, distinct, finished, start_places, steps_bar
 from jaxmech.derivatives.identification import correlation, identification
 from jaxmech.inputs import MarketError, whole_number
 from jaxmech.market.market import Market
@@ -99,7 +99,7 @@ def calibrate(
     if callable(maximise):  # of unknown size until it is tried
         sizes = np.abs(problem.outcomes(begin)[0])
         problem = problem._replace(scales=np.max(sizes, axis=1, where=np.isfinite(sizes), initial=1e-300))
-    with progress_bar(steps + _FINISHED, progress) as bar:
+    with steps_bar(steps + _FINISHED, progress) as bar:
         end, losses = descend(problem, begin, steps, bar)
         lanes = distinct(end, losses, _APART, _FINISHED)
         for lane in lanes:

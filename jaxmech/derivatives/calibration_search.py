@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from jaxmech.extras import progress_bar
 from jaxmech.programs import compiled
 
 _RATE = 0.3  # of Adam, in the logit of a bounded parameter: the best of 0.03, 0.1, 0.3 and 1 in 50 to 200 steps
@@ -95,10 +96,7 @@ def finished(problem, start, lanes):
     return min((snapped, end, start), key=lambda t: loss(t)[0])
 
 
-def progress_bar(total, progress):
+def steps_bar(total, progress):
     """A bar, or None in its place where tqdm is not installed or not wanted; None: on a terminal only."""
-    if progress is False or find_spec("tqdm") is None:
-        return nullcontext()
-    from tqdm import tqdm
-
-    return tqdm(total=total, unit="step", disable=None if progress is None else False)
+    missing = progress is False or find_spec("tqdm") is None
+    return nullcontext() if missing else progress_bar(total, "step", progress)

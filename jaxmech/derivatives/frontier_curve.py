@@ -29,6 +29,7 @@ from jaxmech.plain import result
 from jaxmech.programs import compiled, derived
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _BISECTIONS = 60
@@ -190,12 +191,21 @@ class Frontier:
             across = (weight * earned + (1 - weight) * kept) / weight
         return Shift(earned, kept, across)
 
-    def figure(
-        self, designs: Mapping[str, Outcomes] | None = None, band: str | None = None, change: float | None = None
-    ) -> "Figure":
-        """A picture of one market's frontier, with outcomes of other designs by name, and, as a band, where it moves
-        when a parameter changes by `change` up and down. Needs the extra `plot`."""
-        from jaxmech.reports.plots import frontier_figure
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        designs: Mapping[str, Outcomes] | None = None,
+        band: str | None = None,
+        change: float | None = None,
+    ) -> "Axes":
+        """A picture of one market's frontier. Needs the extra `plot`.
+
+        Args:
+          ax: Matplotlib axes; new ones if not given. They are returned.
+          designs: outcomes of other designs by name, drawn as points.
+          band, change: a parameter, and how far it goes up and down: where the frontier moves is drawn as a band.
+        """
+        from jaxmech.reports.plots import frontier_plot
 
         if self.weight.ndim > 1:
             raise MarketError("frontier is of a batch; draw one market's frontier")
@@ -203,7 +213,13 @@ class Frontier:
             raise MarketError(f"band is {band!r} and change {change!r}; give both or neither")
         if change is not None and not (isinstance(change, int | float) and np.isfinite(change)):
             raise MarketError(f"change is {change!r}; give a finite number")
-        return frontier_figure(self, designs or {}, band, change)
+        return frontier_plot(self, ax, designs or {}, band, change)
+
+    def figure(
+        self, designs: Mapping[str, Outcomes] | None = None, band: str | None = None, change: float | None = None
+    ) -> "Figure":
+        """`plot` on a figure of its own."""
+        return self.plot(None, designs, band, change).figure
 
     @property
     def _rounding(self):

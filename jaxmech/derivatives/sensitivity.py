@@ -28,6 +28,7 @@ from jaxmech.programs import compiled
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 STATUS = ("smooth", "kink", "end of range", "jump", "failed")
@@ -132,13 +133,23 @@ class Sensitivity:
         except ModuleNotFoundError:
             return f"<pre>{escape(str(self))}</pre>"
 
-    def tornado(self, outcome: str = "revenue", largest: int = 12) -> "Figure":
-        """A figure of what moves an outcome most, a percent of each parameter's unit. Needs the extra `plot`."""
-        from jaxmech.reports.plots import tornado_figure
+    def plot(self, ax: "Axes | None" = None, outcome: str = "revenue", largest: int = 12) -> "Axes":
+        """What moves an outcome most, a percent of each parameter's unit. Needs the extra `plot`.
+
+        Args:
+          ax: Matplotlib axes; new ones if not given. They are returned.
+          outcome: of `outcomes`.
+          largest: how many parameters are shown.
+        """
+        from jaxmech.reports.plots import tornado_plot
 
         if outcome not in self.outcomes:
             raise MarketError(f"outcome {outcome!r} is unknown; choose of {', '.join(self.outcomes)}")
-        return tornado_figure(self, outcome, largest)
+        return tornado_plot(self, ax, outcome, largest)
+
+    def tornado(self, outcome: str = "revenue", largest: int = 12) -> "Figure":
+        """`plot` on a figure of its own."""
+        return self.plot(None, outcome, largest).figure
 
 
 def sensitivity(market: Market, alpha: ArrayLike, second: bool = False) -> Sensitivity:

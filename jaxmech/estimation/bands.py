@@ -120,7 +120,19 @@ def answer_bands(
         error, notes = np.std(rows, axis=1, ddof=1), ()
         lower, upper = np.quantile(rows, [0.5 - 0.5 * level, 0.5 + 0.5 * level], axis=1)
     names, drawn = _names(market, weights, sizes), int(draws) if method == "bootstrap" else 0
-    return Bands(alpha, method, float(level), names, value, error, lower, upper, drawn, failed, notes)
+    return Bands(
+        alpha=alpha,
+        method=method,
+        level=float(level),
+        names=names,
+        value=value,
+        standard_error=error,
+        lower=lower,
+        upper=upper,
+        draws=drawn,
+        failed=failed,
+        notes=notes,
+    )
 
 
 def _delta(fits, carried, fitted, counts, asked):

@@ -203,7 +203,7 @@ def _kink(axes, rule, sheet, group, place):
     axes.set(xlabel="offer l = −q − κp (asset units)", ylabel="marginal tax T′ (money per unit)")
 
 
-def tornado_figure(sensitivity, outcome, largest):
+def tornado_plot(sensitivity, ax, outcome, largest):
     """Bars of what one percent more of each parameter's unit does to an outcome, the longest on top.
 
     Parameters with a kink get both sides: one percent up, and one percent down, each with its own derivative.
@@ -214,23 +214,20 @@ def tornado_figure(sensitivity, outcome, largest):
     shown = [k for k in np.argsort(-size, kind="stable")[:largest] if size[k] > 1e-9 * sensitivity.scale[row]][::-1]
     names = (name_parts(sensitivity.parameters[k]) for k in shown)
     labels = [in_figures(f"{name.group}: {name.field}") if name.group else "α" for name in names]
-    with plt.rc_context(STYLE):
-        figure = Figure(figsize=(5.4, 0.8 + 0.26 * max(len(shown), 4)))
-        axes = figure.subplots()
-        axes.barh(range(len(shown)), up[shown], color=_UP, height=0.7, label="1% up")
-        axes.barh(range(len(shown)), down[shown], color=_DOWN, height=0.7, label="1% down")
-        axes.set_yticks(range(len(shown)), labels)
-        axes.axvline(0, color="black", lw=0.6)
-        axes.grid(axis="y", visible=False)
-        # On the figure, not on the axes, which long names of parameters leave little room.
-        figure.supxlabel(f"change of {in_figures(outcome)} (of {sensitivity.value[row]:.4g})", fontsize=9)
-        said = f"at α = {sensitivity.alpha:g}; 1% of α is 0.01,\nof loc, lower and upper the support's width"
-        figure.suptitle(said, fontsize=8)
-        axes.legend(fontsize=8, loc="lower right")
-    return figure
+    ax = ax or _axes(5.4, 1.0 + 0.26 * max(len(shown), 4))
+    ax.barh(range(len(shown)), up[shown], color=_UP, height=0.7, label="1% up")
+    ax.barh(range(len(shown)), down[shown], color=_DOWN, height=0.7, label="1% down")
+    ax.set_yticks(range(len(shown)), labels)
+    ax.axvline(0, color="black", lw=0.6)
+    ax.grid(axis="y", visible=False)
+    # In lines so short that they fit below the axes, which long names of parameters leave little room.
+    said = f"change of {in_figures(outcome)} (of {sensitivity.value[row]:.4g})", f"at α = {sensitivity.alpha:g}"
+    ax.set_xlabel("\n".join([*said, "1% of α is 0.01, of loc, lower", "and upper the support's width"]), fontsize=8)
+    ax.legend(fontsize=8, loc="lower right")
+    return ax
 
 
-def frontier_figure(frontier, designs, band, change):
+def frontier_plot(frontier, ax, designs, band, change):
     """Revenue against efficiency lost, as shares of the first-best surplus, with the points the curve was traced by.
 
     Designs are outcomes by name, drawn as markers. If the parameter `band` rises and falls by `change`, the frontier
@@ -242,23 +239,21 @@ def frontier_figure(frontier, designs, band, change):
         return 100 * (best - np.asarray(efficiency)) / surplus, 100 * np.asarray(revenue) / surplus
 
     weight = np.linspace(float(frontier.weight[0]), float(frontier.weight[-1]), _POINTS)
-    with plt.rc_context(STYLE):
-        figure = Figure(figsize=(5.0, 3.6))
-        axes = figure.subplots()
-        if band is not None:
-            moved = frontier.shift(band)
-            by, off = change * moved.revenue, change * moved.efficiency
-            edges = [shares(frontier.revenue + sign * by, frontier.efficiency + sign * off) for sign in (-1, 1)]
-            outline = [np.concatenate([low, high[::-1]]) for low, high in zip(*edges, strict=True)]
-            axes.fill(*outline, color=_UP, alpha=0.2, lw=0, label=in_figures(f"{band} ± {change:g}"))
-        axes.plot(*shares(*frontier.at_weight(weight)), color=_UP, label="frontier")
-        axes.plot(*shares(frontier.revenue, frontier.efficiency), "o", color=_UP, ms=2.5, label="solved")
-        for (name, design), marker in zip(designs.items(), cycle("sD^vPX"), strict=False):
-            style = {"marker": marker, "color": "black", "ms": 5, "ls": "none", "label": in_figures(name)}
-            axes.plot(*shares(design.revenue, design.efficiency), **style)
-        axes.set(**_SHARES)
-        axes.legend(fontsize=8)
-    return figure
+    ax = ax or _axes(5.0, 3.6)
+    if band is not None:
+        moved = frontier.shift(band)
+        by, off = change * moved.revenue, change * moved.efficiency
+        edges = [shares(frontier.revenue + sign * by, frontier.efficiency + sign * off) for sign in (-1, 1)]
+        outline = [np.concatenate([low, high[::-1]]) for low, high in zip(*edges, strict=True)]
+        ax.fill(*outline, color=_UP, alpha=0.2, lw=0, label=in_figures(f"{band} ± {change:g}"))
+    ax.plot(*shares(*frontier.at_weight(weight)), color=_UP, label="frontier")
+    ax.plot(*shares(frontier.revenue, frontier.efficiency), "o", color=_UP, ms=2.5, label="solved")
+    for (name, design), marker in zip(designs.items(), cycle("sD^vPX"), strict=False):
+        style = {"marker": marker, "color": "black", "ms": 5, "ls": "none", "label": in_figures(name)}
+        ax.plot(*shares(design.revenue, design.efficiency), **style)
+    ax.set(**_SHARES)
+    ax.legend(fontsize=8)
+    return ax
 
 
 def _lines(ax, x, y, names, horizontal, vertical):
@@ -272,9 +267,9 @@ def _lines(ax, x, y, names, horizontal, vertical):
     return ax
 
 
-def _axes():
+def _axes(width=4.6, height=3.2):
     with plt.rc_context(STYLE):
-        return Figure(figsize=(4.6, 3.2)).subplots()
+        return Figure(figsize=(width, height)).subplots()
 
 
 def _over_supports(law):
@@ -312,7 +307,7 @@ def payments_plot(payments, ax=None):
     prices = np.full(_POINTS, price)
     quantity = rule.demand(_over_supports(market.endowment), prices)
     paid = np.asarray(rule.side_payment(prices, quantity))
-    said = "quantity bought, asset units", f"side payment at price {price:.3g}"
+    said = "quantity bought, asset units", f"side payment at price {price:.3g}, money"
     return _lines(ax, np.asarray(quantity), paid, _names(market), *said)
 
 
