@@ -168,6 +168,7 @@ def test_a_search_compiles_its_own_programs_and_no_others(call, compilations, st
 
 def test_a_batch_is_traced_by_one_program(compilations):
     markets = jax.tree.map(lambda *leaves: np.stack(leaves, axis=-1), *[two_groups(uniform, k / 10) for k in (0, 1)])
+    jax.clear_caches()  # lest they are cleared on the way, after many other tests
     assert compilations(jm.frontier, markets, tolerance=1e-3)[0] == 1
 
 
