@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 .PHONY: sweep paper test types quick exhaustive bench performance gallery docs wheel clean
 
-sweep: $(VENV)/ready  ## the main job: 200,000 points on the Treasury futures market
+sweep: $(VENV)/ready  ## the main job: 206,681 points on the Treasury futures market
 	$(BIN)/jaxmech sweep experiments/us_treasury_10y_sweep.toml --out experiments/results/us_treasury_10y
 
 paper: $(VENV)/ready  ## every figure and number of the paper, beside ours

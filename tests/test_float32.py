@@ -60,11 +60,11 @@ traced = jm.frontier(market)
 assert np.isfinite(traced.revenue).all() and float(traced.error) <= 1e-4 * float(traced.revenue.max())
 table = jm.sensitivity(market, 0.5)
 assert np.isfinite(table.value).all()
-passes, loop = [], budget.iterated
-budget.iterated = lambda *arguments: jax.debug.callback(lambda: passes.append(0)) or loop(*arguments)
+passes, loop = [], budget.newton_iteration
+budget.newton_iteration = lambda *arguments: jax.debug.callback(lambda: passes.append(0)) or loop(*arguments)
 jax.block_until_ready(jm.solve(random_markets((2, 0, 0), 1000, 3), 0.0).eta)
 jax.effects_barrier()
-budget.iterated = loop
+budget.newton_iteration = loop
 assert 0 < len(passes) < 50  # no search for w* goes on where only rounding is left
 shapes, one = np.random.default_rng(0).uniform(1.5, 4, (2, 2, 50)), jnp.ones((2, 50))
 vanishing = jm.Market(jm.Kumaraswamy(*map(jnp.asarray, shapes), -one, one), one, 3 * one)

@@ -71,12 +71,13 @@ def simple_schedule(
       kind: one of the above.
 
     Returns:
-      SimpleSchedule, with `.weight` ≥ α, above it where the budget binds, and `.gradient`, the length of the gradient
-      with respect to (x, y) at which the search stopped: about 1e-8 or below at a smooth optimum, and not small where
-      "common" ends on a tie of two groups' largest fees. Searches start from the optimal mechanism, the rule of uniform
-      endowments, the last weight's optimum and a coarse grid, and the best is kept; the objective is not concave, so a
-      better one cannot be ruled out. `.error` is ∞ where no w ≤ 1 was found at which R ≥ 0. Not differentiable in the
-      market: for the slope of the objective hold the numbers and use `SimpleSchedule.of` (envelope).
+      SimpleSchedule, with `.weight` ≥ α, above it where the budget binds, and `.gradient`, the length of the
+      objective's gradient, in two unconstrained numbers a group, at which the search stopped: about 1e-8 or below
+      at a smooth optimum, and not small where "common" ends on a tie of two groups' largest fees. Searches start
+      from the optimal mechanism, the rule of uniform endowments, the last weight's optimum and a coarse grid, and
+      the best is kept; the objective is not concave, so a better one cannot be ruled out. `.error` is ∞ where no
+      w ≤ 1 was found at which R ≥ 0. Not differentiable in the market: for the slope of the objective hold the
+      numbers and use `SimpleSchedule.of` (envelope).
 
     Raises:
       MarketError: not a Market, alpha outside [0, 1], or an unknown kind (outside jit only).

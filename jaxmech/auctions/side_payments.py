@@ -103,7 +103,7 @@ class SidePayments:
     @takes_arrays
     @compiled
     def tax(self, offered: NumbersLike) -> jax.Array:
-        """T(l), in money, with T(η) = 0 and a kink there; asset units in, shape (..., N).
+        """T(l) of Theorem 2, in money, with T(η) = 0 and a kink there; asset units in, shape (..., N).
 
         On the range of V, T(V(z)) = (1 − s)/κ · [(V − η)((V + η)/2 − z) + (ρ − 1)(V² − η²)/2] + g(z), g the gain (3).
         Beyond it V⁻¹ goes on with slope 1, so that demands there do not pay.

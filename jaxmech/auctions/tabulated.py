@@ -18,7 +18,7 @@ from jaxmech.auctions.columns import traders_of
 from jaxmech.auctions.side_payments import SidePayments
 from jaxmech.endowments import Beta, SideBySide
 from jaxmech.endowments.draws import uniform_draws
-from jaxmech.optimum.virtual_types import branch
+from jaxmech.optimum.virtual_types import outer_branch
 from jaxmech.programs import compiled, derived
 
 CELLS = 512  # of each of the two grids
@@ -151,7 +151,7 @@ def _offer_table(rule, cells):
     eta = sign * rule.columns.eta
 
     def offer(z):
-        value, slope = branch(sides, sign * z, weight)
+        value, slope = outer_branch(sides, sign * z, weight)
         return sign * jnp.where(value < eta, value, eta), slope
 
     return hermite_table(jnp.stack([law.lower, -ends[1]]), jnp.stack([ends[0], law.upper]), cells, offer)

@@ -68,7 +68,11 @@ def worst_case_law(
     alpha: ArrayLike | None = None,
     seed: int = 0,
 ) -> WorstCase:
-    """The laws within a ball of moments under which a schedule does worst (see the module for what that means).
+    """The laws within a ball of moments under which a schedule does worst.
+
+    Each group's law is shifted and stretched, so far that √Σ_g [(change of mean/σ_g)² + log²(change of σ_g)] is at most
+    the radius. There the schedule is worth αR + (1 − α)A with revenue *secured*: where some type would lose by taking
+    part, its group's fee is cut by the largest loss of any type, for all its traders.
 
     Nature looks in many directions and goes on from the worst by sequential quadratic programming with exact gradients.
     A law that is worse still cannot be ruled out: the objective has kinks, and is not convex.
@@ -79,6 +83,9 @@ def worst_case_law(
       market: the centre of the ball; the market the schedule is designed for, unless given.
       alpha: weight on revenue; that of the design, unless given.
       seed: of the directions tried.
+
+    Returns:
+      WorstCase.
 
     Raises:
       MarketError: not a schedule, a radius not above 0, or a market of other groups.
@@ -195,10 +202,10 @@ class RobustDesign(NamedTuple):
 def robust_design(market: Market, alpha: ArrayLike, radius: float, *, rounds: int = 20, seed: int = 0) -> RobustDesign:
     """The schedule that guarantees most when nature picks the worst laws in a ball around the market's.
 
-    The exchange picks the laws it designs for, hence V and fees; nature answers with the worst law for that design.
-    Descent–ascent with memory: in each round the exchange raises the least it gets over all laws that nature has used,
-    and nature adds its best reply. It ends when that least is what the reply leaves it. The best design seen is kept,
-    the nominal one among them.
+    The exchange picks the laws it designs for, hence V and fees; nature answers with the worst law for that design, in
+    the ball and by the measure of `worst_case_law`. Descent–ascent with memory: in each round the exchange raises the
+    least it gets over all laws that nature has used, and nature adds its best reply. It ends when the reply leaves it
+    that least. The best design seen is kept, the nominal one among them.
 
     Args:
       market: a Market, the centre of the ball.
@@ -206,6 +213,9 @@ def robust_design(market: Market, alpha: ArrayLike, radius: float, *, rounds: in
       radius: of the ball, > 0.
       rounds: at most.
       seed: of the directions nature tries.
+
+    Returns:
+      RobustDesign.
 
     Raises:
       MarketError: alpha outside [0, 1], a radius not above 0.

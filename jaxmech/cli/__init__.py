@@ -167,10 +167,24 @@ def _solve(options):
 
 
 def _compare(options):
+    from jaxmech.optimum.solve import solve
     from jaxmech.reports.tables import comparison, comparison_text
 
-    rows = comparison(Market.from_toml(options.market), options.alpha)
+    market = Market.from_toml(options.market)
+    rows = comparison(market, options.alpha)
     print(json_text(rows) if options.json else comparison_text(rows))
+    return max(_uncertified(solve(market, alpha)) for alpha in (options.alpha, 0.0, 1.0))
+
+
+def _uncertified(mechanism):
+    """0 for what is certified; else 1, and what is wrong on the error stream."""
+    from jaxmech.optimum.certificate import certify
+
+    try:
+        certify(mechanism).raise_if_failed(f"optimum at α = {float(mechanism.alpha):g}")
+    except ValueError as error:
+        print(f"jaxmech: not certified: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -191,7 +205,7 @@ def _fees(options):
         (options.out / "fees.csv").write_text(fee_csv(sheet), encoding="utf-8")
         (options.out / "fees.json").write_text(json_text(sheet) + "\n", encoding="utf-8")
         say_written(fee_figures(rule, sheet, options.out))
-    return 0
+    return _uncertified(rule.design)
 
 
 def _sensitivity(options):

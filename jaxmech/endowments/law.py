@@ -46,7 +46,7 @@ RATES = ("rate",)
 
 
 class Law:
-    """Base of every endowment law: what follows from the six functions that a law writes itself.
+    """Base of every endowment law: what follows from what a law writes itself.
 
     A law supplies fields `lower` and `upper`, `log_pdf`, `score` and `reflected`; `mean` and `variance`; and, for
     `Sides`, `constants`, `tail`, `density` and `squared_ratio_integral_from`, which see fields of shape (2, G, ...) or

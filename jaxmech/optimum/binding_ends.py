@@ -43,6 +43,8 @@ def move_ends(
 ) -> jax.Array:
     """One step of a (row 0) and −b (row 1) towards ψ(end) = target: `_newton`, safeguarded.
 
+    The roots are those of Eq. (17) and Eq. (18) corrected (erratum E1).
+
     Where the rent w F/f is beyond measure half the way to the mean is taken. The upper end of the support is the root
     where ψ short of it, `top`, does not exceed the target, and no root elsewhere. A `late` step that takes back most of
     the one before, `last`, or more, takes back half of it.

@@ -19,7 +19,7 @@ from jaxmech.numerics.roots import narrowed, secant
 from jaxmech.numerics.tangents import directional, is_zero, scaled
 from jaxmech.optimum.binding_ends import end_range
 from jaxmech.optimum.first_best import first_best_revenue, first_best_surplus
-from jaxmech.optimum.multipliers import Multipliers, iterated, moved
+from jaxmech.optimum.multipliers import Multipliers, moved, newton_iteration
 from jaxmech.optimum.outcomes import Interim, interim_moments, revenue
 from jaxmech.optimum.pieces import in_pieces
 
@@ -51,7 +51,7 @@ def solve_within_budget(market: Prepared, floor: jax.Array) -> tuple[jax.Array, 
 
     def step(state):
         weight, bracket, running, steps, *_ = state
-        solution = iterated(market, within, weight)
+        solution = newton_iteration(market, within, weight)
         moments = interim_moments(market, weight, solution)
         earned = revenue(market, moments)
         # What R is at the floor is forgotten, so that w* is the same number whatever α lies below it.
@@ -87,7 +87,7 @@ def _nothing(market, within, weight) -> Any:
     """A solution and its moments, all 0."""
 
     def found(market, within, weight):
-        solution = iterated(market, within, weight)
+        solution = newton_iteration(market, within, weight)
         return solution, interim_moments(market, weight, solution)
 
     shapes = jax.eval_shape(found, market, within, weight)
@@ -127,7 +127,7 @@ def solve_at_known_weight(
     market: Prepared, floor: jax.Array, weight: jax.Array
 ) -> tuple[jax.Array, Multipliers, Interim]:
     """What `solve_within_budget` finds where its weight, max(floor, w*), is known already; its derivatives, too."""
-    solution = iterated(market, end_range(market), weight)
+    solution = newton_iteration(market, end_range(market), weight)
     return weight, solution, interim_moments(market, weight, solution)
 
 

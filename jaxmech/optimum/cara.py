@@ -56,8 +56,8 @@ def cara_certainty_equivalent(mechanism: Mechanism, z: NumbersLike, report: Numb
       z, report: endowments, shape (..., G), inside the support.
 
     Returns:
-      Shape (..., G). NaN where the range of ε/κ is too wide for the quadrature: risk capacities far below the width
-      of the endowments.
+      Shape (..., G). NaN where what the others' endowments leave a trader to hold varies by too many of his risk
+      capacities for the quadrature: these are far below the width of the endowments.
     """
     checked_mechanism(mechanism)
     return _certainty_equivalent(mechanism, *(_by_group(mechanism, *pair) for pair in (("z", z), ("report", report))))

@@ -28,7 +28,7 @@ class Certificate(NamedTuple):
     """Evidence for one mechanism, or a batch. All but the residual are in units of the first-best surplus."""
 
     residual: jax.Array  # largest |E X̄| that a binding type should not have, relative to width + |η|
-    duality_gap: jax.Array  # upper bound on what any feasible mechanism could add to wR + (1 − w)A
+    duality_gap: jax.Array  # upper bound on what any feasible mechanism could add to wR + (1 − w)A, and λR/(1 + λ)
     participation_slack: jax.Array  # least utility gain: X̄ changes sign once, so 0 but for what the residual may cost
     monotonicity_breach: jax.Array  # largest fall of the virtual type, relative to the width of the support
     budget_shortfall: jax.Array  # −R where R < 0
@@ -56,7 +56,8 @@ def certify(mechanism: Mechanism) -> Certificate:
     """Check a mechanism without trusting the solver.
 
     The budget, participation and monotonicity, Eq. (7), (9) and (10), make it feasible (Lemma 1); the dual bound of the
-    Lagrangian, Eq. (11), makes it optimal.
+    Lagrangian, Eq. (11), and the budget's complementary slackness, Eq. (19), make it optimal at its α. The mechanism of
+    a smaller weight than w*, the first best among them, is not feasible and fails by its budget shortfall.
 
     Args:
       mechanism: a Mechanism, or a batch of them.
@@ -92,20 +93,22 @@ def _certify(mechanism):
         count * (interim.variance * (1 / risk_capacity - 1 / capacity))
         + count * risk_capacity * (mean / risk_capacity - total_mean / capacity) ** 2
     )
+    # λ/(1 + λ), by which revenue that is left over costs the objective at α.
+    excess = jnp.where(weight == mechanism.alpha, 0.0, weight - mechanism.alpha)
+    multiplier = excess / jnp.where(excess > 0, 1 - mechanism.alpha, 1.0)
     surplus = first_best_surplus(endowments_of(market, interim))
     falls, short = _ironing_faults(mechanism, sides)
     seen = witness(mechanism, sides)
     gap = bound - weight * earned - (1 - weight) * gained + total(count / risk_capacity * short)
     doubt = _disagreement(mechanism, sides, seen)
     disagreement = doubt.money / surplus
-    gap = gap / surplus + disagreement
+    gap = (gap + multiplier * jnp.maximum(earned, 0.0)) / surplus + disagreement
     residual = jnp.max((jnp.abs(offset) + doubt.expected) / (width + jnp.abs(mechanism.eta)), axis=0)
     breach = jnp.maximum(jnp.max(seen.fall / width, axis=(0, 1)), falls)
     charge = jnp.max(jnp.abs(offset) * width / risk_capacity, axis=0)
     slack = -charge / surplus
     shortfall = jnp.maximum(0.0, -earned / surplus)
     allowed = tolerance_of(surplus.dtype)
-    balanced = (shortfall <= allowed) | (weight == 0)
     ok = (
         (residual <= allowed)
         & (jnp.abs(gap) <= allowed)
@@ -113,7 +116,8 @@ def _certify(mechanism):
         & (disagreement <= allowed)
         & (slack >= -allowed)
         & (breach <= allowed)
-        & balanced
+        & (shortfall <= allowed)
+        & (multiplier >= 0)
         & (mechanism.error <= allowed)
     )
     return Certificate(residual, gap, slack, breach, shortfall, ok)

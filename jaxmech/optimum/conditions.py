@@ -15,7 +15,13 @@ from jaxmech.programs import compiled
 def condition_1(market: Market) -> jax.Array:
     """Condition 1 per group: under first best the lowest type buys and the highest sells, in expectation.
 
-    Not needed by the solver (theory §3): where it fails the trader always buys, or always sells.
+    Not needed by the solver (theory §3): where it fails all types buy, or all sell, in expectation under first best.
+
+    Args:
+      market: a Market; batches carry trailing axes.
+
+    Returns:
+      Booleans, shape (G, ...).
     """
     return _condition_1(checked_market(market))
 
@@ -32,6 +38,13 @@ def condition_2(market: Market, points: int = 129) -> jax.Array:
 
     Laws given by panels are looked at on all nodes of these and on both sides of each jump instead. Not needed by the
     solver either: where it fails virtual types are ironed.
+
+    Args:
+      market: a Market; batches carry trailing axes.
+      points: how many types.
+
+    Returns:
+      Booleans, shape (G, ...).
     """
     return _condition_2(checked_market(market), whole_number("points", points, 2))
 

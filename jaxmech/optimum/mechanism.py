@@ -86,8 +86,8 @@ class Mechanism:
 
         Ω = (1 + λ) [w F + f·(z − V)]
 
-        Where η lies outside the support, Ω jumps at that end of it: to α + λ, or from 0. For laws that are not regular
-        it is ironed (`ironing`).
+        Where η lies outside the support, Ω jumps at that end of it: to α + λ, or from 0. Of laws that are not regular
+        it is what ironing makes of that (theory §14).
         """
         sides = self.market.endowment.sides()
         return self._participation_multiplier(z, sides, self._multiplier_bunching(sides))

@@ -88,8 +88,11 @@ def _uniform_guess(market, weight):
     return eta, jnp.maximum((middle + weight * lower) / (1 + weight), lower)
 
 
-def iterated(market: Prepared, within: EndRange, weight: jax.Array) -> Multipliers:
-    """The loop. Each pass measures the error where it stands and moves only the markets that are not there yet."""
+def newton_iteration(market: Prepared, within: EndRange, weight: jax.Array) -> Multipliers:
+    """Newton's iteration for (*), from the rule of uniform endowments on.
+
+    It solves Eq. (13). Each pass measures the error where it stands and moves only the markets that are not there yet.
+    """
     sides, risk_capacity, count, width = market.sides, market.risk_capacity, market.count, market.width
     others, lower, upper = market.total_risk_capacity - risk_capacity, market.lower, market.upper
     # 0 ≤ F ≤ 1 bounds every m by the support, and so η; where nobody trades Newton's step has no such bound.
@@ -163,7 +166,7 @@ def solve_multipliers(market: Prepared, weight: jax.Array) -> Multipliers:
     Returns:
       Multipliers. Differentiable to any order in both arguments by the implicit function theorem (theory §12).
     """
-    return iterated(market, end_range(market), weight)
+    return newton_iteration(market, end_range(market), weight)
 
 
 @partial(solve_multipliers.defjvp, symbolic_zeros=True)

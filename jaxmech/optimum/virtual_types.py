@@ -78,7 +78,8 @@ def inverse_virtual_type(
 ) -> jax.Array:
     """The type z with V(z) = virtual; the nearest end of the support outside the range of V, a on the flat part.
 
-    Exact also where the binding interval sits at an end of the support (no Condition 1). Derivatives of first order.
+    What Theorem 2 needs of V. Exact also where the binding interval sits at an end of the support (no Condition 1).
+    Derivatives of first order.
     """
     targets = mirrored_types(jnp.where(virtual < eta, virtual, eta), jnp.where(virtual > eta, virtual, eta), eta.ndim)
     found = ironed_end(sides, targets, _regular_inverse(sides, targets, ends, weight), weight, bunching)
@@ -92,18 +93,18 @@ def _regular_inverse(sides, target, end, weight):
     frozen, still, last, fixed = jax.lax.stop_gradient((sides, target, end, weight))
 
     def look(z):
-        value, slope = branch(frozen, z, fixed)
+        value, slope = outer_branch(frozen, z, fixed)
         return value < still, z - (value - still) / slope
 
     shape = jnp.broadcast_shapes(jnp.shape(target), jnp.shape(end))
     low, high = (jnp.broadcast_to(bound, shape) for bound in (frozen.lower, last))
     root = bracketed_newton(look, low, high, frozen.width, 60)
-    value, slope = branch(sides, root, weight)
+    value, slope = outer_branch(sides, root, weight)
     moved = root - (value - target) / jax.lax.stop_gradient(slope)
     return jnp.where(moved < sides.lower, sides.lower, jnp.where(moved > end, end, moved))
 
 
-def branch(sides: Sides, z: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+def outer_branch(sides: Sides, z: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
     """ψ⁻(a) = a + w F/f and, on the mirror image, ψ⁺(b) = b − w (1 − F)/f, with its slope: Eq. (17) and (18) corrected
     (erratum E1)."""
     tail = sides.tail(z)

@@ -1,0 +1,57 @@
+"""A certificate is of one α: the weight that was searched for is part of what it proves."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxmech as jm
+
+ALPHA = 0.05
+
+
+@pytest.fixture(scope="module")
+def market():
+    """The first best of these traders needs a subsidy, so that w* > α."""
+    return jm.Market.of(
+        jm.Traders(jm.Uniform(-1.0, 0.2), 0.5, 2), jm.Traders(jm.TruncatedNormal(0.6, 0.4, -0.2, 1.4), 1.0, 2)
+    )
+
+
+def objective(design):
+    achieved = jm.outcomes(design)
+    return float(ALPHA * achieved.revenue + (1 - ALPHA) * achieved.efficiency)
+
+
+def test_the_weight_that_solve_finds_is_certified_and_no_smaller_or_larger_one_is(market):
+    least = float(jm.budget_weight(market))
+    assert least > ALPHA and bool(jm.certify(jm.solve(market, ALPHA)).ok)
+    for weight in (least - 1e-3, least + 1e-3, 0.0):
+        assert not jm.certify(jm.solve_at_weight(market, weight, ALPHA)).ok, weight
+        assert jm.certify(jm.solve_at_weight(market, weight)).ok == (weight > least), "each is optimal at its own α"
+
+
+def test_a_weight_below_alpha_is_not_certified(market):
+    assert not jm.certify(jm.solve_at_weight(market, 0.6, 0.7)).ok
+
+
+def test_revenue_that_a_weight_leaves_over_bounds_what_alpha_loses_by_it(market):
+    weight = float(jm.budget_weight(market)) + np.array([0.02, 0.1, 0.4])
+    for each in weight:
+        design = jm.solve_at_weight(market, each, ALPHA)
+        surplus = float(jm.outcomes(design).first_best_surplus)
+        # In units of wR + (1 − w)A, of which the objective at α is (1 − α)/(1 − w) times as much.
+        bound = float(jm.certify(design).duality_gap) * surplus * (1 - ALPHA) / (1 - each)
+        lost = objective(jm.solve(market, ALPHA)) - objective(design)
+        assert 0 < lost <= bound
+
+
+def test_the_first_best_is_certified_where_it_needs_no_subsidy(market):
+    alike = jm.Market.of(jm.Traders(jm.Uniform(-1.0, 1.0), 1.0, 3))
+    for each in (market, alike):
+        certificate = jm.certify(jm.first_best(each))
+        assert bool(certificate.ok) == bool(jm.first_best_is_attainable(each))
+        assert jnp.isclose(
+            certificate.budget_shortfall * jm.outcomes(jm.first_best(each)).first_best_surplus,
+            jm.minimum_subsidy(each),
+            atol=1e-14,
+        )
