@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from unicodedata import normalize
 
 import jax
@@ -78,6 +79,13 @@ def test_every_variable_has_a_name_in_words_and_units(dataset):
     assert dataset["all.count.factor"].attrs["long_name"] == "count of every group (× market's)"
     assert dataset["fund.risk_capacity"].attrs["long_name"] == "risk capacity of fund"
     assert dataset.d_revenue_d_risk_capacity.attrs["long_name"] == "derivative of revenue to risk capacity"
+
+
+def test_the_guide_lists_every_variable_with_its_words_and_unit(dataset):
+    guide = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text()
+    for name, variable in dataset.data_vars.items():
+        row = f"| `{name}` | {variable.attrs['long_name']} | {variable.attrs.get('units', 'flags')} |"
+        assert row in guide or name.startswith("d_"), row
 
 
 def test_status_codes_follow_the_climate_and_forecast_conventions(dataset):
