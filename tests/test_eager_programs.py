@@ -11,7 +11,7 @@ import pytest
 import jaxmech as jm
 from jaxmech.auctions.audit import best_reply
 from jaxmech.auctions.fee_notice import fee_text
-from jaxmech.reports import mechanism as report
+from jaxmech.reports import tables as report
 
 Z = np.zeros(5)
 DRAWS = np.random.default_rng(0).normal(0.0, 0.5, 50).clip(-1.0, 1.0)

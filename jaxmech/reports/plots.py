@@ -221,8 +221,11 @@ def tornado_plot(sensitivity, ax, outcome, largest):
     ax.axvline(0, color="black", lw=0.6)
     ax.grid(axis="y", visible=False)
     # In lines so short that they fit below the axes, which long names of parameters leave little room.
-    said = f"change of {in_figures(outcome)} (of {sensitivity.value[row]:.4g})", f"at α = {sensitivity.alpha:g}"
-    ax.set_xlabel("\n".join([*said, "1% of α is 0.01, of loc, lower", "and upper the support's width"]), fontsize=8)
+    said = f"""change of {in_figures(outcome)} (of {sensitivity.value[row]:.4g})
+at α = {sensitivity.alpha:g}
+1% of α is 0.01, of loc, lower
+and upper the support's width"""
+    ax.set_xlabel(said, fontsize=8, loc="right")
     ax.legend(fontsize=8, loc="lower right")
     return ax
 

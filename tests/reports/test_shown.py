@@ -129,7 +129,7 @@ def test_the_picture_of_payments_is_what_a_trader_of_each_group_pays():
     rule = result("SidePayments")
     for trader, line in ((0, 0), (2, 1)):  # two dealers, one fund
         quantity, paid = rule.plot().lines[line].get_data()
-        price = float(rule.plot().get_ylabel().split()[-1])
+        price = float(rule.plot().get_ylabel().removesuffix(", money").split()[-1])
         columns = np.zeros((len(quantity), 3))
         columns[:, trader] = quantity
         expected = rule.side_payment(np.full(len(quantity), price), columns)[:, trader]
