@@ -137,8 +137,7 @@ def newton_iteration(market: Prepared, within: EndRange, weight: jax.Array) -> M
         *_, running, steps = state
         return jnp.any(running & (steps < MAX_STEPS))
 
-    start = _start(market, weight)
-    eta, ends, at_ends, _, _, error, _, steps = lax.while_loop(unfinished, step, start)
+    eta, ends, at_ends, _, _, error, _, steps = lax.while_loop(unfinished, step, _start(market, weight))
     error = jnp.where(jnp.isnan(error) | overflows(bunches) | ~market.possible, jnp.inf, error)
     return Multipliers(eta, ends, at_ends, sums(sides, ends, weight, curves, bunched), error, steps, bunches)
 
