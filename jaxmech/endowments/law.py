@@ -125,11 +125,11 @@ class Law:
         new = {}
         for name in (entry.name for entry in fields(self) if not entry.metadata.get("static")):
             value = getattr(self, name)
-            if name in LOCATIONS + LENGTHS + RATES:
+            if isinstance(value, tuple):  # of laws, or of no kinks
+                new[name] = tuple(getattr(law, method)(by) for law in value)
+            elif name in LOCATIONS + LENGTHS + RATES:
                 shared = name in self.stacked_fields and jnp.ndim(value) == 1 and jnp.ndim(by) > 0
                 new[name] = function(name, value[:, None] if shared else value)
-            elif isinstance(value, tuple):
-                new[name] = tuple(getattr(law, method)(by) for law in value)
             elif name not in self.unitless_fields and not isinstance(value, dict):
                 remedy = f"add it to its unitless_fields, or write down the method {method}"
                 raise NotImplementedError(f"{type(self).__name__} has a field {name}; {remedy}")

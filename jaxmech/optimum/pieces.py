@@ -66,6 +66,6 @@ def _with_lists_in_front(first):
         return first
 
     def with_axes(_, value, listed):
-        return value[:, None] if listed and value.ndim == 1 else value
+        return value[:, None] if listed and len(value) and value.ndim == 1 else value
 
     return replace(first, market=replace(first.market, endowment=first.market.endowment.mapped(with_axes)))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jaxmech as jm
+from every_law import bell
 from jaxmech.numerics import batching
 from jaxmech.numerics.batching import batch_behind, differentiable_behind
 from jaxmech.optimum import pieces
@@ -146,3 +147,13 @@ def test_a_list_as_long_as_the_batch_that_all_markets_share_is_left_whole(monkey
 
 def tent(z, parameters):
     return -jnp.exp(parameters["slope"] * jnp.abs(z - 0.5))
+
+
+@pytest.mark.slow
+def test_a_batch_of_densities_without_kinks_is_certified_in_pieces():
+    lower = jnp.asarray(np.linspace(-1.2, -0.8, 40)[None])
+    law = jm.Density(bell, {"s": 0.5 + 0 * lower}, lower, 1 + 0 * lower)
+    assert jm.Market(law.stretched(2.0).shifted(lower), lower, lower).endowment.kinks == ()
+    market, alpha = jm.Market(law, 1 + 0 * lower, 3 + 0 * lower), jnp.linspace(0.2, 1, 40)
+    certificate = jax.jit(lambda market, alpha: jm.certify(jm.solve(market, alpha)))(market, alpha)
+    assert np.all(certificate.ok)
