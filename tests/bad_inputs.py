@@ -458,17 +458,6 @@ def fit_cases():
     }
 
 
-MARKET = """
-[[traders]]
-name = "dealer"
-count = 2
-risk_capacity = 0.7
-endowment = { law = "uniform", lower = -1.0, upper = 1.3 }
-[[traders]]
-name = "fund"
-risk_capacity = 1.1
-endowment = { law = "uniform", lower = -0.4, upper = 0.9 }
-"""
 SPEC = """
 market = "market.toml"
 design = "grid"

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import jaxmech as jm
 from jaxmech.cli import main
 from jaxmech.cli.specs import read_calibration, read_spec
+from jaxmech.testing.random_markets import DEALERS_AND_FUND
 
 TRIED = Counter()
 LEAST = 2000
@@ -168,7 +169,7 @@ def checked_calibration_of(path):
 @pytest.mark.parametrize(
     ("text", "read"),
     [
-        (bad_inputs.MARKET, checked_market_of),
+        (DEALERS_AND_FUND, checked_market_of),
         (bad_inputs.LAWS_AS_TEXT, checked_market_of),
         (bad_inputs.SPEC, checked_spec_of),
         (bad_inputs.CALIBRATION, checked_calibration_of),
@@ -176,7 +177,7 @@ def checked_calibration_of(path):
     ids=["market", "laws", "sweep", "calibration"],
 )
 def test_a_mutated_file_is_refused_or_means_something(text, read, tmp_path):
-    (tmp_path / "market.toml").write_text(bad_inputs.MARKET)
+    (tmp_path / "market.toml").write_text(DEALERS_AND_FUND)
     path = tmp_path / "given.toml"
 
     @hypothesis.settings(max_examples=150, **SETTINGS)
@@ -226,7 +227,7 @@ def command_lines(folder):
 
 
 def test_the_command_line_answers_bad_arguments_with_exit_code_2(tmp_path, capsys):
-    (tmp_path / "market.toml").write_text(bad_inputs.MARKET)
+    (tmp_path / "market.toml").write_text(DEALERS_AND_FUND)
     (tmp_path / "binary.toml").write_bytes(bytes(range(256)))
     (tmp_path / "data.csv").write_text("x\n" + "\n".join(map(str, np.linspace(-1, 1, 40))))
     for line in command_lines(tmp_path):

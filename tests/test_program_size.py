@@ -16,10 +16,9 @@ from jaxmech.optimum.solve import _solve
 from marks import cases
 
 # Of two groups: solve, outcomes, certify, and the gradient of revenue in α; some 3% above what was counted.
-# Certificates weigh what revenue is left over at α: a dozen operations. Those of laws by panels look into cut panels
-# apart from whole ones: sixty operations for a quarter of the time.
+# Certificates of laws by panels look into cut panels apart from whole ones: sixty operations for a quarter of the time.
 SIZES = {
-    "uniform": (880, 90, 325, 1350),
+    "uniform": (880, 90, 310, 1350),
     "normal": (1620, 90, 795, 2340),
     "beta": (1745, 90, 1085, 2430),
     "histogram": (3320, 90, 1000, 4570),

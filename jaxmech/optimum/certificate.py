@@ -28,7 +28,7 @@ class Certificate(NamedTuple):
     """Evidence for one mechanism, or a batch. All but the residual are in units of the first-best surplus."""
 
     residual: jax.Array  # largest |E X̄| that a binding type should not have, relative to width + |η|
-    duality_gap: jax.Array  # upper bound on what any feasible mechanism could add to wR + (1 − w)A, and λR/(1 + λ)
+    duality_gap: jax.Array  # upper bound on what any feasible mechanism could add to αR + (1 − α)A, over 1 + λ
     participation_slack: jax.Array  # least utility gain: X̄ changes sign once, so 0 but for what the residual may cost
     monotonicity_breach: jax.Array  # largest fall of the virtual type, relative to the width of the support
     budget_shortfall: jax.Array  # −R where R < 0
@@ -93,9 +93,8 @@ def _certify(mechanism):
         count * (interim.variance * (1 / risk_capacity - 1 / capacity))
         + count * risk_capacity * (mean / risk_capacity - total_mean / capacity) ** 2
     )
-    # λ/(1 + λ), by which revenue that is left over costs the objective at α.
-    excess = jnp.where(weight == mechanism.alpha, 0.0, weight - mechanism.alpha)
-    multiplier = excess / jnp.where(excess > 0, 1 - mechanism.alpha, 1.0)
+    # λ/(1 + λ), by which revenue that is left over costs the objective at α; α = 1 leaves w no room.
+    multiplier = (weight - mechanism.alpha) / jnp.where(mechanism.alpha < 1, 1 - mechanism.alpha, 1.0)
     surplus = first_best_surplus(endowments_of(market, interim))
     falls, short = _ironing_faults(mechanism, sides)
     seen = witness(mechanism, sides)
