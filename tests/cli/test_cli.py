@@ -13,6 +13,7 @@ import xarray as xr
 import jaxmech as jm
 from commitments import THREE_CONTRACTS
 from jaxmech.cli import main
+from jaxmech.optimum import certificate
 from jaxmech.testing.random_markets import DEALERS_AND_FUND as MARKET
 
 SPEC = """
@@ -198,3 +199,16 @@ def test_letters_that_the_output_cannot_carry_are_escaped(folder):
     environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
     ended = subprocess.run(command, capture_output=True, check=True, env=environment)
     assert ended.stdout.startswith(rb"Optimal mechanism at \u03b1 = 0.5")
+
+
+@pytest.mark.parametrize("command", ["fees", "compare"])
+def test_what_is_not_certified_says_so_and_ends_in_one(command, tmp_path, monkeypatch, capsys):
+    def failing(mechanism, certify=certificate.certify):
+        return certify(mechanism)._replace(ok=np.False_)
+
+    (tmp_path / "market.toml").write_text(MARKET)
+    arguments = [command, str(tmp_path / "market.toml"), "--alpha", "0.5"]
+    assert main(arguments) == 0
+    monkeypatch.setattr(certificate, "certify", failing)
+    assert main(arguments) == 1
+    assert "jaxmech: not certified: optimum at α = 0.5: 1 of 1 failed" in capsys.readouterr().err
