@@ -81,6 +81,10 @@ class Sides:
         """What was computed of each family put together again."""
         return self.law.joined(parts)
 
+    def weights(self, weight: jax.Array) -> list[jax.Array]:
+        """A weight of all groups, or those of groups, (1, G, ...), for each family."""
+        return [weight] * len(self.families()) if jnp.ndim(weight) < self.lower.ndim else self.columns(weight)
+
     def tail(self, z: jax.Array) -> LeftTail:
         """F, F/f, its slope, the first two integrals of F, and f at z."""
         return self.law.tail(z, self.known)

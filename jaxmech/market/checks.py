@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 from unicodedata import category
 
 import jax
@@ -10,29 +10,46 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxmech.arrays import is_traced, total
+from jaxmech.arrays import as_array, is_traced, total
 from jaxmech.endowments import Law, Mixture, Numerical
+from jaxmech.endowments.law import Rules
 from jaxmech.endowments.numerical import resolved_to
 from jaxmech.inputs import MarketError, real_numbers
+from jaxmech.market.outside import OUTSIDE_FIELDS, Outside, OutsideMarket, OutsideOption
 from jaxmech.programs import compiled
 
-_KEPT = ("endowment", "factor")  # what names of parameters use themselves
+# What names of parameters use themselves.
+_KEPT = ("endowment", "factor", "risk_capacity", "count", "welfare_weight", *(f"outside_{field}" for field in OUTSIDE_FIELDS))
 
 
-def one_entry_a_group(block: Any, called: str) -> tuple[Law, Any, Any, int]:
-    """(law, risk capacity, count, groups) of Traders, their numbers broadcast to the groups; lists keep their axis.
+class Block(NamedTuple):
+    """The numbers of one Traders argument, broadcast to its groups."""
+
+    law: Law
+    risk_capacity: Any
+    count: Any
+    welfare_weight: Any  # None where all of them are 0
+    outside: Outside | None
+    groups: int
+
+
+def one_entry_a_group(block: Any, called: str) -> Block:
+    """The numbers of Traders broadcast to their groups; lists keep their axis.
 
     Arrays are NumPy's where nothing is traced: a market of a thousand Traders makes thousands of them.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     dtype = jnp.result_type(float)
 
-    def number(name, value, listed=False):
+    def of_law(name, value, listed=False):
         if "." in name or _not_in_a_line(name) or name in (*shapes, *_KEPT):
             raise MarketError(
                 f"{called}: a number of the law is called {name!r}; parameters need names of one line, no dots, all "
                 f"different and none of {', '.join(_KEPT)}: rename it"
             )
+        return number(name, value, listed)
+
+    def number(name, value, listed=False):
         traced = is_traced(value)
         array = jnp.asarray(value, dtype) if traced else _rounded(real_numbers(f"{name} of {called}", value), dtype)
         if listed and array.ndim < 1:
@@ -42,8 +59,13 @@ def one_entry_a_group(block: Any, called: str) -> tuple[Law, Any, Any, int]:
         return array
 
     _check_parts(block.endowment, called)
-    law = block.endowment.mapped(number)
+    law = block.endowment.mapped(of_law)
     capacity, count = number("risk_capacity", block.risk_capacity), number("count", block.count)
+    welfare = number("welfare_weight", as_array(block.welfare_weight))
+    outside = {
+        f"outside_{entry.name}": number(f"outside_{entry.name}", as_array(getattr(block.outside, entry.name)))
+        for entry in (() if block.outside is None else fields(_checked_outside(block.outside, called)))
+    }
     try:
         shape = jnp.broadcast_shapes((1,), *shapes.values())
     except ValueError:
@@ -58,7 +80,25 @@ def one_entry_a_group(block: Any, called: str) -> tuple[Law, Any, Any, int]:
         library = np if isinstance(array, np.ndarray) else jnp
         return library.broadcast_to(array, array.shape[:listed] + shape)
 
-    return law.mapped(filled), filled("", capacity), filled("", count), shape[0]
+    welfare = None if _is_nothing(welfare) else filled("", welfare)
+    given = None
+    if not all(_is_nothing(value) for value in outside.values()):
+        if priced := isinstance(block.outside, OutsideMarket):
+            numbers = (outside["outside_cost"], outside["outside_price"], outside["outside_reserve"])
+        else:
+            numbers = (outside["outside_gamma"], outside["outside_centre"], outside["outside_reserve"])
+        given = Outside(*(filled("", value) for value in numbers), (priced,) * shape[0])
+    return Block(law.mapped(filled), filled("", capacity), filled("", count), welfare, given, shape[0])
+
+
+def _is_nothing(value):
+    return not is_traced(value) and not np.any(value)
+
+
+def _checked_outside(outside, called):
+    if not isinstance(outside, OutsideMarket | OutsideOption):
+        raise MarketError(f"outside of {called} is {outside!r}; give OutsideMarket(price, cost) or OutsideOption(gamma)")
+    return outside
 
 
 def check_group_name(name: str, groups: int, place: int) -> None:
@@ -100,13 +140,17 @@ def _check_parts(law, called):
         _check_parts(part, called)
 
 
-def check_numbers(law: Law, capacity: ArrayLike, count: ArrayLike, called: str) -> None:
+def check_numbers(block: Block, called: str) -> None:
     """MarketError for numbers that traders cannot have; nothing is said of traced ones."""
-    if is_traced((law, capacity, count)):
+    if is_traced(block):
         return
-    law, numbers = jax.tree.map(np.asarray, law), {}
+    law, numbers = jax.tree.map(np.asarray, block.law), {}
     law.mapped(lambda name, value, listed: numbers.setdefault(name, value))
-    numbers |= {"risk_capacity": np.asarray(capacity), "count": np.asarray(count)}
+    numbers |= {"risk_capacity": np.asarray(block.risk_capacity), "count": np.asarray(block.count)}
+    if block.welfare_weight is not None:
+        numbers["welfare_weight"] = np.asarray(block.welfare_weight)
+    if block.outside is not None:
+        numbers |= block.outside.entries(slice(None))
     for name, value in numbers.items():
         _refuse(name, value, np.isfinite(value), "must be a finite number", called)
     try:
@@ -114,9 +158,35 @@ def check_numbers(law: Law, capacity: ArrayLike, count: ArrayLike, called: str) 
     except ValueError:
         shapes = ", ".join(f"{entry.name} {np.shape(getattr(law, entry.name))}" for entry in fields(law))
         raise MarketError(f"endowment of {called}: lengths do not fit together: {shapes}") from None
-    for name, good, remedy in [*rules, *_trader_rules(numbers["risk_capacity"], numbers["count"])]:
+    of_traders = _trader_rules(numbers["risk_capacity"], numbers["count"])
+    for name, good, remedy in [*rules, *of_traders, *outside_rules(numbers)]:
         upper = f" (upper is {law.upper[np.argmin(good)]:g})" if name == "lower" else ""
         _refuse(name, numbers[name], good, remedy, called, upper)
+
+
+def outside_rules(numbers: dict[str, Any]) -> Rules:
+    """What the numbers of outside options must be by themselves, those that there are; see `check_kept_inside`."""
+    rules = [
+        ("outside_cost", lambda cost: cost > 0, "must be > 0"),
+        ("outside_gamma", lambda gamma: (gamma >= 0) & (gamma < 1), "must lie in [0, 1)"),
+        ("outside_reserve", lambda reserve: reserve >= 0, "must be ≥ 0"),
+    ]
+    return [(name, good(numbers[name]), remedy) for name, good, remedy in rules if name in numbers]
+
+
+def check_kept_inside(outside: Outside | None, capacity: Any, count: Any, names: Sequence[str]) -> None:
+    """MarketError where an outside option is as good as all the others inside (beyond §16)."""
+    if outside is None or is_traced((outside, capacity, count)):
+        return
+    outside, capacity, count = jax.tree.map(np.asarray, (outside, capacity, count))
+    others = np.sum(count * capacity) - capacity
+    gamma, most = outside.option(capacity).gamma, others / (others + capacity)
+    for group in np.flatnonzero(~(gamma < most)):
+        if outside.priced[group]:
+            said = f"outside_cost of {names[group]} is {outside.steepness[group]:g}; it must be above 1/(K − κ) = "
+            raise MarketError(f"{said}{1 / others[group]:g}, or that market is deeper than all others inside")
+        said = f"outside_gamma of {names[group]} is {gamma[group]:g}; it must be below 1 − κ/K = {most[group]:g}"
+        raise MarketError(f"{said}, or trading outside is as good as with all others inside")
 
 
 def _trader_rules(capacity, count):
@@ -165,15 +235,24 @@ def complying(law: Law, capacity: ArrayLike, count: ArrayLike) -> np.ndarray:
 _LEAST_TRACED = 0.99  # differences and one-sided derivatives at one trader look a step below it
 
 
-def possible(laws: Sequence[Law], capacity: jax.Array, count: jax.Array) -> jax.Array:
+_SLIGHTLY_BELOW = 1e-3  # and at nothing outside: the formulas go on
+
+
+def possible(
+    laws: Sequence[Law], capacity: jax.Array, count: jax.Array, option: OutsideOption | None = None
+) -> jax.Array:
     """The same of traced numbers, of the batch's shape; counts need not be whole, so that they may move.
 
     Args:
       laws: those of all families.
       capacity, count: shape (G, ...).
+      option: outside options, where there are some.
     """
     others = total(count * capacity) - capacity
     traders = jnp.isfinite(others) & (capacity > 0) & (count >= _LEAST_TRACED) & (others > 0)
+    if option is not None:
+        traders = traders & (option.gamma > -_SLIGHTLY_BELOW) & (option.gamma * (others + capacity) < others)
+        traders = traders & jnp.isfinite(option.centre) & (option.reserve > -jnp.inf) & (option.reserve < jnp.inf)
     return jnp.all(jnp.concatenate([_by_group(law, capacity.ndim) for law in laws]) & traders, axis=0)
 
 

@@ -17,7 +17,16 @@ import numpy as np
 from jaxmech.arrays import NumbersLike, is_traced, on_device, pytree, total
 from jaxmech.endowments import FAMILIES, Law, SideBySide
 from jaxmech.inputs import AnyPath, MarketError, read_toml, refuse_other_keys
-from jaxmech.market.checks import check_group_name, check_numbers, check_resolution, one_entry_a_group, possible
+from jaxmech.market.checks import (
+    Block,
+    check_group_name,
+    check_kept_inside,
+    check_numbers,
+    check_resolution,
+    one_entry_a_group,
+    possible,
+)
+from jaxmech.market.outside import Outside, OutsideMarket, OutsideOption, no_outside
 from jaxmech.market.prepared import Prepared
 from jaxmech.numerics.batching import differentiable_behind
 from jaxmech.plain import result
@@ -37,12 +46,17 @@ class Traders:
       count: traders in each group, whole numbers ≥ 1; scalar or (groups,).
       name: what to call the group in tables and in names of parameters, one line of any text but "all", which stands
         for every group there; for several groups a number is appended.
+      welfare_weight: β, what the designer adds to his objective for each unit of money that a trader of the group gains
+        by trading (beyond §1); any number, scalar or (groups,).
+      outside: what each trader could do instead, OutsideMarket or OutsideOption; None: hold what he has.
     """
 
     endowment: Law
     risk_capacity: NumbersLike
     count: NumbersLike = 1
     name: str = field(default="", metadata={"static": True})
+    welfare_weight: NumbersLike = 0.0
+    outside: OutsideMarket | OutsideOption | None = None
 
 
 @result()
@@ -55,6 +69,8 @@ class Market:
       risk_capacity: κ, shape (G,).
       count: n, shape (G,), as floats, so that derivatives to it exist.
       names: one name a group.
+      welfare_weight: β, shape (G,); None where all are 0.
+      outside: what traders can do instead; None where nobody has anything.
 
     A batch of markets carries further axes behind the group axis of every field: (G, B). That is the fast form; `vmap`
     over markets with the batch axis in front works too.
@@ -64,6 +80,8 @@ class Market:
     risk_capacity: jax.Array
     count: jax.Array
     names: tuple[str, ...] = field(default=(), metadata={"static": True, "label": True})
+    welfare_weight: jax.Array | None = None
+    outside: Outside | None = None
 
     @classmethod
     def of(cls, *traders: Traders) -> Self:
@@ -76,11 +94,14 @@ class Market:
         if not traders:
             raise MarketError("a market needs traders: Market.of(Traders(Uniform(-1, 1), risk_capacity=0.5, count=5))")
         blocks = [_checked(block, place) for place, block in enumerate(traders, 1)]
-        laws, capacities, counts, names = zip(*blocks, strict=True)
-        names, count = _distinct_names(chain.from_iterable(names)), _joined(*counts)
+        names = _distinct_names(chain.from_iterable(names for _, names in blocks))
+        numbers = [block for block, _ in blocks]
+        capacity, count = _joined(*(one.risk_capacity for one in numbers)), _joined(*(one.count for one in numbers))
         if not is_traced(count) and np.sum(np.asarray(count)) < 2:
             raise MarketError("count: a market needs at least two traders, got one; add traders or raise count")
-        return cls(_side_by_side(laws), _joined(*capacities), count, names)
+        welfare, outside = _joined_welfare(numbers), _joined_outside(numbers)
+        check_kept_inside(outside, capacity, count, names)
+        return cls(_side_by_side([one.law for one in numbers]), capacity, count, names, welfare, outside)
 
     @classmethod
     def from_toml(cls, path: AnyPath) -> Self:
@@ -91,6 +112,8 @@ class Market:
             count = 40
             risk_capacity = 0.5
             endowment = { law = "truncated_normal", loc = 0.0, scale = 0.5, lower = -1.0, upper = 1.0 }
+            welfare_weight = 0.2                        # these two only where they are wanted
+            outside = { price = 0.0, cost = 0.5 }       # or { gamma = 0.3, centre = 0.0, reserve = 0.0 }
 
         Raises:
           MarketError: missing file, bad TOML, unknown law or key, or whatever `Market.of` refuses.
@@ -106,6 +129,11 @@ class Market:
     def total_risk_capacity(self) -> jax.Array:
         """K = Σ κ over traders."""
         return total(self.count * self.risk_capacity)
+
+    @property
+    def option(self) -> OutsideOption | None:
+        """What traders gain outside, in the raw form (γ, c, r), (G, ...) each; None where nobody has anything."""
+        return None if self.outside is None else self.outside.option(self.risk_capacity)
 
     def trader_groups(self, traders: int) -> jax.Array | np.ndarray:
         """Group of each of the N traders, in order; ValueError when the market has another number of traders."""
@@ -129,8 +157,9 @@ class Market:
 
 @differentiable_behind
 def _prepared(market):
-    good = possible([law for law, *_ in market.laws()], market.risk_capacity, market.count)
-    return Prepared.of(market.endowment, market.risk_capacity, market.count, good)
+    option = market.option
+    good = possible([law for law, *_ in market.laws()], market.risk_capacity, market.count, option)
+    return replace(Prepared.of(market.endowment, market.risk_capacity, market.count, good), outside=option)
 
 
 def checked_market(market: Any) -> Market:
@@ -150,10 +179,22 @@ def _traders_from(table, path):
         if not isinstance(group, dict):
             raise MarketError(f"{path}: traders {place} is {group!r}; write a [[traders]] table")
         where = f"{path}: traders {place} ({group.get('name', 'unnamed')})"
-        refuse_other_keys(group, {"name", "count", "risk_capacity", "endowment"}, where, {"risk_capacity", "endowment"})
-        law = _law_from(group["endowment"], where)
-        traders.append(Traders(law, group["risk_capacity"], group.get("count", 1), group.get("name", "")))
+        known = {"name", "count", "risk_capacity", "endowment", "welfare_weight", "outside"}
+        refuse_other_keys(group, known, where, {"risk_capacity", "endowment"})
+        given = group | {"endowment": _law_from(group["endowment"], where)}
+        if "outside" in group:
+            given["outside"] = _outside_from(group["outside"], where)
+        traders.append(Traders(**given))
     return traders
+
+
+def _outside_from(table, where):
+    if not isinstance(table, dict):
+        raise MarketError(f"{where}: outside is {table!r}; write {{ price = 0.0, cost = 0.5 }} or {{ gamma = 0.3 }}")
+    kind = OutsideMarket if {"price", "cost"} & set(table) else OutsideOption
+    required = {"price", "cost"} if kind is OutsideMarket else {"gamma"}
+    refuse_other_keys(table, {entry.name for entry in fields(kind)}, f"{where}: outside", required)
+    return kind(**table)
 
 
 def _law_from(table, where):
@@ -170,8 +211,8 @@ def _law_from(table, where):
     return family(**values)
 
 
-def _checked(block, place):
-    """(law, risk capacity, count, names) of one Traders argument, broadcast to its groups and checked."""
+def _checked(block, place) -> tuple[Block, tuple[str, ...]]:
+    """The numbers of one Traders argument, broadcast to its groups and checked, and the groups' names."""
     if not isinstance(block, Traders):
         raise MarketError(f"argument {place} is {block!r}; Market.of takes Traders(endowment, risk_capacity, count)")
     if not isinstance(block.name, str):
@@ -179,12 +220,30 @@ def _checked(block, place):
     called = f"traders {place}" + (f" ({block.name})" if block.name else "")
     if not isinstance(block.endowment, Law):
         raise MarketError(f"endowment of {called} is {block.endowment!r}; give a law such as Uniform(-1, 1)")
-    law, capacity, count, groups = one_entry_a_group(block, called)
+    numbers = one_entry_a_group(block, called)
+    groups = numbers.groups
     check_group_name(block.name, groups, place)
-    check_numbers(law, capacity, count, called)
-    check_resolution(law, called)
-    names = tuple(f"{block.name}_{k + 1}" if groups > 1 and block.name else block.name for k in range(groups))
-    return law, capacity, count, names
+    check_numbers(numbers, called)
+    check_resolution(numbers.law, called)
+    return numbers, tuple(f"{block.name}_{k + 1}" if groups > 1 and block.name else block.name for k in range(groups))
+
+
+def _joined_welfare(blocks):
+    """β of all groups; None where all are 0."""
+    if all(block.welfare_weight is None for block in blocks):
+        return None
+    nothing = (np.zeros(block.groups, block.risk_capacity.dtype) for block in blocks)
+    each = zip((block.welfare_weight for block in blocks), nothing, strict=True)
+    return _joined(*(zero if given is None else given for given, zero in each))
+
+
+def _joined_outside(blocks):
+    """The outside options of all groups; None where nobody has any."""
+    if all(block.outside is None for block in blocks):
+        return None
+    each = [block.outside or no_outside(block.groups, block.risk_capacity) for block in blocks]
+    numbers = ([getattr(one, name) for one in each] for name in ("steepness", "place", "reserve"))
+    return Outside(*(_joined(*parts) for parts in numbers), tuple(chain.from_iterable(one.priced for one in each)))
 
 
 def _distinct_names(names):

@@ -4,10 +4,12 @@ from dataclasses import replace
 from typing import Self
 
 import jax
+import jax.numpy as jnp
 
 from jaxmech.arrays import pytree, total
 from jaxmech.endowments import Sides
 from jaxmech.endowments.law import Law
+from jaxmech.market.outside import OutsideOption
 
 
 @pytree
@@ -22,12 +24,28 @@ class Prepared:
     risk_capacity: jax.Array
     count: jax.Array
     possible: jax.Array | bool  # whether this is a market at all, of the batch's shape: nothing raises inside jit
+    outside: OutsideOption | None = None  # what traders can do instead
+    lean: jax.Array | None = None  # α − β of each group, where welfare weights β are given; see `weights`
+    target: jax.Array | None = None  # R_min, of the batch's shape; None: 0
 
     @classmethod
     def of(cls, law: Law, risk_capacity: jax.Array, count: jax.Array, possible: jax.Array | bool = True) -> Self:
         """The market of traders with this law, of all groups."""
         sides = law.sides()
         return cls(sides, sides.lower[0], sides.upper[0], *sides.moments(), risk_capacity, count, possible)
+
+    @property
+    def extended(self) -> bool:
+        """Whether it is more than the paper's problem."""
+        return not (self.outside is None and self.lean is None and self.target is None)
+
+    def weights(self, weight: jax.Array) -> jax.Array:
+        """The weight of each group's revenue and rents: w_i = u + (1 − u)(α − β_i), (G, ...), where welfare weights are
+        given; and without them w itself (beyond §2).
+
+        Rounding must not make that of the group with the largest β negative.
+        """
+        return weight if self.lean is None else jnp.maximum(weight + (1 - weight) * self.lean, 0.0)
 
     def provided(self, condition: jax.Array | bool) -> Self:
         """The market, impossible unless the condition holds too."""

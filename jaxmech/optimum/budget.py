@@ -2,6 +2,9 @@
 
 Everything depends on α and λ only through w = (α + λ)/(1 + λ), and revenue R(w) never falls in w. So w* is a property
 of the market alone, the optimum at α is the mechanism at w = max(α, w*), and λ = (w − α)/(1 − w).
+
+Where groups have welfare weights, u = λ/(1 + λ) stands in place of w here: each group's weight is u + (1 − u)(α − β)
+(beyond §2), and R(u) never falls either. Where revenue has a target R_min it is R − R_min that must not be negative.
 """
 
 from functools import partial
@@ -31,7 +34,7 @@ _LEAP = 1e-10  # by which w goes up to get over a leap of R
 @batch_behind
 @in_pieces
 def solve_within_budget(market: Prepared, floor: jax.Array) -> tuple[jax.Array, Multipliers, Interim]:
-    """The smallest w ≥ floor with R(w) ≥ 0, Eq. (7), and the solution of (*) there.
+    """The smallest w ≥ floor with R(w) ≥ R_min, Eq. (7), and the solution of (*) there; w = 1 where there is none.
 
     Every market is tried at the floor. Whether first best breaks even is decided by its closed form, never by the sign
     of a rounding-level R. Markets that fall short go on: w ↦ R is nearly linear in u = w/(1 + w)², exactly so for
@@ -39,30 +42,40 @@ def solve_within_budget(market: Prepared, floor: jax.Array) -> tuple[jax.Array, 
 
     Args:
       market: Prepared.
-      floor: lowest weight allowed (α), in [0, 1], one for each market of the batch.
+      floor: lowest weight allowed (α; of u, λ₀/(1 + λ₀)), in [0, 1], one for each market of the batch.
 
     Returns:
       (weight, Multipliers, Interim). Derivatives are one-sided where floor = w*: those from above, dw = d floor.
     """
     at_first_best, within = first_best_revenue(market), end_range(market)
+    at_first_best = at_first_best if market.target is None else at_first_best - market.target
     tolerance = 2 * jnp.finfo(floor.dtype).eps
     surplus = first_best_surplus(market)
     near = known_to(1e-10, floor.dtype) * surplus
+    # First best at the floor, if it is found by w alone, or if nobody's weight is more than 0 there.
+    trusted = True if market.lean is None else jnp.all(market.weights(floor) <= 0, axis=0)
 
     def step(state):
         weight, bracket, running, steps, *_ = state
         solution = newton_iteration(market, within, weight)
         moments = interim_moments(market, weight, solution)
-        earned = revenue(market, moments)
-        # What R is at the floor is forgotten, so that w* is the same number whatever α lies below it.
+        earned = left_over(market, moments)
         seen = narrowed(bracket, weight / (1 + weight) ** 2, earned)
-        bracket = jax.tree.map(lambda new, old: jnp.where(steps > 0, new, old), seen, bracket)
+        if not market.extended:
+            # What R is at the floor is forgotten, so that w* is the same number whatever α lies below it.
+            bracket = jax.tree.map(lambda new, old: jnp.where(steps > 0, new, old), seen, bracket)
+        else:
+            bracket = seen
         low, _, high, *_ = bracket
         # Where R leaps over 0 the budget is met just above.
         collapsed, short = high - low <= tolerance * high, earned < -near
         beyond = jnp.maximum(low, high) * (1 + known_to(_LEAP, floor.dtype))
         new = jnp.maximum(_weight_of(jnp.where(collapsed & short, beyond, _next(bracket, steps))), least)
-        enough = (steps == 0) & (~(at_first_best < 0) | (earned >= 0)) | (weight == least) & (earned >= 0)
+        enough = (steps == 0) & (trusted & ~(at_first_best < 0) | (earned >= 0)) | (weight == least) & (earned >= 0)
+        if market.extended:
+            # At once to w = 1, where R is largest: if that is too little there is no such mechanism.
+            new = jnp.where(steps == 0, 1.0, new)
+            enough = enough | (weight >= 1) & (earned < 0)
         settled = (jnp.abs(new - weight) <= tolerance * weight) & (jnp.abs(earned) <= near)
         arrived = enough | settled | collapsed & ~short | (jnp.abs(earned) <= tolerance * surplus)
         # Where a market has arrived the weight stays, and so does all that is found there, to the last bit.
@@ -77,10 +90,18 @@ def solve_within_budget(market: Prepared, floor: jax.Array) -> tuple[jax.Array, 
     # R(u) ≈ R(0) + 2 surplus·u, exact for symmetric uniform endowments, stands in for R at the upper end.
     guess = jnp.maximum(at_first_best + 0.5 * surplus, 0.05 * surplus)
     bracket = zero, jnp.minimum(at_first_best, 0.0), zero + 0.25, guess, zero
+    if market.extended:
+        bracket = zero, zero - 1, zero + 0.25, zero + 1, zero
     start = floor, bracket, jnp.broadcast_to(market.possible, floor.shape), jnp.zeros(floor.shape, int)
     found: Any = lax.while_loop(unfinished, step, (*start, *_nothing(market, within, floor)))
     weight, *_, solution, moments = found
     return weight, solution._replace(error=jnp.where(market.possible, solution.error, jnp.inf)), moments
+
+
+def left_over(market: Prepared, moments: Interim) -> jax.Array:
+    """R − R_min."""
+    earned = revenue(market, moments)
+    return earned if market.target is None else earned - market.target
 
 
 def _nothing(market, within, weight) -> Any:
@@ -148,7 +169,7 @@ def _tangents(found, market, floor, market_dot, floor_dot):
         solution_dot = moved(solution, market, weight, market_dot, weight_dot)
         at, dots = (market, weight, solution), (market_dot, weight_dot, solution_dot)
         _, moments_dot = directional(interim_moments, at, dots)
-        _, earned_dot = directional(revenue, (market, moments), (market_dot, moments_dot))
+        _, earned_dot = directional(left_over, (market, moments), (market_dot, moments_dot))
         return (solution_dot, moments_dot), earned_dot
 
     by_weight, slope = along(None, jnp.ones_like(weight))

@@ -18,6 +18,7 @@ from jaxmech.optimum.ironing.ironed import faults
 from jaxmech.optimum.mechanism import Mechanism, checked_mechanism
 from jaxmech.optimum.outcomes import endowments_of, revenue_by_group, trade_gain_by_group
 from jaxmech.optimum.pieces import in_pieces
+from jaxmech.optimum.target_lines import lifted
 from jaxmech.optimum.witness import witness
 from jaxmech.plain import result
 from jaxmech.programs import compiled
@@ -31,7 +32,7 @@ class Certificate(NamedTuple):
     duality_gap: jax.Array  # upper bound on what any feasible mechanism could add to αR + (1 − α)A, over 1 + λ
     participation_slack: jax.Array  # least utility gain: X̄ changes sign once, so 0 but for what the residual may cost
     monotonicity_breach: jax.Array  # largest fall of the virtual type, relative to the width of the support
-    budget_shortfall: jax.Array  # −R where R < 0
+    budget_shortfall: jax.Array  # R_min − R where R < R_min, which is 0 unless told otherwise
     ok: jax.Array  # all of them within tolerance
 
     def raise_if_failed(self, what: str = "the mechanism") -> None:
@@ -44,6 +45,8 @@ class Certificate(NamedTuple):
         report = ", ".join(f"{name} {value:.1e}" for name, value in values.items())
         falls = values["monotonicity_breach"] > tolerance_of(float)
         remedy = "a Beta law with a shape below 1 is not ironed; use a Histogram of it" if falls else "report it"
+        if np.isnan(values["duality_gap"]):
+            remedy = "there is no such mechanism: see the mechanism's status"
         raise ValueError(f"{what}: {np.sum(~ok)} of {ok.size} failed, first lane {lane}: {report}; {remedy}")
 
 
@@ -93,20 +96,30 @@ def _certify(mechanism):
         count * (interim.variance * (1 / risk_capacity - 1 / capacity))
         + count * risk_capacity * (mean / risk_capacity - total_mean / capacity) ** 2
     )
-    # λ/(1 + λ), by which revenue that is left over costs the objective at α; α = 1 leaves w no room.
-    multiplier = (weight - mechanism.alpha) / jnp.where(mechanism.alpha < 1, 1 - mechanism.alpha, 1.0)
+    left_over = earned if mechanism.minimum_revenue is None else earned - mechanism.minimum_revenue
+    if market.welfare_weight is None:
+        value = weight * earned + (1 - weight) * gained
+        # λ/(1 + λ), by which revenue that is left over costs the objective at α; α = 1 leaves w no room.
+        multiplier = (weight - mechanism.alpha) / jnp.where(mechanism.alpha < 1, 1 - mechanism.alpha, 1.0)
+    else:
+        value = gained - total(mechanism.group_weight * count * charged.rent / risk_capacity)
+        multiplier = weight * 0 if mechanism.budget_share is None else mechanism.budget_share
+    if market.outside is not None:
+        bound = bound - _bound_outside(mechanism, interim)
     surplus = first_best_surplus(endowments_of(market, interim))
     falls, short = _ironing_faults(mechanism, sides)
     seen = witness(mechanism, sides)
-    gap = bound - weight * earned - (1 - weight) * gained + total(count / risk_capacity * short)
+    gap = bound - value + total(count / risk_capacity * short)
     doubt = _disagreement(mechanism, sides, seen)
     disagreement = doubt.money / surplus
-    gap = (gap + multiplier * jnp.maximum(earned, 0.0)) / surplus + disagreement
+    # Without a budget both are infinite, but for the multiplier, which is 0 then.
+    spare = multiplier * jnp.clip(left_over, 0.0, jnp.finfo(left_over.dtype).max)
+    gap = (gap + spare) / surplus + disagreement
     residual = jnp.max((jnp.abs(offset) + doubt.expected) / (width + jnp.abs(mechanism.eta)), axis=0)
     breach = jnp.maximum(jnp.max(seen.fall / width, axis=(0, 1)), falls)
     charge = jnp.max(jnp.abs(offset) * width / risk_capacity, axis=0)
     slack = -charge / surplus
-    shortfall = jnp.maximum(0.0, -earned / surplus)
+    shortfall = jnp.maximum(0.0, -left_over / surplus)
     allowed = tolerance_of(surplus.dtype)
     ok = (
         (residual <= allowed)
@@ -120,6 +133,17 @@ def _certify(mechanism):
         & (mechanism.error <= allowed)
     )
     return Certificate(residual, gap, slack, breach, shortfall, ok)
+
+
+def _bound_outside(mechanism, interim):
+    """Σ n (w r + γ/(2κ) ∫(z − c)² dΩ), what outside options take off the dual bound, over 1 + λ (beyond §7)."""
+    market, option, weight = mechanism.market, mechanism.market.option, mechanism.group_weight
+    mean, variance = interim.endowment_mean, interim.endowment_variance
+    # E[ZV] from E[Z X̄] = (1 − s)(η μ − E[ZV]).
+    together = mean * (mechanism.eta - interim.mean) - interim.cross / (1 - mechanism.share)  # Cov(Z, V)
+    away = variance - together + (mean - option.centre) * (mean - interim.mean)  # E[(Z − c)(Z − V)]
+    square = weight * (variance + (mean - option.centre) ** 2) - 2 * away
+    return total(market.count * (weight * option.reserve + option.gamma * square / (2 * market.risk_capacity)))
 
 
 class Disagreement(NamedTuple):
@@ -139,24 +163,45 @@ class Disagreement(NamedTuple):
 
 def _disagreement(mechanism, sides, seen) -> Disagreement:
     """Whether the moments that a mechanism carries are those of its virtual types."""
-    market, interim, eta = mechanism.market, mechanism.interim(), mechanism.eta
+    market, interim, line = mechanism.market, mechanism.interim(), mechanism.line()
+    weight, eta = mechanism.kernel()
     risk_capacity, capacity = market.risk_capacity, market.total_risk_capacity
     centre, others = jnp.clip(eta, sides.lower[0], sides.upper[0]), 1 - risk_capacity / capacity
     off = (eta - centre) * interim.no_trade
-    mean = jnp.abs(interim.mean - (centre + off - seen.short[0] + seen.short[1]))
+    seen_mean = centre + off - seen.short[0] + seen.short[1]
     square = seen.square[0] + seen.square[1] + (eta - centre) * off
-    square = jnp.abs(interim.variance + (interim.mean - centre) ** 2 - square)
-    about_centre = interim.cross - others * centre * (eta - interim.mean)
-    cross = jnp.abs(about_centre - others * (seen.cross[0] + seen.cross[1]))
-    rent = jnp.abs(interim.rent - others * (seen.rent[0] + seen.rent[1]))
+    cross, rent = seen.cross[0] + seen.cross[1], seen.rent[0] + seen.rent[1]
+    if line is None:
+        square = jnp.abs(interim.variance + (interim.mean - centre) ** 2 - square)
+        cross = interim.cross - others * centre * (eta - interim.mean) - others * cross
+    else:
+        average, variance = interim.endowment_mean, interim.endowment_variance
+        apart = cross + (centre - average) * (eta - seen_mean)  # −Cov(Z, Ṽ)
+        square = line.power**2 * (square - (seen_mean - centre) ** 2) - 2 * line.slope * line.power * apart
+        square = jnp.abs(interim.variance - square - line.slope**2 * variance)
+        seen_mean, rent = lifted(seen_mean, average, line), line.power * rent
+        together = line.slope * variance - line.power * apart
+        cross = interim.cross - others * (average * (mechanism.eta - seen_mean) - together)
+    mean, cross = jnp.abs(interim.mean - seen_mean), jnp.abs(cross)
+    rent = jnp.abs(interim.rent - _rent_outside(mechanism, interim) - others * rent)
+    weights = weight if market.welfare_weight is None and line is None else mechanism.group_weight
     price, by_money = total(market.count * interim.mean) / capacity, market.count / risk_capacity
     return Disagreement(
         mean=total(market.count * mean * jnp.abs(interim.mean / risk_capacity - price)),
         square=total(0.5 * others * by_money * square),
         cross=total(by_money * cross),
-        rent=mechanism.weight * total(by_money * rent),
+        rent=total(weights * by_money * rent) if jnp.ndim(weights) == rent.ndim else weights * total(by_money * rent),
         expected=(1 - others) * (total(market.count * mean) - mean),
     )
+
+
+def _rent_outside(mechanism, interim):
+    """κ (E o + the rebate): what the traders' gains have besides what is integrated over V."""
+    option, rent = mechanism.market.option, 0.0
+    if option is not None:
+        spread = interim.endowment_variance + (interim.endowment_mean - option.centre) ** 2
+        rent = mechanism.market.risk_capacity * option.reserve + 0.5 * option.gamma * spread
+    return rent if mechanism.rebate is None else rent + mechanism.market.risk_capacity * mechanism.rebate
 
 
 def _ironing_faults(mechanism, sides):
@@ -165,5 +210,6 @@ def _ironing_faults(mechanism, sides):
     """
     if mechanism.bunching is None:
         return jnp.zeros(()), jnp.zeros_like(mechanism.eta)
-    falls, short = faults(sides, mirrored(mechanism.eta, mechanism.eta), mechanism.weight, mechanism.bunching)
+    weight, level = mechanism.kernel()
+    falls, short = faults(sides, mirrored(level, level), weight, mechanism.bunching)
     return jnp.max(falls / sides.width, axis=(0, 1)), jnp.sum(short * sides.width, axis=0)

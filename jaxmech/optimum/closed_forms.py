@@ -14,6 +14,7 @@ from jaxmech.market.market import Market, MarketError, checked_market
 from jaxmech.optimum.mechanism import Mechanism, mechanism_at
 from jaxmech.optimum.multipliers import uniform_eta
 from jaxmech.optimum.solve import weight_of
+from jaxmech.optimum.target_lines import kernel_level, kernel_weight, target_line
 from jaxmech.plain import result
 from jaxmech.programs import compiled
 
@@ -42,8 +43,11 @@ def explicit_mechanism(market: Market, weight: NumbersLike) -> Mechanism:
 @compiled
 def _explicit_mechanism(market, weight):
     prepared, sides = market.prepared(), market.endowment.sides()
-    eta = uniform_eta(prepared.mean, market.risk_capacity, market.count, weight)
-    ends = (mirrored(eta, eta) + weight * sides.lower) / (1 + weight)
+    line = target_line(prepared)
+    of_kernel = kernel_weight(weight, line, market.risk_capacity)
+    eta = uniform_eta(prepared.mean, market.risk_capacity, market.count, of_kernel, line)
+    level = kernel_level(eta, line)
+    ends = (mirrored(level, level) + of_kernel * sides.lower) / (1 + of_kernel)
     inside = jnp.all((ends >= sides.lower) & (ends <= sides.upper), axis=(0, 1))
     return mechanism_at(market, prepared, weight, eta, ends, jnp.where(inside, 0.0, jnp.inf))
 

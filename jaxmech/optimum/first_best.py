@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxmech.arrays import total
 from jaxmech.market.market import Market, checked_market
 from jaxmech.market.prepared import Prepared
+from jaxmech.optimum.target_lines import kernel_level, target_line
 from jaxmech.programs import compiled
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ def first_best_revenue(market: Prepared) -> jax.Array:
 
         R = −½ Σ δ_i²/(K − κ_i) + Σ (K − κ_i)/(2Kκ_i) dist(η_i, [l_i, h_i])²,   δ_i = μ_i − s_i Σμ
 
-    The second sum vanishes under Condition 1, which the paper's "only if" needs (erratum E6). A δ that is rounding
+    With outside options (beyond §8) the distance is that of η̃ = (η − σc)/(1 − σ), its square counts 1 − σ times, and
+
+        r_i + γ_i (c_i − η_i)²/(2κ_i(1 − σ_i))
+
+    goes to each trader. The second sum vanishes under Condition 1, which the paper's "only if" needs (erratum E6). A δ that is rounding
     is taken as zero, so that proportional means give exactly 0.
     """
     mean, capacity, share = market.mean, market.total_risk_capacity, market.share
@@ -35,12 +40,21 @@ def first_best_revenue(market: Prepared) -> jax.Array:
     rounding = 32 * jnp.finfo(mean.dtype).eps * (reach + share * total(market.count * reach))
     imbalance = jnp.where(jnp.abs(imbalance) > rounding, imbalance, 0.0)
     neutral = neutral_type(market)
+    line = target_line(market)
+    eta, neutral = neutral, kernel_level(neutral, line)
     outside = jnp.where(
         neutral > market.upper,
         neutral - market.upper,
         jnp.where(neutral < market.lower, market.lower - neutral, 0.0),
     )
+    if line is not None:
+        outside = outside * jnp.sqrt(line.power)
     cost = imbalance**2 / (2 * others) - others / (2 * capacity * market.risk_capacity) * outside**2
+    if line is not None and market.outside is not None:
+        off = line.centre - eta
+        off = jnp.where(jnp.abs(off) > rounding, off, 0.0)
+        taken = market.outside.gamma * off**2 / (2 * market.risk_capacity * line.power)
+        cost = cost + market.outside.reserve + taken
     return -total(market.count * cost)
 
 

@@ -1,22 +1,34 @@
 """An optimal direct mechanism and its functions of type."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import NumbersLike, is_traced, mirrored, mirrored_types, on_device, pytree, takes_arrays
+from jaxmech.arrays import NumbersLike, is_traced, mirrored, mirrored_types, on_device, pytree, takes_arrays, total
 from jaxmech.endowments import Sides
+from jaxmech.endowments.panels import known_to
 from jaxmech.market.market import Market, MarketError
 from jaxmech.market.prepared import Prepared
 from jaxmech.numerics.batching import differentiable_behind
 from jaxmech.numerics.polynomials import unit_rule
-from jaxmech.optimum.ironing.bunching import ironed_multiplier, multiplier_bunching, virtual_curves
+from jaxmech.optimum.first_best import first_best_surplus
+from jaxmech.optimum.ironing.bunching import ironed_multiplier, multiplier_bunching, refuses, virtual_curves
 from jaxmech.optimum.ironing.hull import Bunching
 from jaxmech.optimum.ironing.ironed import bunch_ends, bunches_of, bunching, ironed_gain, standing, still_bunching, sums
 from jaxmech.optimum.multipliers import AtEnds, Multipliers
-from jaxmech.optimum.outcomes import Interim, absorbed_variance, interim_moments
+from jaxmech.optimum.outcomes import Interim, absorbed_variance, endowments_of, interim_moments, revenue
+from jaxmech.optimum.target_lines import (
+    TargetLine,
+    kernel_level,
+    kernel_weight,
+    lifted,
+    line_of,
+    outside_gain,
+    target_line,
+)
 from jaxmech.optimum.virtual_types import virtual_type
 from jaxmech.plain import result
 from jaxmech.programs import compiled, derived
@@ -46,6 +58,12 @@ class Mechanism:
     error: jax.Array  # distance to the solution of the multiplier system, relative; ∞ where it failed
     steps: jax.Array  # steps of the solver
     bunching: Bunching = None  # where laws that are not regular are ironed: see `bunching_intervals`
+    # What there is besides where outside options, welfare weights or a target for revenue are given; else None.
+    budget_share: jax.Array | None = None  # u = λ/(1 + λ)
+    minimum_revenue: jax.Array | None = None  # R_min
+    rebate: jax.Array | None = None  # (G,), money to each trader: what is left over where a welfare weight exceeds α
+    largest_revenue: jax.Array | None = None  # of all mechanisms that keep every type, where R_min exceeds it; else NaN
+    refused: jax.Array | None = None  # whether a law is not regular where an outside option needs it to be (beyond §16)
 
     @derived
     def binding_interval(self) -> jax.Array:
@@ -67,17 +85,51 @@ class Mechanism:
     @derived
     def budget_multiplier(self) -> jax.Array:
         """λ ≥ 0, the multiplier of the budget constraint, Eq. (19): 0 unless α < w*."""
+        if self.budget_share is not None:
+            return self.budget_share / (1 - self.budget_share)
         binds = self.weight > self.alpha
         return jnp.where(binds, (self.weight - self.alpha) / jnp.where(binds, 1 - self.weight, 1.0), 0.0)
+
+    @derived
+    def group_weight(self) -> jax.Array:
+        """w_i, (G,): the weight of each group's revenue and rents, w but for its welfare weight (beyond §2)."""
+        return jnp.broadcast_to(self._weights(), self.eta.shape)
+
+    def _weights(self):
+        welfare, share = self.market.welfare_weight, self.budget_share
+        if welfare is None or share is None:
+            return self.weight
+        return jnp.maximum(share + (1 - share) * (self.alpha - welfare), 0.0)
+
+    def line(self) -> TargetLine | None:
+        """The groups' target lines (beyond §4); None without outside options, where they are flat."""
+        option = self.market.option
+        return None if option is None else line_of(option, self.share)
+
+    def kernel(self) -> tuple[jax.Array, jax.Array]:
+        """(w̃, η̃), by which Ṽ is what V is in the paper: see `target_lines`."""
+        line = self.line()
+        return kernel_weight(self._weights(), line, self.eta), kernel_level(self.eta, line)
+
+    def outside_gain(self, z: NumbersLike) -> jax.Array:
+        """o(z), money: what type z gains where he goes instead; 0 without outside options."""
+        return outside_gain(self.market.option, jnp.asarray(z), self.market.risk_capacity) + jnp.zeros_like(z)
 
     @takes_arrays
     @compiled
     def virtual_type(self, z: NumbersLike) -> jax.Array:
-        """V(z), the virtual value of Lemma 3, corrected (erratum E1); asset units."""
+        """V(z), the virtual value of Lemma 3, corrected (erratum E1); asset units.
+
+        With outside options η is the target line there: V = clip(t, ψ⁺, ψ⁻) (beyond §3).
+        """
         return self._virtual_type(z, self.market.endowment.sides())
 
     def _virtual_type(self, z, sides):
-        return virtual_type(z, sides, self.eta, self.ends, self.weight, self.bunching)
+        (weight, level), line = self.kernel(), self.line()
+        found = virtual_type(z, sides, level, self.ends, weight, self.bunching)
+        if line is None:
+            return found
+        return lifted(found, jnp.clip(z, sides.lower[0], sides.upper[0]), line)
 
     @takes_arrays
     @compiled
@@ -87,24 +139,33 @@ class Mechanism:
         Ω = (1 + λ) [w F + f·(z − V)]
 
         Where η lies outside the support, Ω jumps at that end of it: to α + λ, or from 0. Of laws that are not regular
-        it is what ironing makes of that (theory §14).
+        it is what ironing makes of that (theory §14). With outside options V is the target line there, and the
+        largest Ω is (1 + λ) times the group's weight.
         """
         sides = self.market.endowment.sides()
         return self._participation_multiplier(z, sides, self._multiplier_bunching(sides))
 
     def _multiplier_bunching(self, sides):
-        return None if self.bunching is None else multiplier_bunching(sides, self.eta, self.weight)
+        if self.bunching is None:
+            return None
+        weight, level = self.kernel()
+        return multiplier_bunching(sides, level, weight if self._is_shared(weight) else weight[0])
+
+    def _is_shared(self, weight):
+        return jnp.ndim(weight) <= self.eta.ndim
 
     def _participation_multiplier(self, z, sides, bunching):
-        low, high = self.ends[0], -self.ends[1]
+        low, high, (weight, level) = self.ends[0], -self.ends[1], self.kernel()
+        weight = weight if self._is_shared(weight) else weight[0]
         clipped = jnp.where(z < low, low, jnp.where(z > high, high, z))
         tail = sides.one(0).ratios(clipped)
-        inner = self.weight * tail.cdf + tail.density * (clipped - self.eta)
+        inner = weight * tail.cdf + tail.density * (clipped - level)
         if bunching is not None:
             inner = ironed_multiplier(sides, bunching, clipped, inner)
-        inner = jnp.where(inner < 0, 0.0, jnp.where(inner > self.weight, self.weight, inner))
-        omega = jnp.where(z < low, 0.0, jnp.where((z > high) | (z >= sides.upper[0]), self.weight, inner))
-        return (1 + self.budget_multiplier) * omega
+        inner = jnp.where(inner < 0, 0.0, jnp.where(inner > weight, weight, inner))
+        omega = jnp.where(z < low, 0.0, jnp.where((z > high) | (z >= sides.upper[0]), weight, inner))
+        line = self.line()
+        return (1 + self.budget_multiplier) * (omega if line is None else line.power * omega)
 
     @takes_arrays
     @compiled
@@ -118,19 +179,36 @@ class Mechanism:
         """Expected gain of type z over staying away, Eq. (3) with the binding type at 0; money.
 
         g(z) = (1/κ) [∫_l^a X̄ − ∫_l^z X̄] ≥ 0, Eq. (9)
+
+        With outside options it is o(z) and what participating adds to that; see `outside_gain`.
+        """
+        added = self.participation_gain(z)
+        if self.market.outside is not None:
+            added = added + self.outside_gain(z)
+        return added
+
+    @takes_arrays
+    @compiled
+    def participation_gain(self, z: NumbersLike) -> jax.Array:
+        """g(z) − o(z) ≥ 0, money: expected gain of type z over what he could do instead; a rebate included.
+
+        It is (1 − s)/κ · ∫ (V − t) from the nearer end of the binding interval (beyond §6).
         """
         sides, low, high, axes = self.market.endowment.sides(), self.ends[0], -self.ends[1], self.eta.ndim
         z = jnp.asarray(z)
         types = mirrored_types(jnp.where(z < low, z, low), jnp.where(z > high, z, high), axes)
-        eta, reach = mirrored(self.eta, self.eta), (self.ends - types)[None]
+        (weight, level), line = self.kernel(), self.line()
+        eta, reach = mirrored(level, level), (self.ends - types)[None]
         nodes, weights = (
             jnp.asarray(v, reach.dtype).reshape((-1,) + (1,) * (reach.ndim - 1)) for v in (_NODES, _WEIGHTS)
         )
         # Squared nodes: F/f changes fastest next to the binding interval.
         rent = jnp.sum(2 * nodes * weights * reach * sides.ratios(self.ends - reach * nodes**2).ratio, axis=0)
-        raw = (eta - 0.5 * (types + self.ends)) * (self.ends - types) - self.weight * rent
-        gain = ironed_gain(sides, types, self.ends, eta, raw, self.weight, self.bunching)
-        return (1 - self.share) / self.market.risk_capacity * jnp.sum(gain, axis=-axes - 1)
+        raw = (eta - 0.5 * (types + self.ends)) * (self.ends - types) - weight * rent
+        gain = ironed_gain(sides, types, self.ends, eta, raw, weight, self.bunching)
+        factor = (1 - self.share) / self.market.risk_capacity
+        gain = (factor if line is None else factor * line.power) * jnp.sum(gain, axis=-axes - 1)
+        return gain if self.rebate is None else gain + self.rebate
 
     @takes_arrays
     @compiled
@@ -184,13 +262,64 @@ class Mechanism:
 
 
 def mechanism_of(
-    market: Market, alpha: jax.Array, weight: jax.Array, solution: Multipliers, moments: Interim
+    market: Market,
+    alpha: jax.Array,
+    weight: jax.Array,
+    solution: Multipliers,
+    moments: Interim,
+    target: jax.Array | None = None,
+    searched: bool = True,
 ) -> Mechanism:
-    """The mechanism with these Multipliers and interim moments; NaN where there is none."""
-    weight, eta, ends, moments = _if_solved(solution.error, (weight, solution.eta, solution.ends, moments))
+    """The mechanism with these Multipliers and interim moments; NaN where there is none.
+
+    Args:
+      weight: w, or u where the market has welfare weights.
+      target: R_min, where there is one.
+      searched: whether it is the optimum's weight, rather than one that was asked for.
+    """
+    error, more = solution.error, {}
+    if solution.refused is not None:
+        error = jnp.where(solution.refused, jnp.inf, error)
+    if searched and (market.welfare_weight is not None or market.outside is not None or target is not None):
+        error, moments, more = _with_budget(market, alpha, weight, error, moments, target)
+    if market.welfare_weight is not None:
+        more["budget_share"], weight = weight, weight + (1 - weight) * alpha
+    known = weight, solution.eta, solution.ends, moments, {k: v for k, v in more.items() if k != "largest_revenue"}
+    weight, eta, ends, moments, known = _if_solved(error, known)
     return Mechanism(
-        market, alpha, weight, eta, ends, solution.at_ends, moments, solution.error, solution.steps, solution.bunching
+        market,
+        alpha,
+        weight,
+        eta,
+        ends,
+        solution.at_ends,
+        moments,
+        error,
+        solution.steps,
+        solution.bunching,
+        minimum_revenue=target,
+        refused=solution.refused,
+        **(more | known),
     )
+
+
+def _with_budget(market, alpha, weight, error, moments, target):
+    """(error, moments, further fields): rebates in the moments; error ∞ where revenue cannot be as large as R_min."""
+    welfare, least = market.welfare_weight, 0.0 if target is None else target
+    earned = revenue(market, moments)
+    near = known_to(1e-9, earned.dtype) * first_best_surplus(endowments_of(market, moments))
+    missed = (weight >= 1) & (earned < least - near)
+    error, more = jnp.where(missed, jnp.inf, error), {"largest_revenue": jnp.where(missed, earned, jnp.nan)}
+    if welfare is None:
+        return error, moments, more
+    # Where β > α the budget alone limits what goes to those it is largest for: all that is left over.
+    most = jnp.max(welfare, axis=0)
+    spare = jnp.where((most > alpha) & (earned > least), earned - least, 0.0)
+    error, favoured = jnp.where(spare < jnp.inf, error, jnp.inf), welfare >= most
+    each = spare / total(jnp.where(favoured, market.count, 0.0))
+    rebate = jnp.where(favoured, each, 0.0)
+    moments = moments._replace(rent=moments.rent + market.risk_capacity * rebate)
+    return error, moments, more | {"rebate": rebate}
 
 
 @differentiable_behind
@@ -203,14 +332,19 @@ def _if_solved(error, found):
 def mechanism_at(
     market: Market, prepared: Prepared, weight: jax.Array, eta: jax.Array, ends: jax.Array, error: jax.Array
 ) -> Mechanism:
-    """The mechanism with this η and these ends, wherever they are from, and α = w."""
+    """The mechanism with this η and these ends, wherever they are from, and α = w, the weight of all groups."""
     sides = prepared.sides
-    tail, curves = sides.tail(ends), virtual_curves(sides, weight)
+    line = target_line(prepared)
+    own, level = kernel_weight(prepared.weights(weight), line, eta), kernel_level(eta, line)
+    tail, curves = sides.tail(ends), virtual_curves(sides, own)
     found = bunching(curves, bunches_of(jax.lax.stop_gradient(still_bunching(curves))))
     at_ends = AtEnds(tail.cdf, tail.integral, tail.second_integral)
-    steps, integrals = jnp.zeros(weight.shape, int), sums(sides, ends, weight, curves, standing(curves, found))
-    solution = Multipliers(eta, ends, at_ends, integrals, error, steps, found)
-    return mechanism_of(market, weight, weight, solution, interim_moments(prepared, weight, solution))
+    steps, integrals = jnp.zeros(weight.shape, int), sums(sides, ends, own, curves, standing(curves, found))
+    refused = None if line is None else refuses(sides, level, ends, own, line.slope, found)
+    solution = Multipliers(eta, ends, at_ends, integrals, error, steps, found, refused)
+    moments = interim_moments(prepared, weight, solution)
+    market = replace(market, welfare_weight=None)  # all groups' weight is w
+    return mechanism_of(market, weight, weight, solution, moments, searched=False)
 
 
 class PreparedMechanism(NamedTuple):

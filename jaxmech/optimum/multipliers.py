@@ -19,10 +19,11 @@ from jaxmech.market.prepared import Prepared
 from jaxmech.numerics.batching import batch_behind
 from jaxmech.numerics.tangents import directional, unmoved
 from jaxmech.optimum.binding_ends import EndRange, end_range, move_ends
-from jaxmech.optimum.ironing.bunching import overflows, virtual_curves
+from jaxmech.optimum.ironing.bunching import overflows, refuses, virtual_curves
 from jaxmech.optimum.ironing.hull import Bunching
 from jaxmech.optimum.ironing.ironed import Sums, bunches_of, end_finder, standing, still_bunching, sums
 from jaxmech.optimum.pieces import in_pieces
+from jaxmech.optimum.target_lines import TargetLine, kernel_level, kernel_weight, lifted, target_line
 from jaxmech.optimum.virtual_types import expected_virtual_type
 
 MAX_STEPS = 100
@@ -51,6 +52,7 @@ class Multipliers(NamedTuple):
     # units of width + |η|, a and b in units of the width of the support; ∞ or large where the solve failed
     steps: jax.Array  # steps taken, integer
     bunching: Bunching = None  # where laws that are not regular are ironed: see `ironing`
+    refused: jax.Array | None = None  # whether a law is not regular where an outside option needs it to be (beyond §16)
 
 
 def arrowhead_solve(
@@ -69,22 +71,36 @@ def system_residual(eta: jax.Array, mean: jax.Array, risk_capacity: jax.Array, c
     return risk_capacity * others - eta * (total(count * risk_capacity) - risk_capacity)
 
 
-def uniform_eta(mean: jax.Array, risk_capacity: jax.Array, count: jax.Array, weight: jax.Array) -> jax.Array:
+def uniform_eta(
+    mean: jax.Array,
+    risk_capacity: jax.Array,
+    count: jax.Array,
+    weight: jax.Array,
+    line: TargetLine | None = None,
+) -> jax.Array:
     """η of uniform endowments with these means and intervals inside the supports: Corollary 1.1, Eq. (27)–(30),
-    corrected (errata E2, E3) and solved (theory §4).
+    corrected (errata E2, E3) and solved (theory §4, beyond §6).
 
-        η_i = κ_i (M(1 + w) − μ_i)/((1 + w)K − κ_i),    M from Σ m_i = M,  m_i = (μ_i + wη_i)/(1 + w)
+        m_i = B_i + p_iη_i,    η_i = κ_i (M − B_i)/(K − κ_i + κ_ip_i),    M from Σ m_i = M
+
+    with p = w/(1 + w) and B = μ/(1 + w); w and the line are the kernel's.
     """
-    diagonal = (1 + weight) * total(count * risk_capacity) - risk_capacity
-    share = risk_capacity / diagonal
-    scaled_sum = total(count * mean * (1 - weight * share)) / (1 - weight * total(count * share))
-    return share * (scaled_sum - mean)
+    weight = weight if weight.ndim < mean.ndim + 1 else weight[0]
+    probability = weight / (1 + weight)
+    intercept = lifted(mean / (1 + weight), mean, line)
+    if line is not None:
+        intercept = intercept - probability * line.slope * line.centre
+    share = risk_capacity / (total(count * risk_capacity) - (1 - probability) * risk_capacity)
+    kept = 1 - share * probability
+    scaled_sum = total(count * intercept * kept) / (1 - total(count * share * probability))
+    return share * (scaled_sum - intercept)
 
 
-def _uniform_guess(market, weight):
+def _uniform_guess(market, weight, line):
     """η of uniform endowments with the same means, and a, b near it."""
-    eta, lower = uniform_eta(market.mean, market.risk_capacity, market.count, weight), market.sides.lower
-    middle = jnp.clip(mirrored(eta, eta), lower, market.sides.upper)
+    eta, lower = uniform_eta(market.mean, market.risk_capacity, market.count, weight, line), market.sides.lower
+    level = kernel_level(eta, line)
+    middle = jnp.clip(mirrored(level, level), lower, market.sides.upper)
     return eta, jnp.maximum((middle + weight * lower) / (1 + weight), lower)
 
 
@@ -95,8 +111,13 @@ def newton_iteration(market: Prepared, within: EndRange, weight: jax.Array) -> M
     """
     sides, risk_capacity, count, width = market.sides, market.risk_capacity, market.count, market.width
     others, lower, upper = market.total_risk_capacity - risk_capacity, market.lower, market.upper
+    line = target_line(market)
+    weights, weight = market.weights(weight), kernel_weight(market.weights(weight), line, width)
     # 0 ≤ F ≤ 1 bounds every m by the support, and so η; where nobody trades Newton's step has no such bound.
-    least, most = (risk_capacity * (total(count * end) - end) / others for end in (lower, upper))
+    bounds = lower, upper
+    if market.extended:  # so it is up to weights of 1
+        bounds = (market.mean + jnp.maximum(weights, 1.0) * (end - market.mean) for end in bounds)
+    least, most = (risk_capacity * (total(count * end) - end) / others for end in bounds)
     rounding = _TOLERANCE * float(jnp.finfo(width.dtype).eps)
     tolerance, stall = min(rounding, _FINEST), max(rounding, _STALL)
     curves = virtual_curves(sides, weight)
@@ -107,15 +128,16 @@ def newton_iteration(market: Prepared, within: EndRange, weight: jax.Array) -> M
     def step(state):
         eta, ends, _, last, best, error, _, steps = state
         tail = sides.tail(ends)
-        mean, probability, _ = expected_virtual_type(eta, ends, tail, lower, upper, weight)
-        residual = system_residual(eta, mean, risk_capacity, count)
+        mean, probability, _ = expected_virtual_type(kernel_level(eta, line), ends, tail, lower, upper, weight)
+        residual = system_residual(eta, lifted(mean, market.mean, line), risk_capacity, count)
         contraction = residual / others
         missed = norm(contraction / risk_capacity)
         trusted = (missed < best) | (steps < _TRUSTED)
         move = jnp.where(trusted, arrowhead_solve(residual, probability, risk_capacity, count), contraction)
         new_eta, late = eta + move, steps >= _TRUSTED
         new_eta = jnp.where(new_eta > least, jnp.where(new_eta < most, new_eta, most), least)
-        target = mirrored(new_eta, new_eta)
+        target = kernel_level(new_eta, line)
+        target = mirrored(target, target)
         new_ends = find_ends(target, move_ends(ends, last, late, target, tail, within, top, weight))
         left, right = (new_ends - ends) / width
         off = move / (width + jnp.abs(eta))
@@ -137,14 +159,16 @@ def newton_iteration(market: Prepared, within: EndRange, weight: jax.Array) -> M
         *_, running, steps = state
         return jnp.any(running & (steps < MAX_STEPS))
 
-    eta, ends, at_ends, _, _, error, _, steps = lax.while_loop(unfinished, step, _start(market, weight))
+    eta, ends, at_ends, _, _, error, _, steps = lax.while_loop(unfinished, step, _start(market, weight, line))
     error = jnp.where(jnp.isnan(error) | overflows(bunches) | ~market.possible, jnp.inf, error)
-    return Multipliers(eta, ends, at_ends, sums(sides, ends, weight, curves, bunched), error, steps, bunches)
+    refused = None if line is None else refuses(sides, kernel_level(eta, line), ends, weight, line.slope, bunches)
+    integrals = sums(sides, ends, weight, curves, bunched)
+    return Multipliers(eta, ends, at_ends, integrals, error, steps, bunches, refused)
 
 
-def _start(market, weight):
+def _start(market, weight, line):
     """What the loop starts from."""
-    (eta, ends), shape = _uniform_guess(market, weight), market.risk_capacity.shape[1:]
+    (eta, ends), shape = _uniform_guess(market, weight, line), market.risk_capacity.shape[1:]
     infinity, nothing = jnp.full(shape, jnp.inf, eta.dtype), jnp.zeros_like(ends)
     running, steps = jnp.broadcast_to(market.possible, shape), jnp.zeros(shape, int)
     return eta, ends, AtEnds(*(nothing,) * 3), nothing, infinity, infinity, running, steps
@@ -183,18 +207,25 @@ def moved(solution: Multipliers, market: Prepared, weight: jax.Array, market_dot
     with that point, and there m does depend on them.
     """
     eta, ends, sides = solution.eta, solution.ends, market.sides
-    at_lower, at_upper = mirrored(eta, eta) <= sides.lower, ends >= sides.upper
+    line = target_line(market)
+    level = kernel_level(eta, line)
+    at_lower, at_upper = mirrored(level, level) <= sides.lower, ends >= sides.upper
 
     def seen(market, weight):
-        sides = market.sides
+        sides, line = market.sides, target_line(market)
+        level, weight = kernel_level(eta, line), kernel_weight(market.weights(weight), line, eta)
         cut, jumps = sides.jump_at(ends)
         place = jnp.where(at_lower, sides.lower, jnp.where(at_upper, sides.upper, cut))
         tail, curves = sides.tail(place), virtual_curves(sides, weight)
         bunched = standing(curves, solution.bunching)
-        mean, *_ = expected_virtual_type(eta, place, tail, market.lower, market.upper, weight)
+        mean, *_ = expected_virtual_type(level, place, tail, market.lower, market.upper, weight)
+        mean = lifted(mean, market.mean, line)
         residual = system_residual(eta, mean, market.risk_capacity, market.count)
         integrals = sums(sides, place, weight, curves, bunched)
-        return jumps, residual, place + weight * tail.ratio, place, tail, integrals, bunches_of(bunched)
+        value = place + weight * tail.ratio
+        if line is not None:
+            value = value - mirrored(level, level)
+        return jumps, residual, value, place, tail, integrals, bunches_of(bunched)
 
     there, there_dot = directional(seen, (market, weight), (market_dot, weight_dot))
     jumps, _, _, _, tail, *_ = there
@@ -202,7 +233,9 @@ def moved(solution: Multipliers, market: Prepared, weight: jax.Array, market_dot
     pinned, probability = at_lower | at_upper | jumps, 1 - tail.cdf[0] - tail.cdf[1]
     eta_dot = arrowhead_solve(residual_dot, probability, market.risk_capacity, market.count)
     # Where the end moves with a point of the law `place_dot` has said so already.
-    free_dot = (mirrored(eta_dot, eta_dot) - value_dot) / (1 + weight * tail.ratio_slope)
+    weight = kernel_weight(market.weights(weight), line, eta)
+    level_dot = eta_dot if line is None else eta_dot / line.power
+    free_dot = (mirrored(level_dot, level_dot) - value_dot) / (1 + weight * tail.ratio_slope)
     free_dot = jnp.where(pinned, 0.0, free_dot)
     density, square = (jnp.where(pinned, 0.0, part) * free_dot for part in (tail.density, tail.cdf * tail.ratio))
     if sums_dot.square is None:

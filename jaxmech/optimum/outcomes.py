@@ -11,7 +11,8 @@ first two integrals of F at a, the types below the binding interval contribute
     C = E[(a − Z)(c − V)] = d G + (2 − w) H
     ∫ F (c − V)        = d G + H − w Q
 
-and those above it the same for the mirror image. Where ψ is ironed, S, C and the last line change (`ironing`).
+and those above it the same for the mirror image. Outside options make all that one of Ṽ, brought back to V at the end
+(`target_lines`). Where ψ is ironed, S, C and the last line change (`ironing`).
 """
 
 from typing import NamedTuple, Protocol
@@ -26,6 +27,7 @@ from jaxmech.market.prepared import Prepared
 from jaxmech.numerics.batching import differentiable_behind
 from jaxmech.optimum.first_best import first_best_efficiency, first_best_surplus
 from jaxmech.optimum.multipliers import Multipliers
+from jaxmech.optimum.target_lines import kernel_level, kernel_weight, lifted, target_line
 from jaxmech.optimum.virtual_types import expected_virtual_type
 from jaxmech.plain import result
 from jaxmech.programs import compiled
@@ -41,7 +43,7 @@ class Interim(NamedTuple):
     allocation_square: jax.Array  # E X²
     cross: jax.Array  # E[Z X]
     rent: jax.Array  # I = ∫ F X̄⁺ + (1 − F) X̄⁻, κ times the expected gain from participating
-    no_trade: jax.Array  # p, probability of expecting no trade
+    no_trade: jax.Array  # p, probability of expecting no trade, or no more than there is outside
     endowment_mean: jax.Array  # E Z
     endowment_variance: jax.Array  # Var Z
 
@@ -87,7 +89,9 @@ class Design(Protocol):
 
 def interim_moments(market: Prepared, weight: jax.Array, solution: Multipliers) -> Interim:
     """The moments of §5 of a Prepared market at given multipliers; see the module's docstring for the letters."""
-    eta, ends, at_ends, sums = solution.eta, solution.ends, solution.at_ends, solution.sums
+    line = target_line(market)
+    weight = kernel_weight(market.weights(weight), line, solution.eta)
+    eta, ends, at_ends, sums = kernel_level(solution.eta, line), solution.ends, solution.at_ends, solution.sums
     mean, middle, centre = expected_virtual_type(eta, ends, at_ends, market.lower, market.upper, weight)
     cdf, first, second = at_ends
     gap = mirrored(centre, centre) - ends
@@ -102,21 +106,32 @@ def interim_moments(market: Prepared, weight: jax.Array, solution: Multipliers) 
         square, lever, earned = square + sums.square, lever + sums.lever, earned + sums.earned
     variance = square[0] + square[1] + off**2 * middle - (mean - centre) ** 2
 
-    low, high = ends[0], -ends[1]
+    low, high, rent = ends[0], -ends[1], earned[0] + earned[1]
     middle_mean = market.mean - (low * cdf[0] - first[0]) - (high * cdf[1] + first[1])
     # E[Z(η − V)] = E[Z(c − V)] + (η − c) E Z, and c − V = −(η − c) on the binding interval.
     pull = low * shortfall[0] - lever[0] - high * shortfall[1] - lever[1] + off * (market.mean - middle_mean)
+    if line is not None:
+        centred = (low - market.mean) * shortfall[0] - lever[0] - (high - market.mean) * shortfall[1] - lever[1]
+        apart = centred - off * (middle_mean - market.mean * middle)  # −Cov(Z, Ṽ)
+        together = line.slope * market.variance - line.power * apart  # Cov(Z, V)
+        variance = line.slope**2 * market.variance + line.power * (line.power * variance - 2 * line.slope * apart)
+        mean, rent = lifted(mean, market.mean, line), line.power * rent
+        pull = market.mean * (solution.eta - mean) - together
 
     share = market.share
-    expected = (1 - share) * (eta - mean)
+    expected, rent = (1 - share) * (solution.eta - mean), (1 - share) * rent
+    if market.outside is not None:
+        gamma, centre, reserve = market.outside.gamma, market.outside.centre, market.outside.reserve
+        spread = market.variance + (market.mean - centre) ** 2
+        rent = rent + market.risk_capacity * reserve + 0.5 * gamma * spread
     return Interim(
-        neutral=eta,
+        neutral=solution.eta,
         mean=mean,
         variance=variance,
         allocation_mean=expected,
         allocation_square=(1 - share) ** 2 * variance + absorbed_variance(variance, share, market.count) + expected**2,
         cross=(1 - share) * pull,
-        rent=(1 - share) * (earned[0] + earned[1]),
+        rent=rent,
         no_trade=middle,
         endowment_mean=market.mean,
         endowment_variance=market.variance,
@@ -199,6 +214,8 @@ def _no_trade_probability(market, interim):
     scale = jnp.max(market.endowment.width / market.risk_capacity, axis=0)
     shared = spread <= 1e3 * jnp.finfo(price.dtype).eps * scale
     probability = jnp.where(no_trade > 0, no_trade, 1.0)
+    if market.outside is not None:
+        shared = shared & jnp.all(market.option.gamma <= 0, axis=0)
     product = jnp.exp(total(market.count * jnp.log(probability)))
     surely_trade = jnp.where(jnp.isnan(spread), jnp.nan, 0.0)
     return jnp.where(shared & jnp.all(no_trade > 0, axis=0), product, surely_trade)

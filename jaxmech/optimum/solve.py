@@ -14,49 +14,75 @@ from jaxmech.optimum.budget import solve_within_budget
 from jaxmech.optimum.first_best import neutral_type
 from jaxmech.optimum.mechanism import Mechanism, mechanism_at, mechanism_of
 from jaxmech.optimum.multipliers import solve_multipliers
+from jaxmech.market.prepared import Prepared
 from jaxmech.optimum.outcomes import interim_moments
 from jaxmech.programs import compiled
 
 
-def solve(market: Market, alpha: NumbersLike) -> Mechanism:
+def solve(market: Market, alpha: NumbersLike, minimum_revenue: NumbersLike = 0.0) -> Mechanism:
     """The mechanism that maximises αR + (1 − α)A subject to budget balance R ≥ 0: Eq. (6), Theorem 1.
+
+    What the market's groups have besides is part of the problem (beyond §1): with welfare weights β the objective is
+    αR + (1 − α)A + Σ nβ E g, g a trader's gain from trade; with outside options every type gains at least what he would
+    gain there. What is left over where some β exceeds α goes to that group as a rebate, in equal parts.
 
     Args:
       market: a Market; batches carry trailing axes, or use `vmap`.
       alpha: weight on revenue, in [0, 1]; a number, or an array of the batch's shape.
+      minimum_revenue: R_min, money, instead of 0; negative for a subsidy, −∞ for no budget at all.
 
     Returns:
-      Mechanism, differentiable in the market and in α. Nothing raises inside jit: see `.error` and `certify`.
+      Mechanism, differentiable in the market, in α and in R_min. Nothing raises inside jit: see `.error` and `certify`.
+      Where no mechanism that keeps every type earns R_min its numbers are NaN, and `.largest_revenue` is the most that
+      one does; where an outside option meets a law that is not regular, so that the optimum is not known, they are NaN
+      and `.refused` is True (beyond §16). `.status` says it in words.
 
     Raises:
-      MarketError: market is not a Market, or alpha is outside [0, 1] or not finite (outside jit only).
+      MarketError: market is not a Market; alpha is outside [0, 1] or not finite, minimum_revenue NaN or +∞, or −∞ with
+        a welfare weight above alpha (outside jit only).
     """
     weight = weight_of(market, alpha, "alpha")
-    return replace(_solve(market, weight), market=market)
+    target = target_of(market, weight, minimum_revenue)
+    return replace(_solve(market, weight, target), market=market)
 
 
 @compiled
-def _solve(market, weight):
-    prepared = market.prepared().provided(_is_weight(weight))
-    return mechanism_of(market, weight, *solve_within_budget(prepared, weight))
+def _solve(market, weight, target=None):
+    prepared, floor = aimed(market, market.prepared().provided(_is_weight(weight)), weight, target)
+    return mechanism_of(market, weight, *solve_within_budget(prepared, floor), target)
 
 
-def budget_weight(market: Market) -> jax.Array:
+def aimed(
+    market: Market, prepared: Prepared, alpha: jax.Array, target: jax.Array | None = None
+) -> tuple[Prepared, jax.Array]:
+    """The market as it is seen at α, and the least weight: α, or of u, λ₀/(1 + λ₀) with λ₀ = max(0, max β − α).
+
+    Welfare weights are held fixed, not their ratios to 1 − α (beyond §2).
+    """
+    floor, lean = alpha, None
+    if market.welfare_weight is not None:
+        excess = jnp.maximum(jnp.max(market.welfare_weight, axis=0) - alpha, 0.0)
+        floor, lean = excess / (1 + excess), alpha - market.welfare_weight
+    return replace(prepared, lean=lean, target=target), floor
+
+
+def budget_weight(market: Market, minimum_revenue: NumbersLike = 0.0) -> jax.Array:
     """w*: the smallest effective weight in [0, 1] at which revenue covers costs, 0 where first best breaks even.
 
     The weight of `solve` at α = 0, and by the same program.
 
     Args:
       market: a Market, or a batch with trailing axes.
+      minimum_revenue: what revenue is to cover.
 
     Returns:
-      w*, scalar or of the batch's shape; NaN, inside jit, of what is no market. Smooth where positive, derivative 0
-      where it is 0. A w* between 0 and 3e-62 (float32: 3e-8) is given as that.
+      w*, scalar or of the batch's shape; NaN, inside jit, of what is no market, and where no mechanism earns so much.
+      Smooth where positive, derivative 0 where it is 0. A w* between 0 and 3e-62 (float32: 3e-8) is given as that.
 
     Raises:
-      MarketError: market is not a Market.
+      MarketError: market is not a Market, or minimum_revenue no number.
     """
-    return _solve(market, weight_of(market, np.zeros(()), "weight")).weight
+    return solve(market, np.zeros(()), minimum_revenue).weight
 
 
 def solve_at_weight(market: Market, weight: NumbersLike, alpha: NumbersLike | None = None) -> Mechanism:
@@ -67,7 +93,7 @@ def solve_at_weight(market: Market, weight: NumbersLike, alpha: NumbersLike | No
     Args:
       market: a Market, or a batch.
       weight: w in [0, 1].
-      alpha: the α it stands for; w itself if not given.
+      alpha: the α it stands for; w itself if not given. A welfare weight β makes a group's weight w − β(1 − w)/(1 − α).
     """
     weight = weight_of(market, weight, "weight")
     alpha = weight if alpha is None else weight_of(market, alpha, "alpha")
@@ -76,9 +102,11 @@ def solve_at_weight(market: Market, weight: NumbersLike, alpha: NumbersLike | No
 
 @compiled
 def _solve_at_weight(market, weight, alpha):
-    prepared = market.prepared().provided(_is_weight(weight))
+    prepared, _ = aimed(market, market.prepared().provided(_is_weight(weight)), alpha)
+    if market.welfare_weight is not None:
+        weight = jnp.where(weight > alpha, (weight - alpha) / jnp.where(alpha < 1, 1 - alpha, 1.0), 0.0)
     solution = solve_multipliers(prepared, weight)
-    return mechanism_of(market, alpha, weight, solution, interim_moments(prepared, weight, solution))
+    return mechanism_of(market, alpha, weight, solution, interim_moments(prepared, weight, solution), searched=False)
 
 
 def first_best(market: Market) -> Mechanism:
@@ -116,16 +144,41 @@ def _is_weight(value):
 
 def weight_of(market: Any, value: NumbersLike, name: str) -> jax.Array:
     """A weight in [0, 1] as an array of the batch's shape; MarketError, outside jit, when it is not one."""
+    array = _one_a_market(market, value, name, "one number in [0, 1] for each market")
+    if is_traced(array):
+        return array
+    bad = ~((array >= 0) & (array <= 1))
+    if np.any(bad):
+        raise MarketError(f"{name} is {array[bad].flat[0]:g}; it must lie in [0, 1], 1 for revenue alone")
+    return on_device(array)
+
+
+def target_of(market: Market, alpha: jax.Array, value: NumbersLike) -> jax.Array | None:
+    """R_min as an array of the batch's shape, None for 0; MarketError, outside jit, when it cannot be one."""
+    array = _one_a_market(market, value, "minimum_revenue", "money, one number for each market")
+    if is_traced(array):
+        return array
+    if np.any(np.isnan(array) | (array == np.inf)):
+        raise MarketError(f"minimum_revenue is {value!r}; give numbers, 0 for a balanced budget and −∞ for none")
+    if market.welfare_weight is not None and np.any(array == -np.inf) and not is_traced((market, alpha)):
+        most = np.max(np.asarray(market.welfare_weight), axis=0)
+        if np.any((array == -np.inf) & (most > np.asarray(alpha))):
+            most, group = np.max(most), int(np.argmax(np.asarray(market.welfare_weight).reshape(market.groups, -1)[:, 0]))
+            raise MarketError(
+                f"minimum_revenue is −∞ and the welfare weight of {market.names[group]} is {most:g}, above alpha: "
+                "nothing limits what it is given; give a minimum_revenue"
+            )
+    return on_device(array) if np.any(array) else None
+
+
+def _one_a_market(market, value, name, wanted):
+    """A number, or one for each market, as an array of the batch's shape."""
     checked_market(market)
     shape, dtype = jnp.shape(market.risk_capacity)[1:], market.risk_capacity.dtype
     if is_traced(value):
         return jnp.broadcast_to(jnp.asarray(value, dtype), shape)
-    array = real_numbers(name, value, "one number in [0, 1] for each market")
+    array = real_numbers(name, value, wanted)
     try:
-        array = np.broadcast_to(array, shape)
+        return np.broadcast_to(array, shape).astype(dtype)
     except ValueError:
-        raise MarketError(f"{name} is {value!r}; give one number in [0, 1] for each market") from None
-    bad = ~((array >= 0) & (array <= 1))
-    if np.any(bad):
-        raise MarketError(f"{name} is {array[bad].flat[0]:g}; it must lie in [0, 1], 1 for revenue alone")
-    return on_device(array.astype(dtype))
+        raise MarketError(f"{name} is {value!r}; give {wanted}") from None

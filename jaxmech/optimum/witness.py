@@ -19,7 +19,10 @@ _AT_ONCE = 1_000_000  # numbers: more would fill the memory with what is needed 
 
 
 class Witness(NamedTuple):
-    """What types outside the binding interval do, seen on nodes; rows are left and right sides, (2, G, ...)."""
+    """What types outside the binding interval do, seen on nodes; rows are left and right sides, (2, G, ...).
+
+    V, η and w are the kernel's: see `target_lines`.
+    """
 
     short: jax.Array  # E[c − V], c the point of the support nearest to η
     square: jax.Array  # E[(c − V)²]
@@ -30,12 +33,13 @@ class Witness(NamedTuple):
 
 def witness(mechanism: Mechanism, sides: Sides) -> Witness:
     """V on nodes between the lower end of each support and the binding interval, and its integrals."""
-    ends, at_ends, target = mechanism.ends, mechanism.at_ends, mirrored(mechanism.eta, mechanism.eta)
+    (weight, level), ends, at_ends = mechanism.kernel(), mechanism.ends, mechanism.at_ends
+    target = mirrored(level, level)
     centre = jnp.clip(target, sides.lower, sides.upper)
     families = sides.families()
     bunching = mechanism.bunching or (None,) * len(families)
-    columns = zip(families, bunching, *map(sides.columns, (ends, target, centre)), strict=True)
-    found = [_of_family(law, known, bunches, mechanism.weight, *own) for (law, known), bunches, *own in columns]
+    columns = zip(families, bunching, sides.weights(weight), *map(sides.columns, (ends, target, centre)), strict=True)
+    found = [_of_family(law, known, bunches, *own) for (law, known), bunches, *own in columns]
     found = jax.tree.map(lambda *parts: sides.joined(parts), *found)
     # Of a support's end where next to nobody is, ∫F (η − z) is much: that has a closed form.
     return found._replace(rent=(target - ends) * at_ends.integral + at_ends.second_integral - found.rent)

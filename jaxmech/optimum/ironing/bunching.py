@@ -92,9 +92,9 @@ class _Multipliers(Curve):
 def multiplier_bunching(sides: Sides, eta: jax.Array, weight: jax.Array) -> FamilyBunches:
     """Where w F + f·(z − η) of each family falls over z: `hull.Bunches`, None for those where it cannot."""
     left = sides.one(0)
+    parts = zip(left.families(), left.columns(eta), left.weights(weight), strict=True)
     return tuple(
-        _multiplier_bunches(law, table, own, weight) if may_fall(law) else None
-        for (law, table), own in zip(left.families(), left.columns(eta), strict=True)
+        _multiplier_bunches(law, table, own, weight) if may_fall(law) else None for (law, table), own, weight in parts
     )
 
 
@@ -161,8 +161,8 @@ def may_fall(law: Law) -> TypeGuard[Panels]:
 def virtual_curves(sides: Sides, weight: jax.Array) -> Curves:
     """ψ⁻ of each family at a weight, None for those that are regular; None where all are."""
     found = tuple(
-        VirtualTypes(law, table, jnp.asarray(weight, law.values.dtype)) if may_fall(law) else None
-        for law, table in sides.families()
+        VirtualTypes(law, table, jnp.asarray(own, law.values.dtype)) if may_fall(law) else None
+        for (law, table), own in zip(sides.families(), sides.weights(weight), strict=True)
     )
     return None if all(part is None for part in found) else found
 
@@ -171,3 +171,46 @@ def overflows(bunching: Bunching) -> jax.Array | bool:
     """Whether some law needs more intervals than it allows for, of the batch's shape; False where none needs any."""
     found = [jnp.any(part.where.overflow, axis=(0, 1, 2)) for part in bunching or () if part is not None]
     return jnp.any(jnp.stack(found), axis=0) if found else False
+
+
+def refuses(
+    sides: Sides, level: jax.Array, ends: jax.Array, weight: jax.Array, slope: jax.Array, bunching: Bunching
+) -> jax.Array:
+    """Whether clipping to a target line is not known to be optimal for some group, of the batch's shape (beyond §16).
+
+    It is where, of all groups with an outside option, no types beside the binding interval are bunched and Ω rises on
+    it.
+
+    Args:
+      level, weight: the kernel's η̃ and w̃.
+      ends: (a, −b).
+      slope: σ.
+      bunching: of the ψ̃.
+    """
+    left = sides.one(0)
+    weights, columns = left.weights(weight[0]), map(left.columns, (level, ends[0], -ends[1]))
+    groups = [
+        jnp.zeros(own[0].shape, bool) if not may_fall(law) else _multiplier_falls(law, table, weight, *own)
+        for (law, table), weight, *own in zip(left.families(), weights, *columns, strict=True)
+    ]
+    broken = left.joined(groups)
+    if bunching is not None:
+        used = [
+            jnp.zeros(own.shape, bool) if bunches is None else _some_below(bunches, own)
+            for bunches, own in zip(bunching, sides.columns(ends), strict=True)
+        ]
+        broken = broken | jnp.any(sides.joined(used), axis=0)
+    return jnp.any(broken & (slope > 0), axis=0)
+
+
+def _multiplier_falls(law, table, weight, level, low, high):
+    """Whether w F + f·(z − η) falls from node to node of the binding interval, (groups, ...)."""
+    curve = _Multipliers(law, table, jnp.asarray(weight, law.values.dtype), level)
+    (values, _), rounding, inside = curve.node_values(), curve.rounding(), (curve.types >= low) & (curve.types <= high)
+    falls = jnp.diff(values, axis=0) < -jnp.maximum(rounding[1:], rounding[:-1])
+    return jnp.any(falls & inside[1:] & inside[:-1], axis=0)
+
+
+def _some_below(bunches, ends):
+    """Whether there are bunches below the ends, (2, groups, ...)."""
+    return jnp.any(bunches.where.exists & (0.5 * (bunches.start + bunches.stop) < ends), axis=0)

@@ -85,10 +85,10 @@ def _both_given(function: Callable[[VirtualTypes, Bunches], T], curves: Curves, 
 def ironed(sides: Sides, z: jax.Array, raw: jax.Array, bunching: Bunching) -> jax.Array:
     """The ironed ψ⁻ at z, (..., 2, G, ...), from ψ⁻ itself there: virtual types where Condition 2 fails."""
 
-    def one(law, table, bunches, z, raw):
+    def one(law, table, bunches, weight, z, raw):
         return ironed_by(law, bunches, z, raw)
 
-    return raw if bunching is None else _each(one, lambda law, z, raw: raw, sides, bunching, z, raw)
+    return raw if bunching is None else _each(one, lambda law, z, raw: raw, sides, bunching, None, z, raw)
 
 
 def ironed_by(law: Any, bunches: Bunches | None, z: jax.Array, raw: jax.Array) -> jax.Array:
@@ -102,13 +102,14 @@ def ironed_by(law: Any, bunches: Bunches | None, z: jax.Array, raw: jax.Array) -
 def ironed_end(sides: Sides, target: jax.Array, found: jax.Array, weight: jax.Array, bunching: Bunching) -> jax.Array:
     """a: the type at which the ironed ψ⁻ reaches the target, (..., 2, G, ...); `found` where nothing is ironed."""
 
-    def one(law, table, bunches, target, found):
+    def one(law, table, bunches, weight, target, found):
         (rows, shape), curve = law.rows(target), _curve(law, table, weight)
         still, level = curve.still(), lax.stop_gradient(rows)
         where = crossings(still, ironed_nodes(still, lax.stop_gradient(bunches)), level)
         return settled(curve, where, rows).reshape(shape)
 
-    return found if bunching is None else _each(one, lambda law, target, found: found, sides, bunching, target, found)
+    regular = lambda law, target, found: found  # noqa: E731
+    return found if bunching is None else _each(one, regular, sides, bunching, weight, target, found)
 
 
 def end_finder(sides: Sides, curves: Curves, bunching: Bunching) -> Callable[[jax.Array, jax.Array], jax.Array]:
@@ -134,7 +135,8 @@ def sums(sides: Sides, ends: jax.Array, weight: jax.Array, curves: Curves, stand
     if curves is None or standing is None:
         return Sums(sides.squared_ratio_integral(ends), None, None, None)
     found = []
-    for (law, table), curve, there, own in zip(sides.families(), curves, standing, sides.columns(ends), strict=True):
+    parts = zip(sides.families(), sides.weights(weight), curves, standing, sides.columns(ends), strict=True)
+    for (law, table), weight, curve, there, own in parts:
         if there is None:
             integral = law.squared_ratio_integral_from(own, table)
             found.append(Sums(None, weight**2 * integral, -weight * integral, jnp.zeros_like(own)))
@@ -148,12 +150,12 @@ def ironed_gain(
 ) -> jax.Array:
     """∫_z^end (η − ironed ψ⁻) for z ≤ end, (..., 2, G, ...); `raw` is that of ψ⁻ itself."""
 
-    def one(law, table, bunches, z, ends, eta, raw):
+    def one(law, table, bunches, weight, z, ends, eta, raw):
         curve = _curve(law, table, weight)
         return _Ironing(curve, seen_again(curve, bunches)).gain(z, ends, eta)
 
     regular = lambda law, z, ends, eta, raw: raw  # noqa: E731
-    return raw if bunching is None else _each(one, regular, sides, bunching, z, ends, eta, raw)
+    return raw if bunching is None else _each(one, regular, sides, bunching, weight, z, ends, eta, raw)
 
 
 def faults(sides: Sides, eta: jax.Array, weight: jax.Array, bunching: Bunching) -> tuple[jax.Array, jax.Array]:
@@ -162,11 +164,11 @@ def faults(sides: Sides, eta: jax.Array, weight: jax.Array, bunching: Bunching) 
     The rule is optimal where D(z) = ∫_l^z (ψ⁻ − V) dF is never negative; looked at on all nodes of the panels.
     """
 
-    def one(law, table, bunches, eta):
+    def one(law, table, bunches, weight, eta):
         curve = _curve(law, table, weight)
         return _Ironing(curve, seen_again(curve, bunches)).faults(eta)
 
-    return _each(one, lambda law, eta: (jnp.zeros_like(eta),) * 2, sides, bunching, eta)
+    return _each(one, lambda law, eta: (jnp.zeros_like(eta),) * 2, sides, bunching, weight, eta)
 
 
 def bunch_ends(sides: Sides, bunching: FamilyBunches) -> tuple[jax.Array, jax.Array]:
@@ -189,12 +191,13 @@ def _curve(law, table, weight):
     return VirtualTypes(law, table, jnp.asarray(weight, law.values.dtype))
 
 
-def _each(one, regular, sides, bunching, *arrays):
-    """one(law, table, bunches, its columns) of each family, regular(law, its columns) of those that are, joined."""
-    columns = zip(sides.families(), bunching, *(sides.columns(array) for array in arrays), strict=True)
+def _each(one, regular, sides, bunching, weight, *arrays):
+    """one(law, table, bunches, weight, columns) of each family, regular(law, columns) of those that are, joined."""
+    weights = [weight] * len(bunching) if weight is None else sides.weights(weight)
+    columns = zip(sides.families(), bunching, weights, *(sides.columns(array) for array in arrays), strict=True)
     found = [
-        regular(law, *own) if bunches is None else one(law, table, bunches, *own)
-        for (law, table), bunches, *own in columns
+        regular(law, *own) if bunches is None else one(law, table, bunches, weight, *own)
+        for (law, table), bunches, weight, *own in columns
     ]
     return jax.tree.map(lambda *parts: sides.joined(parts), *found)
 
