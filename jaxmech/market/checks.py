@@ -19,7 +19,14 @@ from jaxmech.market.outside import OUTSIDE_FIELDS, Outside, OutsideMarket, Outsi
 from jaxmech.programs import compiled
 
 # What names of parameters use themselves.
-_KEPT = ("endowment", "factor", "risk_capacity", "count", "welfare_weight", *(f"outside_{field}" for field in OUTSIDE_FIELDS))
+_KEPT = (
+    "endowment",
+    "factor",
+    "risk_capacity",
+    "count",
+    "welfare_weight",
+    *(f"outside_{field}" for field in OUTSIDE_FIELDS),
+)
 
 
 class Block(NamedTuple):
@@ -97,7 +104,9 @@ def _is_nothing(value):
 
 def _checked_outside(outside, called):
     if not isinstance(outside, OutsideMarket | OutsideOption):
-        raise MarketError(f"outside of {called} is {outside!r}; give OutsideMarket(price, cost) or OutsideOption(gamma)")
+        raise MarketError(
+            f"outside of {called} is {outside!r}; give OutsideMarket(price, cost) or OutsideOption(gamma)"
+        )
     return outside
 
 

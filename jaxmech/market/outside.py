@@ -16,7 +16,6 @@ import numpy as np
 from jaxmech.arrays import Numbers, pytree
 from jaxmech.plain import result
 
-
 # Numbers of a market that are not there are 0; their names, and in which order `Outside` holds them.
 _MARKET = ("outside_cost", "outside_price", "outside_reserve")
 _OPTION = ("outside_gamma", "outside_centre", "outside_reserve")

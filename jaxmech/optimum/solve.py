@@ -10,11 +10,11 @@ import numpy as np
 from jaxmech.arrays import NumbersLike, is_traced, mirrored, on_device
 from jaxmech.inputs import real_numbers
 from jaxmech.market.market import Market, MarketError, checked_market
+from jaxmech.market.prepared import Prepared
 from jaxmech.optimum.budget import solve_within_budget
 from jaxmech.optimum.first_best import neutral_type
 from jaxmech.optimum.mechanism import Mechanism, mechanism_at, mechanism_of
 from jaxmech.optimum.multipliers import solve_multipliers
-from jaxmech.market.prepared import Prepared
 from jaxmech.optimum.outcomes import interim_moments
 from jaxmech.programs import compiled
 
@@ -161,13 +161,13 @@ def target_of(market: Market, alpha: jax.Array, value: NumbersLike) -> jax.Array
     if np.any(np.isnan(array) | (array == np.inf)):
         raise MarketError(f"minimum_revenue is {value!r}; give numbers, 0 for a balanced budget and −∞ for none")
     if market.welfare_weight is not None and np.any(array == -np.inf) and not is_traced((market, alpha)):
-        most = np.max(np.asarray(market.welfare_weight), axis=0)
-        if np.any((array == -np.inf) & (most > np.asarray(alpha))):
-            most, group = np.max(most), int(np.argmax(np.asarray(market.welfare_weight).reshape(market.groups, -1)[:, 0]))
-            raise MarketError(
-                f"minimum_revenue is −∞ and the welfare weight of {market.names[group]} is {most:g}, above alpha: "
-                "nothing limits what it is given; give a minimum_revenue"
+        above = (array == -np.inf) & (np.asarray(market.welfare_weight) > np.asarray(alpha))
+        if np.any(above):
+            group = market.names[int(np.argmax(np.any(above.reshape(market.groups, -1), axis=1)))]
+            said = (
+                f"minimum_revenue is −∞ and the welfare weight of {group} above alpha: nothing limits what it is given"
             )
+            raise MarketError(f"{said}; give a minimum_revenue, such as 0")
     return on_device(array) if np.any(array) else None
 
 
