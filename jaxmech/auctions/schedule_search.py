@@ -57,13 +57,15 @@ def simple_schedule(
     payments have a spread, a slope and an access fee (theory §8).
 
     Kinds:
-      "by group": a spread, a slope and a fee for each group. Of uniform endowments no other rule does better.
+      "by group": a spread, a slope and a fee for each group. Of uniform endowments no other rule does better, unless
+        there are outside options.
       "common": the same jump of the marginal tax in money per unit, the same slope in money per unit squared and the
         same fee for all. The kink stays at each group's η and the slope starts at its mean endowment.
-      "no access fee": as by group, with fees 0.
+      "no access fee": as by group, with fees 0: no outside options then, which fees are there to match.
       "no rebate": as by group, and nobody pays less per unit for buying or selling more: fees and spreads are ≥ 0, as
-        always, and at each fixed price S is convex in q, `size_charge` ≥ 0, that is σ ≤ −s/(1 − s)². The price is the
-        marginal value of the asset; the plain double auction of symmetric traders is of this kind.
+        always without outside options, and at each fixed price S is convex in q, `size_charge` ≥ 0, that is
+        σ ≤ −s/(1 − s)². The price is the marginal value of the asset; the plain double auction of symmetric traders is
+        of this kind.
 
     Args:
       market: a Market, no batch; use `vmap`.
@@ -80,11 +82,18 @@ def simple_schedule(
       numbers and use `SimpleSchedule.of` (envelope).
 
     Raises:
-      MarketError: not a Market, alpha outside [0, 1], or an unknown kind (outside jit only).
+      MarketError: not a Market, alpha outside [0, 1], or an unknown kind (outside jit only); welfare weights; outside
+        options with the kind "no access fee".
     """
     checked_market(market)
     if not isinstance(kind, str) or kind not in KINDS:
         raise MarketError(f"kind is {kind!r}; choose {', '.join(map(repr, KINDS))}")
+    if market.welfare_weight is not None:
+        raise MarketError(
+            "welfare_weight: the search is for αR + (1 − α)A alone; leave it out, or see SimpleSchedule.of"
+        )
+    if market.outside is not None and kind == "no access fee":
+        raise MarketError("kind is 'no access fee', but outside options need fees to match them; choose another kind")
     dtype = market.risk_capacity.dtype
     if not is_traced(alpha):
         alpha = one_number("alpha", alpha, "one number in [0, 1], 1 for revenue alone, and use vmap for more", 0, 1)
