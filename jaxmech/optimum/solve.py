@@ -165,7 +165,7 @@ def target_of(market: Market, alpha: jax.Array, value: NumbersLike) -> jax.Array
         if np.any(above):
             group = market.names[int(np.argmax(np.any(above.reshape(market.groups, -1), axis=1)))]
             said = (
-                f"minimum_revenue is −∞ and the welfare weight of {group} above alpha: nothing limits what it is given"
+                f"minimum_revenue is −∞ and the welfare weight of {group} above alpha: nothing limits its gain"
             )
             raise MarketError(f"{said}; give a minimum_revenue, such as 0")
     return on_device(array) if np.any(array) else None
