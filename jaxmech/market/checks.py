@@ -241,6 +241,24 @@ def complying(law: Law, capacity: ArrayLike, count: ArrayLike) -> np.ndarray:
     return np.all([np.all(good, axis=tuple(range(np.ndim(good) - batch))) for good in rules], axis=0)
 
 
+def complying_besides(market: Any) -> np.ndarray | bool:
+    """The same of what a market, of NumPy, has besides laws, risk capacities and counts."""
+    good, outside = True, market.outside
+    if market.welfare_weight is not None:
+        good = good & np.all(np.isfinite(market.welfare_weight), axis=0)
+    if market.minimum_revenue is not None:
+        good = good & (market.minimum_revenue < np.inf)
+    if outside is None:
+        return good
+    total_capacity = np.sum(market.count * market.risk_capacity, axis=0)
+    gamma = outside.option(market.risk_capacity).gamma
+    rules = [gamma * total_capacity < total_capacity - market.risk_capacity]
+    rules += [np.isfinite(part) for part in (outside.steepness, outside.place, outside.reserve)]
+    good = good & np.all([np.all(rule, axis=0) for rule in rules], axis=0)
+    by_group = (outside_rules(outside.entries(group)) for group in range(len(gamma)))
+    return good & np.all([rule for rules in by_group for _, rule, _ in rules], axis=0)
+
+
 _LEAST_TRACED = 0.99  # differences and one-sided derivatives at one trader look a step below it
 
 
