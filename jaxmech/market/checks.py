@@ -14,7 +14,7 @@ from jaxmech.arrays import as_array, is_traced, total
 from jaxmech.endowments import Law, Mixture, Numerical
 from jaxmech.endowments.law import Rules
 from jaxmech.endowments.numerical import resolved_to
-from jaxmech.inputs import MarketError, real_numbers
+from jaxmech.inputs import MarketError, one_number, real_numbers
 from jaxmech.market.outside import OUTSIDE_FIELDS, Outside, OutsideMarket, OutsideOption
 from jaxmech.programs import compiled
 
@@ -181,6 +181,18 @@ def outside_rules(numbers: dict[str, Any]) -> Rules:
         ("outside_reserve", lambda reserve: reserve >= 0, "must be ≥ 0"),
     ]
     return [(name, good(numbers[name]), remedy) for name, good, remedy in rules if name in numbers]
+
+
+def one_outside(outside: Any, called: str) -> dict[str, Any]:
+    """The numbers of an outside option by name, one each; MarketError for those that it cannot have."""
+    names = {f"outside_{entry.name}": entry.name for entry in fields(_checked_outside(outside, called))}
+    numbers = {name: getattr(outside, own) for name, own in names.items()}
+    if is_traced(numbers):
+        return numbers
+    numbers = {name: np.asarray(one_number(f"{name} of {called}", value)) for name, value in numbers.items()}
+    for name, good, remedy in outside_rules(numbers):
+        _refuse(name, numbers[name][None], np.asarray(good)[None], remedy, called)
+    return numbers
 
 
 def check_kept_inside(outside: Outside | None, capacity: Any, count: Any, names: Sequence[str]) -> None:

@@ -24,6 +24,7 @@ from jaxmech.market.checks import (
     check_numbers,
     check_resolution,
     one_entry_a_group,
+    one_outside,
     possible,
 )
 from jaxmech.market.outside import Outside, OutsideMarket, OutsideOption, no_outside
@@ -158,6 +159,24 @@ class Market:
         except ValueError:
             raise MarketError(f"minimum_revenue has shape {least.shape}; give one number for each market") from None
         return replace(self, minimum_revenue=on_device(least) if np.any(least) else None)
+
+    def with_outside(self, group: str, outside: OutsideMarket | OutsideOption) -> Self:
+        """The market where each trader of a group, or of "all", has this outside option instead of his own.
+
+        Raises:
+          MarketError: no such group, numbers that an option cannot have, or one that is as good as all others inside.
+        """
+        if group != "all" and group not in self.names:
+            raise MarketError(f"group {group!r} is not in this market; choose all, {', '.join(self.names)}")
+        places = range(self.groups) if group == "all" else (self.names.index(group),)
+        held, numbers = self.outside or no_outside(self.groups, self.risk_capacity), one_outside(outside, group)
+        rows, priced = [held.entries(k) for k in range(self.groups)], list(held.priced)
+        for place in places:
+            rows[place] = {name: jnp.full_like(self.risk_capacity[0], value) for name, value in numbers.items()}
+            priced[place] = isinstance(outside, OutsideMarket)
+        new = replace(held, priced=tuple(priced)).with_entries(rows)
+        check_kept_inside(new, self.risk_capacity, self.count, self.names)
+        return replace(self, outside=new)
 
     @property
     def option(self) -> OutsideOption | None:

@@ -10,13 +10,14 @@ Welfare weights, outside options in their raw form and the minimum revenue can b
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxmech.arrays import is_traced, on_device, on_host
 from jaxmech.endowments.law import LENGTHS, LOCATIONS, RATES, Entries, Law
@@ -216,6 +217,22 @@ def market_with(market: Market, parameters: Sequence[Parameter], values: jax.Arr
     welfare = None if market.welfare_weight is None else jnp.stack([row["welfare_weight"] for row in groups])
     outside = None if market.outside is None else market.outside.with_entries(groups)
     return Market(endowment, capacity, count, market.names, welfare, outside, least)
+
+
+def market_at(market: Market, values: Mapping[str, ArrayLike]) -> Market:
+    """The market with numbers of these names, such as {"dealer.outside_cost": 2.0, "all.welfare_weight": 0.1}.
+
+    Raises:
+      MarketError: a name that the market does not have, two that set the same number, or a market that cannot be.
+    """
+    parameters = tuple(named_parameter(name, market) for name in values)
+    refuse_overlaps(parameters)
+    changed = on_device(np.asarray(list(values.values()), market.risk_capacity.dtype))
+    found = market_with(market, parameters, changed)
+    if not np.all(valid_market(on_host(found))):
+        said = ", ".join(f"{name} = {value}" for name, value in values.items())
+        raise MarketError(f"{said}: there is no such market; see the rules of Market.of")
+    return found
 
 
 def valid_market(market: Market) -> np.ndarray:
