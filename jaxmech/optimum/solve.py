@@ -16,6 +16,7 @@ from jaxmech.optimum.first_best import neutral_type
 from jaxmech.optimum.mechanism import Mechanism, mechanism_at, mechanism_of
 from jaxmech.optimum.multipliers import solve_multipliers
 from jaxmech.optimum.outcomes import interim_moments
+from jaxmech.optimum.target_lines import kernel_level, target_line
 from jaxmech.programs import compiled
 
 
@@ -133,8 +134,8 @@ def first_best(market: Market) -> Mechanism:
 def _first_best(market):
     prepared = market.prepared()
     eta = neutral_type(prepared)
-    lower, upper = prepared.lower, prepared.upper
-    binding = jnp.where(eta < lower, lower, jnp.where(eta > upper, upper, eta))
+    lower, upper, level = prepared.lower, prepared.upper, kernel_level(eta, target_line(prepared))
+    binding = jnp.where(level < lower, lower, jnp.where(level > upper, upper, level))
     nothing = jnp.zeros_like(eta[0])
     return mechanism_at(market, prepared, nothing, eta, mirrored(binding, binding), nothing)
 
