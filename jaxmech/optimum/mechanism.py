@@ -86,8 +86,8 @@ class Mechanism:
         """λ ≥ 0, the multiplier of the budget constraint, Eq. (19): 0 unless α < w*."""
         if self.budget_share is not None:
             return self.budget_share / (1 - self.budget_share)
-        binds = self.weight > self.alpha
-        return jnp.where(binds, (self.weight - self.alpha) / jnp.where(binds, 1 - self.weight, 1.0), 0.0)
+        free = self.weight <= self.alpha
+        return jnp.where(free, 0.0, (self.weight - self.alpha) / jnp.where(free, 1.0, 1 - self.weight))
 
     @derived
     def group_weight(self) -> jax.Array:
