@@ -1,4 +1,4 @@
-"""A reform that harms nobody: the best that leaves every type what he has in today's plain double auction (beyond §11)."""
+"""A reform that harms nobody: the best that leaves every type what today's double auction gives him (beyond §11)."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -55,8 +55,8 @@ def _auction_option(auction):
 def reform(market: Market, alpha: NumbersLike, minimum_revenue: NumbersLike | None = None) -> Reform:
     """The best mechanism in which no type of any trader is worse off than in today's plain double auction.
 
-    The auction, which has no fees, is such a mechanism itself and breaks even: where nothing has to be earned there is a
-    reform.
+    The auction, which has no fees, is such a mechanism itself and breaks even: where nothing has to be earned there is
+    a reform.
 
     Args:
       market: a Market of at least three traders, without outside options; batches carry trailing axes.

@@ -88,14 +88,11 @@ def one_entry_a_group(block: Any, called: str) -> Block:
         return library.broadcast_to(array, array.shape[:listed] + shape)
 
     welfare = None if _is_nothing(welfare) else filled("", welfare)
-    given = None
-    if not all(_is_nothing(value) for value in outside.values()):
-        if priced := isinstance(block.outside, OutsideMarket):
-            numbers = (outside["outside_cost"], outside["outside_price"], outside["outside_reserve"])
-        else:
-            numbers = (outside["outside_gamma"], outside["outside_centre"], outside["outside_reserve"])
-        given = Outside(*(filled("", value) for value in numbers), (priced,) * shape[0])
-    return Block(law.mapped(filled), filled("", capacity), filled("", count), welfare, given, shape[0])
+    outside = {name: filled("", value) for name, value in outside.items()}
+    priced = isinstance(block.outside, OutsideMarket)
+    nothing = not priced and all(map(_is_nothing, outside.values()))
+    outside = None if nothing else Outside.of(outside, (priced,) * shape[0])
+    return Block(law.mapped(filled), filled("", capacity), filled("", count), welfare, outside, shape[0])
 
 
 def _is_nothing(value):

@@ -68,6 +68,11 @@ class Outside:
     reserve: jax.Array  # r
     priced: tuple[bool, ...] = field(default=(), metadata={"static": True})  # which are markets
 
+    @classmethod
+    def of(cls, numbers: dict[str, Any], priced: tuple[bool, ...]) -> "Outside":
+        """The options with these numbers, all of one kind, by name."""
+        return cls(*(numbers[name] for name in (_MARKET if priced[0] else _OPTION)), priced)
+
     def option(self, risk_capacity: jax.Array) -> OutsideOption:
         """All of them in the raw form."""
         priced = np.asarray(self.priced)

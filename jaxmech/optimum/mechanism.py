@@ -20,6 +20,7 @@ from jaxmech.optimum.ironing.hull import Bunching
 from jaxmech.optimum.ironing.ironed import bunch_ends, bunches_of, bunching, ironed_gain, standing, still_bunching, sums
 from jaxmech.optimum.multipliers import AtEnds, Multipliers
 from jaxmech.optimum.outcomes import Interim, absorbed_variance, endowments_of, interim_moments, revenue
+from jaxmech.optimum.status import status_text
 from jaxmech.optimum.target_lines import (
     TargetLine,
     kernel_level,
@@ -108,23 +109,7 @@ class Mechanism:
     @property
     def status(self) -> str:
         """What became of it, in words; of a batch, how many lanes are what. Not under jit."""
-        largest, refused = (np.asarray(self._known(part)) for part in (self.largest_revenue, self.refused))
-        infeasible = np.isfinite(largest)
-        failed = ~(np.asarray(self.error) < np.inf) & ~infeasible & ~(refused == 1)
-        counts = {"infeasible": infeasible, "refused": (refused == 1) & ~infeasible, "failed": failed}
-        found = {name: int(np.sum(lanes)) for name, lanes in counts.items()}
-        if self.weight.ndim:
-            found = {"optimal": self.weight.size - sum(found.values())} | found
-            return ", ".join(f"{number} {name}" for name, number in found.items() if number)
-        if found["infeasible"]:
-            most = f"the largest revenue that any mechanism earns that keeps every type is {float(largest):.6g}"
-            return f"infeasible: {most}"
-        if found["refused"]:
-            return "refused: a group with an outside option has a law that is not regular, so that no optimum is known"
-        return "failed: the multiplier system was not solved" if found["failed"] else "optimal"
-
-    def _known(self, part):
-        return jnp.full(self.weight.shape, jnp.nan) if part is None else part
+        return status_text(self.error, self.largest_revenue, self.refused)
 
     def line(self) -> TargetLine | None:
         """The groups' target lines (beyond §4); None without outside options, where they are flat."""

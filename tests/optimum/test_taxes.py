@@ -29,5 +29,5 @@ def test_it_is_differentiable():
 
 @pytest.mark.parametrize(("alpha", "rate"), [(1.2, 0.3), (0.5, 1.0), (0.5, -0.1), (np.nan, 0.1), ("a", 0.1)])
 def test_numbers_that_cannot_be_are_refused(alpha, rate):
-    with pytest.raises(jm.MarketError, match="alpha|rate"):
+    with pytest.raises(jm.MarketError, match=r"alpha|rate"):
         jm.after_tax(alpha, rate)
