@@ -96,6 +96,13 @@ def uniform_eta(
     return share * (scaled_sum - intercept)
 
 
+def _residual_at(market, line, eta, ends, at_ends, weight):
+    """(the residual of (*), the probability of the binding interval) at η and the ends, by the kernel's weight."""
+    level, (lower, upper) = kernel_level(eta, line), (market.lower, market.upper)
+    mean, probability, _ = expected_virtual_type(level, ends, at_ends, lower, upper, weight)
+    return system_residual(eta, lifted(mean, market.mean, line), market.risk_capacity, market.count), probability
+
+
 def _uniform_guess(market, weight, line):
     """η of uniform endowments with the same means, and a, b near it."""
     eta, lower = uniform_eta(market.mean, market.risk_capacity, market.count, weight, line), market.sides.lower
@@ -119,12 +126,10 @@ def newton_iteration(market: Prepared, within: EndRange, weight: jax.Array) -> M
     It solves Eq. (13). Each pass measures the error where it stands and moves only the markets that are not there yet.
     """
     sides, risk_capacity, count, width = market.sides, market.risk_capacity, market.count, market.width
-    others, lower, upper = market.total_risk_capacity - risk_capacity, market.lower, market.upper
+    others = market.total_risk_capacity - risk_capacity
     line, (least, most) = target_line(market), _eta_bounds(market, weight, others)
-    weight, rounding = (
-        kernel_weight(market.weights(weight), line, width),
-        _TOLERANCE * float(jnp.finfo(width.dtype).eps),
-    )
+    weight = kernel_weight(market.weights(weight), line, width)
+    rounding = _TOLERANCE * float(jnp.finfo(width.dtype).eps)
     tolerance, stall, curves = min(rounding, _FINEST), max(rounding, _STALL), virtual_curves(sides, weight)
     bunched = still_bunching(curves)
     bunches = bunches_of(bunched)
@@ -133,8 +138,7 @@ def newton_iteration(market: Prepared, within: EndRange, weight: jax.Array) -> M
     def step(state):
         eta, ends, _, last, best, error, _, steps = state
         tail = sides.tail(ends)
-        mean, probability, _ = expected_virtual_type(kernel_level(eta, line), ends, tail, lower, upper, weight)
-        residual = system_residual(eta, lifted(mean, market.mean, line), risk_capacity, count)
+        residual, probability = _residual_at(market, line, eta, ends, tail, weight)
         contraction = residual / others
         missed = norm(contraction / risk_capacity)
         trusted = (missed < best) | (steps < _TRUSTED)
@@ -229,9 +233,7 @@ def moved(solution: Multipliers, market: Prepared, weight: jax.Array, market_dot
         place = jnp.where(at_lower, sides.lower, jnp.where(at_upper, sides.upper, cut))
         tail, curves = sides.tail(place), virtual_curves(sides, weight)
         bunched = standing(curves, solution.bunching)
-        mean, *_ = expected_virtual_type(level, place, tail, market.lower, market.upper, weight)
-        mean = lifted(mean, market.mean, line)
-        residual = system_residual(eta, mean, market.risk_capacity, market.count)
+        residual, _ = _residual_at(market, line, eta, place, tail, weight)
         integrals = sums(sides, place, weight, curves, bunched)
         value = place + weight * tail.ratio
         if line is not None:
