@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxmech as jm
-from jaxmech.market.outside import OutsideMarket, OutsideOption
 
 HERE = Path(__file__).parent
 FAVOURED = 1  # asset managers, of the Treasury market
@@ -84,7 +83,7 @@ def example_1_outside():
     """Outcomes beside an outside option of each quality γ, centre 0, at each weight on revenue: (γ, weight)."""
 
     def outcomes(gamma, weight):
-        return jm.outcomes(jm.solve(example_1(outside=OutsideOption(gamma)), weight))
+        return jm.outcomes(jm.solve(example_1(outside=jm.OutsideOption(gamma)), weight))
 
     return over_both(outcomes, GAMMAS, WEIGHTS)
 
@@ -100,7 +99,7 @@ def depths():
 def beside(market, depth):
     """The market's traders beside one of this depth, at the price that the asset is expected to have at first best."""
     price = -jnp.sum(market.count * market.endowment.mean) / market.total_risk_capacity
-    return with_more(market, outside=OutsideMarket(price, 1 / depth))
+    return with_more(market, outside=jm.OutsideMarket(price, 1 / depth))
 
 
 @cache
@@ -115,12 +114,9 @@ def treasury_outside():
     def found(depth):
         market = beside(treasury(), depth)
         mechanism, types = jm.solve(market, 1.0), types_of(market)
-        share, option, variance = mechanism.share, market.option, mechanism.interim().variance
         virtual = mechanism.virtual_type(types)
-        tax = (virtual - types) * (1 - share) / market.risk_capacity
-        absorbed = share**2 * (jnp.sum(market.count * variance) - variance) / (1 - share)
-        unfair = option.gamma * (option.centre - mechanism.eta) ** 2 / (1 - option.gamma / (1 - share))
-        return jm.outcomes(mechanism), virtual, tax, absorbed < unfair
+        tax = (virtual - types) * (1 - mechanism.share) / market.risk_capacity
+        return jm.outcomes(mechanism), virtual, tax, ~jm.keeping_everybody(mechanism).wise
 
     return jax.jit(jax.vmap(found))(depths())
 
@@ -164,17 +160,6 @@ def treasury_targets():
     return jax.jit(jax.vmap(at_depth))(np.array(SHOWN), targets() / 100 * surplus(market))
 
 
-def auction_option(market):
-    """What the plain double auction of the same traders leaves each of them (beyond §11)."""
-    auction = jm.double_auction(market, "none")
-    kappa, count = market.risk_capacity, market.count
-    others = jnp.sum(count * auction.slope) - auction.slope
-    gamma, offered = others / (others + 2 * kappa), auction.unloading * auction.endowment_mean
-    spread = auction.unloading**2 * auction.endowment_variance
-    mean, variance = jnp.sum(count * offered) - offered, jnp.sum(count * spread) - spread
-    return OutsideOption(gamma, kappa * mean / others, gamma * kappa * variance / (2 * others**2))
-
-
 class Reforms(NamedTuple):
     """Designs without a reform and with one that harms nobody, (α, market)."""
 
@@ -186,10 +171,9 @@ class Reforms(NamedTuple):
 
 def reforms(markets, alphas):
     def both(alpha, market):
-        auction = jm.double_auction(market, "none")
-        reform = jm.solve(with_more(market, outside=auction_option(market)), alpha)
-        gains = (design.utility_gain(types_of(market)) for design in (auction, reform))
-        return Reforms(jm.outcomes(auction), jm.outcomes(reform), *gains)
+        types, found = types_of(market), jm.reform(market, alpha)
+        gains = jm.double_auction(market, "none").utility_gain(types), found.mechanism.utility_gain(types)
+        return Reforms(found.today, found.reformed, *gains)
 
     return over_both(both, np.asarray(alphas), markets)
 

@@ -25,7 +25,7 @@ def after_tax(alpha: NumbersLike, rate: NumbersLike) -> AfterTax:
 
         α(1 − t)R + (1 − α)A = (1 − αt) [α'R + (1 − α')A],    α' = α(1 − t)/(1 − αt)
 
-    At α = 1 the tax is neutral; it acts only where efficiency has weight already, and where α' exceeds w*.
+    At α = 1 the tax is neutral, and so it is at α ≤ w*, where nothing is earned; between them it acts.
 
     Args:
       alpha: weight on revenue, in [0, 1].
