@@ -5,6 +5,7 @@ from jaxmech.auctions.audit import Audit, audit, best_reply
 from jaxmech.auctions.balanced import BalancedPayments, balanced
 from jaxmech.auctions.double_auction import DoubleAuction, double_auction
 from jaxmech.auctions.fee_notice import fee_sheet
+from jaxmech.auctions.reform import Reform, reform
 from jaxmech.auctions.robustness import MisjudgedCapacity, Robustness, misjudged_capacity, robustness
 from jaxmech.auctions.schedule_search import simple_schedule
 from jaxmech.auctions.side_payments import SidePayments, side_payments
@@ -40,14 +41,17 @@ from jaxmech.estimation.cot_market import CotMarket, cot_market
 from jaxmech.estimation.fit import Fit, fit
 from jaxmech.estimation.market_from_table import fit_market
 from jaxmech.market.market import Market, MarketError, Traders
+from jaxmech.market.outside import OutsideMarket, OutsideOption
 from jaxmech.optimum.cara import CaraSchedule, cara_certainty_equivalent, cara_schedule
 from jaxmech.optimum.certificate import Certificate, certify
 from jaxmech.optimum.closed_forms import Example1, example_1, explicit_mechanism
 from jaxmech.optimum.conditions import condition_1, condition_2
 from jaxmech.optimum.first_best import first_best_is_attainable, minimum_subsidy
+from jaxmech.optimum.keeping import keeping_everybody
 from jaxmech.optimum.mechanism import Mechanism
 from jaxmech.optimum.outcomes import Outcomes, outcomes
 from jaxmech.optimum.solve import budget_weight, first_best, solve, solve_at_weight
+from jaxmech.optimum.taxes import after_tax
 from jaxmech.sweep import Range, open_sweep, sweep
 from jaxmech.sweep.global_sensitivity import GlobalSensitivity, global_sensitivity
 
@@ -81,8 +85,11 @@ __all__ = [
     "MisjudgedCapacity",
     "Mixture",
     "Outcomes",
+    "OutsideMarket",
+    "OutsideOption",
     "PiecewiseLinear",
     "Range",
+    "Reform",
     "RobustDesign",
     "Robustness",
     "Sensitivity",
@@ -98,6 +105,7 @@ __all__ = [
     "TruncatedStudent",
     "Uniform",
     "WorstCase",
+    "after_tax",
     "answer_bands",
     "answers",
     "audit",
@@ -122,12 +130,14 @@ __all__ = [
     "fit_market",
     "frontier",
     "global_sensitivity",
+    "keeping_everybody",
     "least_competition",
     "minimum_subsidy",
     "misjudged_capacity",
     "open_sweep",
     "outcomes",
     "read_cot",
+    "reform",
     "robust_design",
     "robustness",
     "sensitivity",

@@ -162,6 +162,8 @@ def solver_cases():
                 "half_width": (*NOT_A_NUMBER, 0.0, -1.0),
                 "risk_capacity": (*NOT_A_NUMBER, 0.0, -1.0),
                 "mean": NOT_A_NUMBER,
+                "gamma": (*NOT_A_NUMBER, -0.1, 2 / 3, 1.0),
+                "reserve": (*NOT_A_NUMBER, -1e-9),
             },
         ),
         "explicit_mechanism": Case(jm.explicit_mechanism, one | {"weight": 0.5}, no_market | {"weight": OUTSIDE_01}),

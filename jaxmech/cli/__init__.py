@@ -14,6 +14,8 @@ from jaxmech.cli.sweep import add_sweep, say_written
 from jaxmech.compile_cache import command_cache
 from jaxmech.extras import MissingExtra
 from jaxmech.market.market import Market, MarketError
+from jaxmech.market.outside import OutsideMarket
+from jaxmech.market.parameters import market_at
 from jaxmech.plain import json_text
 
 _FAMILY = {"default": "truncated_normal", "help": "law of every group, as in jaxmech.fit; or best"}
@@ -69,6 +71,7 @@ def _parser():
     parser = argparse.ArgumentParser(prog="jaxmech", description="Optimal trading mechanisms for an exchange.")
     commands = parser.add_subparsers(dest="command", required=True)
     _on_a_market(commands, "solve", _solve, "solve one market and print its optimal mechanism")
+    _on_a_market(commands, "reform", _reform, "the best change of a plain double auction that harms nobody")
     _on_a_market(commands, "compare", _compare, "the optimum beside the first best and the double auction")
     fees = _on_a_market(commands, "fees", _fees, "the fees that implement the optimum, as an exchange would print them")
     fees.add_argument("--price-unit", choices=("natural", "paper"), default="natural", help="unit of the price")
@@ -100,9 +103,34 @@ def _on_a_market(commands, name, run, purpose, alpha=True):
     command.add_argument("market", help="TOML file of the market")
     if alpha:
         command.add_argument("--alpha", type=float, required=True, help="weight on revenue, 0 to 1")
+    least = "what revenue must be at least, money; -inf for no budget at all"
+    command.add_argument("--minimum-revenue", type=float, help=least)
+    for name, kind, purpose in (
+        ("welfare-weight", _of_group(float), "weight of the traders' gains in the objective"),
+        ("outside", _of_group(_outside_market), "PRICE,COST of a market outside that each trader may turn to instead"),
+    ):
+        said = f"{purpose}; again as GROUP=… for one group"
+        command.add_argument(f"--{name}", type=kind, action="append", default=[], help=said)
     command.add_argument("--json", **_JSON)
     command.set_defaults(run=run)
     return command
+
+
+def _outside_market(text):
+    """PRICE,COST."""
+    price, cost = map(float, text.split(","))
+    return OutsideMarket(price, cost)
+
+
+def _market_of(options):
+    """The market of the file, and what the command line says of it besides."""
+    market = Market.from_toml(options.market)
+    for group, outside in options.outside:
+        market = market.with_outside(group or "all", outside)
+    if options.welfare_weight:
+        names = [f"{group or 'all'}.welfare_weight" for group, _ in options.welfare_weight]
+        market = market_at(market, dict(zip(names, (weight for _, weight in options.welfare_weight), strict=True)))
+    return market if options.minimum_revenue is None else market.earning(options.minimum_revenue)
 
 
 def _add_fit(commands):
@@ -135,7 +163,7 @@ def _of_group(kind):
         try:
             return (group if mark else None), kind(number)
         except ValueError:
-            wanted = "a whole number" if kind is int else "a number"
+            wanted = {int: "a whole number", float: "a number"}.get(kind, "PRICE,COST")
             raise argparse.ArgumentTypeError(f"{text!r}: give {wanted}, or GROUP=NUMBER") from None
 
     return pair
@@ -161,16 +189,24 @@ def _solve(options):
     from jaxmech.optimum.solve import solve
     from jaxmech.reports.tables import mechanism_report, mechanism_text
 
-    report = mechanism_report(solve(Market.from_toml(options.market), options.alpha))
+    report = mechanism_report(solve(_market_of(options), options.alpha))
     print(json_text(report) if options.json else mechanism_text(report))
     return 0 if report["ok"] else 1
+
+
+def _reform(options):
+    from jaxmech.auctions.reform import reform, reform_text
+
+    found = reform(_market_of(options), options.alpha)
+    print(json_text(found) if options.json else reform_text(found))
+    return _uncertified(found.mechanism)
 
 
 def _compare(options):
     from jaxmech.optimum.solve import solve
     from jaxmech.reports.tables import comparison, comparison_text
 
-    market = Market.from_toml(options.market)
+    market = _market_of(options)
     rows = comparison(market, options.alpha)
     print(json_text(rows) if options.json else comparison_text(rows))
     return max(_uncertified(solve(market, alpha)) for alpha in (options.alpha, 0.0, 1.0))
@@ -180,6 +216,9 @@ def _uncertified(mechanism):
     """0 for what is certified; else 1, and what is wrong on the error stream."""
     from jaxmech.optimum.certificate import certify
 
+    if mechanism.status != "optimal":
+        print(f"jaxmech: no mechanism at α = {float(mechanism.alpha):g}: {mechanism.status}", file=sys.stderr)
+        return 1
     try:
         certify(mechanism).raise_if_failed(f"optimum at α = {float(mechanism.alpha):g}")
     except ValueError as error:
@@ -195,7 +234,10 @@ def _fees(options):
 
     if options.sizes < 1:
         raise MarketError(f"--sizes is {options.sizes}; give a whole number ≥ 1")
-    rule = side_payments(solve(Market.from_toml(options.market), options.alpha), options.price_unit)
+    mechanism = solve(_market_of(options), options.alpha)
+    if mechanism.status != "optimal":
+        return _uncertified(mechanism)
+    rule = side_payments(mechanism, options.price_unit)
     sheet = fee_sheet(rule, options.sizes)
     print(json_text(sheet) if options.json else fee_text(sheet))
     if options.out:
@@ -211,7 +253,7 @@ def _fees(options):
 def _sensitivity(options):
     from jaxmech.derivatives.sensitivity import STATUS, sensitivity
 
-    slopes = sensitivity(Market.from_toml(options.market), options.alpha, options.second)
+    slopes = sensitivity(_market_of(options), options.alpha, options.second)
     text = json_text(slopes)
     print(text if options.json else slopes)
     if options.out:
@@ -229,7 +271,7 @@ def _frontier(options):
     from jaxmech.derivatives.frontier import frontier
     from jaxmech.reports.tables import frontier_designs, frontier_report, frontier_text
 
-    market = Market.from_toml(options.market)
+    market = _market_of(options)
     if options.band and not options.out:
         raise MarketError(f"--band {options.band}: needs --out FOLDER for the figure it is drawn in")
     traced, designs = frontier(market, options.tolerance), frontier_designs(market)

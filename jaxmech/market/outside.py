@@ -6,6 +6,7 @@ is what type z of risk capacity κ gains by going. A market in which a quantity 
 c = −κP₀: the best trade there is −(z − c)γ.
 """
 
+from collections.abc import Sequence
 from dataclasses import field
 from typing import Any
 
@@ -67,6 +68,11 @@ class Outside:
     reserve: jax.Array  # r
     priced: tuple[bool, ...] = field(default=(), metadata={"static": True})  # which are markets
 
+    @classmethod
+    def of(cls, numbers: dict[str, Any], priced: tuple[bool, ...]) -> "Outside":
+        """The options with these numbers, all of one kind, by name."""
+        return cls(*(numbers[name] for name in (_MARKET if priced[0] else _OPTION)), priced)
+
     def option(self, risk_capacity: jax.Array) -> OutsideOption:
         """All of them in the raw form."""
         priced = np.asarray(self.priced)
@@ -91,6 +97,11 @@ class Outside:
         """The numbers of a group by name; of all, for a slice, where all are of one kind."""
         numbers = self.steepness[group], self.place[group], self.reserve[group]
         return dict(zip(self.names(0 if isinstance(group, slice) else group), numbers, strict=True))
+
+    def with_entries(self, rows: Sequence[dict[str, Any]]) -> "Outside":
+        """The options with the numbers of these rows, one a group."""
+        each = zip(*([row[name] for name in self.names(k)] for k, row in enumerate(rows)), strict=True)
+        return Outside(*map(jnp.stack, each), self.priced)
 
 
 def no_outside(groups: int, like: Any) -> Outside:

@@ -78,7 +78,7 @@ def certify(mechanism: Mechanism) -> Certificate:
 @differentiable_behind
 @in_pieces
 def _certify(mechanism):
-    market, weight, interim = mechanism.market, mechanism.weight, mechanism.interim()
+    market, interim = mechanism.market, mechanism.interim()
     sides, risk_capacity, count = market.endowment.sides(), market.risk_capacity, market.count
     capacity, width = market.total_risk_capacity, sides.width[0]
     share, mean = risk_capacity / capacity, interim.mean
@@ -90,20 +90,12 @@ def _certify(mechanism):
         allocation_square=interim.allocation_square + 2 * offset * interim.allocation_mean + offset**2,
         rent=interim.rent + jnp.abs(offset) * width,
     )
-    earned = total(revenue_by_group(charged, risk_capacity, count))
-    gained = total(trade_gain_by_group(charged, risk_capacity, count))
+    earned, value, multiplier = _worth(mechanism, charged)
     bound = 0.5 * total(
         count * (interim.variance * (1 / risk_capacity - 1 / capacity))
         + count * risk_capacity * (mean / risk_capacity - total_mean / capacity) ** 2
     )
     left_over = earned if mechanism.minimum_revenue is None else earned - mechanism.minimum_revenue
-    if market.welfare_weight is None:
-        value = weight * earned + (1 - weight) * gained
-        # λ/(1 + λ), by which revenue that is left over costs the objective at α; α = 1 leaves w no room.
-        multiplier = (weight - mechanism.alpha) / jnp.where(mechanism.alpha < 1, 1 - mechanism.alpha, 1.0)
-    else:
-        value = gained - total(mechanism.group_weight * count * charged.rent / risk_capacity)
-        multiplier = weight * 0 if mechanism.budget_share is None else mechanism.budget_share
     if market.outside is not None:
         bound = bound - _bound_outside(mechanism, interim)
     surplus = first_best_surplus(endowments_of(market, interim))
@@ -133,6 +125,20 @@ def _certify(mechanism):
         & (mechanism.error <= allowed)
     )
     return Certificate(residual, gap, slack, breach, shortfall, ok)
+
+
+def _worth(mechanism, interim):
+    """(R, Σ n (AG − w E g), λ/(1 + λ)) at these moments; by the last revenue that is left over costs the objective."""
+    market, weight = mechanism.market, mechanism.weight
+    earned, gained = (
+        total(of(interim, market.risk_capacity, market.count)) for of in (revenue_by_group, trade_gain_by_group)
+    )
+    if market.welfare_weight is None:
+        # α = 1 leaves w no room.
+        multiplier = (weight - mechanism.alpha) / jnp.where(mechanism.alpha < 1, 1 - mechanism.alpha, 1.0)
+        return earned, weight * earned + (1 - weight) * gained, multiplier
+    value = gained - total(mechanism.group_weight * market.count * interim.rent / market.risk_capacity)
+    return earned, value, jnp.zeros_like(weight) if mechanism.budget_share is None else mechanism.budget_share
 
 
 def _bound_outside(mechanism, interim):

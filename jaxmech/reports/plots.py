@@ -296,10 +296,14 @@ def law_plot(law, ax=None):
 
 
 def mechanism_plot(mechanism, ax=None):
-    """What each type expects to buy, group by group: nothing on the binding interval."""
-    z = _over_supports(mechanism.market.endowment)
+    """What each type expects to buy, group by group: nothing on the binding interval, or what he would buy outside."""
+    market, z = mechanism.market, _over_supports(mechanism.market.endowment)
     bought = np.asarray(mechanism.interim_allocation(z))
-    ax = _lines(ax, z, bought, _names(mechanism.market), _ENDOWMENT, "expected purchase, asset units")
+    ax = _lines(ax, z, bought, _names(market), _ENDOWMENT, "expected purchase, asset units")
+    if market.option is not None:
+        outside = -np.asarray(market.option.gamma * (z - market.option.centre))
+        for k in range(min(market.groups, _MOST)):
+            ax.plot(z[:, k], outside[:, k], ":", lw=1, color=f"C{k}", label="_outside")
     ax.axhline(0, color="black", lw=0.6)
     return ax
 
