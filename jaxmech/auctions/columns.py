@@ -25,7 +25,8 @@ def unfolded_market(market) -> Market:
     law = laws[0] if len(laws) == 1 else SideBySide(tuple(laws))
     ones = on_device(np.ones(group.shape, market.risk_capacity.dtype))
     capacity, welfare = picked((market.risk_capacity, market.welfare_weight), group)
-    return Market(law, capacity, ones, names, welfare, market.outside and market.outside.of_groups(group))
+    outside = market.outside and market.outside.of_groups(group)
+    return Market(law, capacity, ones, names, welfare, outside, market.minimum_revenue)
 
 
 def unfolded(mechanism) -> Mechanism:

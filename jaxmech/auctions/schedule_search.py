@@ -53,8 +53,8 @@ _GRID = tuple(product((0.25, 0.6, 1.2), (-1.0, 0.0, 0.6, 1.8)))  # (x, y): far f
 def simple_schedule(
     market: Market, alpha: ArrayLike, kind: Literal["by group", "common", "no access fee", "no rebate"] = "by group"
 ) -> SimpleSchedule:
-    """The simple schedules that maximise αR + (1 − α)A subject to R ≥ 0, among double auctions whose side
-    payments have a spread, a slope and an access fee (theory §8).
+    """The simple schedules that maximise αR + (1 − α)A subject to R ≥ 0, or the market's R_min, among double auctions
+    whose side payments have a spread, a slope and an access fee (theory §8).
 
     Kinds:
       "by group": a spread, a slope and a fee for each group. Of uniform endowments no other rule does better, unless
@@ -78,7 +78,7 @@ def simple_schedule(
       at a smooth optimum, and not small where "common" ends on a tie of two groups' largest fees. Searches start
       from the optimal mechanism, the rule of uniform endowments, the last weight's optimum and a coarse grid, and
       the best is kept; the objective is not concave, so a better one cannot be ruled out. `.error` is ∞ where no
-      w ≤ 1 was found at which R ≥ 0. Not differentiable in the market: for the slope of the objective hold the
+      w ≤ 1 was found at which R ≥ R_min. Not differentiable in the market: for the slope of the objective hold the
       numbers and use `SimpleSchedule.of` (envelope).
 
     Raises:
@@ -106,16 +106,17 @@ def simple_schedule(
 
 @compiled
 def _search(market, alpha, kind):
-    """The smallest w ≥ α with R ≥ 0. R never falls in w: tried are α, then 1, then a bracketed secant iteration."""
+    """The smallest w ≥ α with R ≥ R_min. R never falls in w: tried are α, then 1, then a bracketed secant iteration."""
     prepared, rounding = market.prepared(), jnp.finfo(alpha.dtype).eps
     surplus = first_best_surplus(prepared)
-    aim = rounding**0.625 * surplus  # 2e-10 in double precision: R ≥ 0 though R of an optimum just found is not exact
+    aim = rounding**0.625 * surplus  # 2e-10 in double precision: R ≥ R_min though R of an optimum found is not exact
 
     def step(state):
         weight, bracket, kept, last, _, steps = state
         last, gradient = _best_at(market, prepared, weight, kind, last, surplus)
         found = _schedule(market, prepared, last, kind)
         earned = total(revenue_by_group(found.interim(), market.risk_capacity, market.count))
+        earned = earned if market.minimum_revenue is None else earned - market.minimum_revenue
         found = replace(found, weight=weight, gradient=gradient)
         good = earned >= jnp.where(steps == 0, -10 * rounding * surplus, 0.0)
         kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), (found, earned), kept)

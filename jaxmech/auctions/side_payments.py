@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import NumbersLike, on_device, picked, pytree, takes_arrays, total
+from jaxmech.arrays import NumbersLike, is_traced, on_device, picked, pytree, takes_arrays, total
 from jaxmech.auctions.columns import traders_of, unfolded
 from jaxmech.market.market import Market, MarketError
 from jaxmech.optimum.mechanism import Mechanism, checked_mechanism
@@ -72,7 +72,7 @@ class SidePayments:
 
     @derived
     def spread(self) -> jax.Array:
-        """(1 − σ)(b − a)(1 − s)/κ, (N,): money per unit, the model's bid–ask spread: T' falls by it from a's offer to b's.
+        """(1 − σ)(b − a)(1 − s)/κ, (N,): money per unit, the bid–ask spread: T' falls by it from a's offer to b's.
 
         It is a jump, at η, only where σ = 0: with an outside option that trades, T is curved between these offers.
         """
@@ -264,9 +264,11 @@ def side_payments(mechanism: Mechanism, price_unit: Literal["natural", "paper"] 
       SidePayments, one column a trader, groups in order.
 
     Raises:
-      MarketError: an unknown unit, something else than a mechanism, or traced counts.
+      MarketError: an unknown unit, something else than a mechanism, one that there is not (see its status; outside jit
+        only), or traced counts.
     """
-    checked_mechanism(mechanism)
+    if not is_traced(checked_mechanism(mechanism)) and np.isnan(np.asarray(mechanism.eta)).any():
+        raise MarketError(f"mechanism is none: {mechanism.status}")
     if not isinstance(price_unit, str) or price_unit not in ("natural", "paper"):
         raise MarketError(f"price_unit is {price_unit!r}; choose 'natural' or 'paper'")
     scale, fee = _scale_and_fee(mechanism, on_device(price_unit == "paper"))

@@ -223,13 +223,13 @@ def robust_design(market: Market, alpha: ArrayLike, radius: float, *, rounds: in
       RobustDesign.
 
     Raises:
-      MarketError: alpha outside [0, 1], a radius not above 0, a market with outside options.
+      MarketError: alpha outside [0, 1], a radius not above 0, a market with outside options or a minimum revenue.
     """
     alpha = weight_of(market, alpha, "alpha")
-    if market.outside is not None:
+    if market.outside is not None or market.minimum_revenue is not None:
         raise MarketError(
-            "market has outside options: some market near it may have no mechanism that keeps every type; "
-            "leave them out, or judge a schedule with worst_case_law"
+            "market has outside options or a minimum revenue: some market near it may have no mechanism that keeps "
+            "every type or earns that; leave them out, or judge a schedule with worst_case_law"
         )
     if jnp.ndim(alpha) > 0:
         raise MarketError("market is a batch; design for one market at a time")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import jaxmech as jm
+from jaxmech.auctions.reform import auction_option
 from jaxmech.market.outside import OutsideOption
 from jaxmech.optimum.target_lines import outside_gain
 
@@ -56,16 +57,9 @@ def test_options_change_fees_but_neither_trade_nor_what_is_gained_from_it(way):
 def test_who_could_have_the_double_auction_anyway_pays_nothing_for_it():
     """Its gains are a quadratic outside option (beyond §11): each type is indifferent, and the largest fee is 0."""
     free = jm.double_auction(market_of(), "none")
-    kappa, count, slope = free.market.risk_capacity, free.market.count, free.slope
-    others = jnp.sum(count * slope) - slope
-    pull = count * slope / kappa
-    mean = (jnp.sum(pull * free.endowment_mean) - slope / kappa * free.endowment_mean) / others
-    noise = jnp.sum(pull * slope / kappa * free.endowment_variance) - (slope / kappa) ** 2 * free.endowment_variance
-    gamma = others / (others + 2 * kappa)
-    way = OutsideOption(gamma, kappa * mean, gamma * kappa * noise / (2 * others**2))
-    auction = jm.double_auction(market_of(way))
+    auction = jm.double_auction(market_of(auction_option(free)))
     z = jnp.linspace(-1, 1, 7)[:, None] * jnp.ones(3)
-    close(free.utility_gain(z), outside_gain(auction.market.option, z, kappa))
+    close(free.utility_gain(z), outside_gain(auction.market.option, z, free.market.risk_capacity))
     close(auction.participation_fee, 0)
 
 
