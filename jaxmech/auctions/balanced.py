@@ -11,7 +11,7 @@ With three traders or more each of these can be charged to those who have no han
     b_i = −Σ_{j≠i} ρ_j/(N − 1) − Σ_{j<k; j,k≠i} c_jk W_j W_k/(N − 2),    E b_i = 0,    Σ(S_i + b_i) = R.
 
 Two traders leave nobody to charge W_1 W_2 to, and direct mechanisms have no price. There each pays what he expects to
-pay by Theorem 2, T̄_i, and what the others pay more than they were expected to is given back to him:
+pay with these side payments, T̄_i, and what the others pay more than they were expected to is given back to him:
 
     t_i = T̄_i(V_i) − Σ_{j≠i} (T̄_j(V_j) − E T̄_j)/(N − 1),    Σ t_i = R.
 """
@@ -87,7 +87,7 @@ class BalancedPayments:
     def side_payment(self, price: NumbersLike, quantity: NumbersLike) -> jax.Array:
         """What each trader pays beyond p q where these quantities are traded at p; money, shape of quantity (..., N).
 
-        Unlike that of Theorem 2 it depends on the quantities of the others: they tell what the others have offered.
+        Unlike that of `schedule` it depends on the quantities of the others: they tell what the others have offered.
         """
         rule = self.schedule
         offered = rule.offered(price, quantity)
@@ -152,7 +152,7 @@ def balanced(
     """Payments with which the exchange gets R in every state, and everybody expects to pay what he did (beyond §10).
 
     Forms:
-      "price by price": each trader pays by Theorem 2 and besides what the others' offers say, 0 on average. Kept are
+      "price by price": each trader pays as before and besides what the others' offers say, 0 on average. Kept are
         demands, prices and purchases; what everybody does is still optimal at every price, whatever the others offer,
         interim gains are the same, and everybody still wants to take part. Lost is that the payment is a function of
         the price and the trader's own quantity: it is known when all offers are. It takes three traders.
