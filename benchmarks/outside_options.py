@@ -48,7 +48,7 @@ def rows(markets, rounds):
     for name, structure in STRUCTURES.items():
         plain = random_markets(structure, markets, seed=1)
         outside = with_options(plain)
-        revenue, ok = certified(plain, alpha)
+        revenue, _ = certified(plain, alpha)
         aimed = plain.earning(1.02 * np.asarray(revenue))
         for kind, market in (("plain", plain), ("outside options", outside), ("minimum revenue", aimed)):
             found = certified(market, alpha)[1]
