@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import jaxmech as jm
+from jaxmech.arrays import picked
 from jaxmech.market.outside import OutsideOption
 from jaxmech.optimum.mechanism import mechanism_at
+from jaxmech.testing.random_markets import panel_markets, random_alphas
 from marks import cases
 
 ALPHA = 0.05
@@ -92,3 +94,13 @@ def test_a_binding_interval_that_is_too_wide_is_not_certified(case):
         assert abs(float(certificate.duality_gap)) < 1e-9 < float(certificate.residual)
         assert not certificate.ok
         assert wider < 1e-6 or jm.outcomes(design).revenue < jm.outcomes(best).revenue - 1e-5
+
+
+STUCK = [41, 77, 80, 90, 122, 146, 157, 162, 167, 178, 189, 221]
+
+
+@pytest.mark.slow
+def test_the_end_of_a_support_where_the_density_vanishes_is_left_again():
+    """Iterations that had come there stayed in twelve of these 256 markets, and were certified."""
+    market, alpha = picked((panel_markets(256, 101), random_alphas(256, 1)), STUCK)
+    jm.certify(jm.solve(market, alpha)).raise_if_failed()
