@@ -14,6 +14,7 @@ import numpy as np
 from jaxmech.arrays import mirrored, total
 from jaxmech.numerics.batching import differentiable_behind
 from jaxmech.optimum.first_best import first_best_surplus
+from jaxmech.optimum.ironing.bunching import refuses
 from jaxmech.optimum.ironing.ironed import faults
 from jaxmech.optimum.mechanism import Mechanism, checked_mechanism
 from jaxmech.optimum.outcomes import endowments_of, revenue_by_group, trade_gain_by_group
@@ -28,7 +29,8 @@ from jaxmech.programs import compiled
 class Certificate(NamedTuple):
     """Evidence for one mechanism, or a batch. All but the residual are in units of the first-best surplus."""
 
-    residual: jax.Array  # largest |E X̄| that a binding type should not have, relative to width + |η|
+    residual: jax.Array  # largest |E X̄| that a binding type should not have, and what ψ⁻ and ψ⁺ lack of η next to the
+    # ends of the binding interval, relative to width + |η|
     duality_gap: jax.Array  # upper bound on what any feasible mechanism could add to αR + (1 − α)A, over 1 + λ
     participation_slack: jax.Array  # least utility gain: X̄ changes sign once, so 0 but for what the residual may cost
     monotonicity_breach: jax.Array  # largest fall of the virtual type, relative to the width of the support
@@ -97,22 +99,23 @@ def _certify(mechanism):
     )
     left_over = earned if mechanism.minimum_revenue is None else earned - mechanism.minimum_revenue
     if market.outside is not None:
-        bound = bound - _bound_outside(mechanism, interim)
+        bound = jnp.where(_bound_is_unknown(mechanism, sides), jnp.nan, bound - _bound_outside(mechanism, interim))
     surplus = first_best_surplus(endowments_of(market, interim))
     falls, short = _ironing_faults(mechanism, sides)
-    seen = witness(mechanism, sides)
+    allowed = tolerance_of(surplus.dtype)
+    seen = witness(mechanism, sides, allowed)
     gap = bound - value + total(count / risk_capacity * short)
     doubt = _disagreement(mechanism, sides, seen)
     disagreement = doubt.money / surplus
     # Without a budget both are infinite, but for the multiplier, which is 0 then.
     spare = multiplier * jnp.clip(left_over, 0.0, jnp.finfo(left_over.dtype).max)
     gap = (gap + spare) / surplus + disagreement
-    residual = jnp.max((jnp.abs(offset) + doubt.expected) / (width + jnp.abs(mechanism.eta)), axis=0)
+    missed = jnp.abs(offset) + doubt.expected + jnp.max(seen.missed, axis=0)
+    residual = jnp.max(missed / (width + jnp.abs(mechanism.eta)), axis=0)
     breach = jnp.maximum(jnp.max(seen.fall / width, axis=(0, 1)), falls)
     charge = jnp.max(jnp.abs(offset) * width / risk_capacity, axis=0)
     slack = -charge / surplus
     shortfall = jnp.maximum(0.0, -left_over / surplus)
-    allowed = tolerance_of(surplus.dtype)
     ok = (
         (residual <= allowed)
         & (jnp.abs(gap) <= allowed)
@@ -150,6 +153,12 @@ def _bound_outside(mechanism, interim):
     away = variance - together + (mean - option.centre) * (mean - interim.mean)  # E[(Z − c)(Z − V)]
     square = weight * (variance + (mean - option.centre) ** 2) - 2 * away
     return total(market.count * (weight * option.reserve + option.gamma * square / (2 * market.risk_capacity)))
+
+
+def _bound_is_unknown(mechanism, sides):
+    """Whether Ω falls where an outside option meets a law that is not regular: then it bounds nothing (beyond §16)."""
+    weight, level = mechanism.kernel()
+    return refuses(sides, level, mechanism.ends, weight, mechanism.line().slope, mechanism.bunching)
 
 
 class Disagreement(NamedTuple):
