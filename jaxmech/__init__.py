@@ -2,6 +2,7 @@
 
 from jaxmech import _moved
 from jaxmech.auctions.audit import Audit, audit, best_reply
+from jaxmech.auctions.balanced import BalancedPayments, balanced
 from jaxmech.auctions.double_auction import DoubleAuction, double_auction
 from jaxmech.auctions.fee_notice import fee_sheet
 from jaxmech.auctions.reform import Reform, reform
@@ -60,6 +61,7 @@ __version__ = "0.2.0"
 __all__ = [
     "Answers",
     "Audit",
+    "BalancedPayments",
     "Bands",
     "Beta",
     "Calibration",
@@ -107,6 +109,7 @@ __all__ = [
     "answer_bands",
     "answers",
     "audit",
+    "balanced",
     "best_reply",
     "budget_weight",
     "calibrate",

@@ -171,6 +171,7 @@ def solver_cases():
         "side_payments": Case(
             jm.side_payments, {"mechanism": mechanism()}, {"mechanism": NOT_DESIGNS, "price_unit": NOT_NAMES}
         ),
+        "balanced": Case(jm.balanced, {"rule": rule()}, {"rule": NOT_DESIGNS, "form": NOT_NAMES[1:]}),
         "cara_schedule": Case(
             jm.cara_schedule, {"mechanism": mechanism()}, {"mechanism": NOT_DESIGNS, "types": (*NOT_WHOLE, 0, 1)}
         ),

@@ -49,6 +49,7 @@ RESULTS = {
     "Certificate": lambda: jm.certify(mechanism()),
     "Answers": lambda: jm.answers(market(), 0.5),
     "SidePayments": rule,
+    "BalancedPayments": lambda: jm.balanced(rule()),
     "DoubleAuction": lambda: jm.double_auction(market()),
     "SimpleSchedule": lambda: jm.simple_schedule(market(), 0.5),
     "SimpleSchedule of numbers": lambda: jm.SimpleSchedule.of(market(), 0.1, 0.1),

@@ -69,7 +69,7 @@ def test_every_public_function_that_takes_input_is_tried():
     answers = {"Answers", "Audit", "Bands", "Calibration", "CaraSchedule", "Certificate", "Example1", "Fit", "Frontier"}
     answers |= {"CommitmentsOfTraders", "CotMarket", "DoubleAuction", "GlobalSensitivity", "LeastCompetition"}
     answers |= {"Mechanism", "MisjudgedCapacity", "Outcomes", "RobustDesign", "Robustness", "Sensitivity"}
-    answers |= {"SidePayments", "SimpleSchedule", "Simulation", "WorstCase"}
+    answers |= {"BalancedPayments", "SidePayments", "SimpleSchedule", "Simulation", "WorstCase"}
     elsewhere = {"Density", "FromDensity", "Range"}  # test_checks and the tables of sweeps
     assert set(jm.__all__) - answers - elsewhere <= tried
 

@@ -245,7 +245,7 @@ def _fees(counts, sizes, mechanism):
     price = -total(market.count * mechanism.interim().mean) / market.total_risk_capacity
     quantities = jnp.broadcast_to(sizes[:, None], (sizes.size, len(counts)))
     payments = [rule.side_payment(jnp.broadcast_to(price, sizes.shape), quantities).ravel()] if sizes.size else []
-    return jnp.concatenate([rule.participation_fee, rule.spread(), *payments])
+    return jnp.concatenate([rule.participation_fee, rule.spread, *payments])
 
 
 @partial(compiled, static_argnums=0)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import Numbers, pytree
+from jaxmech.arrays import Numbers, picked, pytree
 from jaxmech.plain import result
 
 # Numbers of a market that are not there are 0; their names, and in which order `Outside` holds them.
@@ -83,6 +83,11 @@ class Outside:
             column = priced.reshape(-1, *(1,) * (jnp.ndim(gamma) - 1))
             gamma, centre = jnp.where(column, gamma, self.steepness), jnp.where(column, centre, self.place)
         return OutsideOption(gamma, centre, self.reserve)
+
+    def of_groups(self, groups: np.ndarray) -> "Outside":
+        """Those of some of the groups, each as often as it is named."""
+        numbers = picked((self.steepness, self.place, self.reserve), groups)
+        return Outside(*numbers, tuple(self.priced[group] for group in groups))
 
     def names(self, group: int) -> tuple[str, str, str]:
         """What the numbers of a group are called."""
