@@ -84,7 +84,7 @@ def _certify(mechanism):
     sides, risk_capacity, count = market.endowment.sides(), market.risk_capacity, market.count
     capacity, width = market.total_risk_capacity, sides.width[0]
     share, mean = risk_capacity / capacity, interim.mean
-    total_mean = total(count * mean)
+    total_mean, allowed = total(count * mean), tolerance_of(width.dtype)
     # X̄ = (1 − s)(η − V) + ε exactly; ε = 0 solves (*).
     offset = share * (total_mean - mean) - (1 - share) * mechanism.eta
     charged = interim._replace(
@@ -92,17 +92,17 @@ def _certify(mechanism):
         allocation_square=interim.allocation_square + 2 * offset * interim.allocation_mean + offset**2,
         rent=interim.rent + jnp.abs(offset) * width,
     )
-    earned, value, multiplier = _worth(mechanism, charged)
+    earned = total(revenue_by_group(charged, risk_capacity, count))
     bound = 0.5 * total(
         count * (interim.variance * (1 / risk_capacity - 1 / capacity))
         + count * risk_capacity * (mean / risk_capacity - total_mean / capacity) ** 2
     )
     left_over = earned if mechanism.minimum_revenue is None else earned - mechanism.minimum_revenue
+    value, multiplier = _value(mechanism, charged, earned)
     if market.outside is not None:
         bound = jnp.where(_bound_is_unknown(mechanism, sides), jnp.nan, bound - _bound_outside(mechanism, interim))
     surplus = first_best_surplus(endowments_of(market, interim))
     falls, short = _ironing_faults(mechanism, sides)
-    allowed = tolerance_of(surplus.dtype)
     seen = witness(mechanism, sides, allowed)
     gap = bound - value + total(count / risk_capacity * short)
     doubt = _disagreement(mechanism, sides, seen)
@@ -115,6 +115,8 @@ def _certify(mechanism):
     breach = jnp.maximum(jnp.max(seen.fall / width, axis=(0, 1)), falls)
     charge = jnp.max(jnp.abs(offset) * width / risk_capacity, axis=0)
     slack = -charge / surplus
+    if mechanism.rebate is not None:
+        slack = jnp.minimum(slack, jnp.min(mechanism.rebate, axis=0) / surplus)
     shortfall = jnp.maximum(0.0, -left_over / surplus)
     ok = (
         (residual <= allowed)
@@ -130,20 +132,6 @@ def _certify(mechanism):
     return Certificate(residual, gap, slack, breach, shortfall, ok)
 
 
-def _worth(mechanism, interim):
-    """(R, Σ n (AG − w E g), λ/(1 + λ)) at these moments; by the last revenue that is left over costs the objective."""
-    market, weight = mechanism.market, mechanism.weight
-    earned, gained = (
-        total(of(interim, market.risk_capacity, market.count)) for of in (revenue_by_group, trade_gain_by_group)
-    )
-    if market.welfare_weight is None:
-        # α = 1 leaves w no room.
-        multiplier = (weight - mechanism.alpha) / jnp.where(mechanism.alpha < 1, 1 - mechanism.alpha, 1.0)
-        return earned, weight * earned + (1 - weight) * gained, multiplier
-    value = gained - total(mechanism.group_weight * market.count * interim.rent / market.risk_capacity)
-    return earned, value, jnp.zeros_like(weight) if mechanism.budget_share is None else mechanism.budget_share
-
-
 def _bound_outside(mechanism, interim):
     """Σ n (w r + γ/(2κ) ∫(z − c)² dΩ), what outside options take off the dual bound, over 1 + λ (beyond §7)."""
     market, option, weight = mechanism.market, mechanism.market.option, mechanism.group_weight
@@ -153,6 +141,22 @@ def _bound_outside(mechanism, interim):
     away = variance - together + (mean - option.centre) * (mean - interim.mean)  # E[(Z − c)(Z − V)]
     square = weight * (variance + (mean - option.centre) ** 2) - 2 * away
     return total(market.count * (weight * option.reserve + option.gamma * square / (2 * market.risk_capacity)))
+
+
+def _value(mechanism, charged, earned):
+    """What the mechanism attains of the Lagrangian, over 1 + λ, and the multiplier λ/(1 + λ) of revenue that is left
+    over."""
+    market, weight, alpha = mechanism.market, mechanism.weight, mechanism.alpha
+    gained = total(trade_gain_by_group(charged, market.risk_capacity, market.count))
+    if market.welfare_weight is None:
+        # α = 1 leaves w no room.
+        multiplier = (weight - alpha) / jnp.where(alpha < 1, 1 - alpha, 1.0)
+        return weight * earned + (1 - weight) * gained, multiplier
+    value = gained - total(mechanism.group_weight * market.count * charged.rent / market.risk_capacity)
+    multiplier = weight * 0 if mechanism.budget_share is None else mechanism.budget_share
+    # The Lagrangian has no largest value where a group's weight is negative: rebates to it raise it without end.
+    least = jnp.min(multiplier + (1 - multiplier) * (alpha - market.welfare_weight), axis=0)
+    return jnp.where(least >= -tolerance_of(least.dtype), value, -jnp.inf), multiplier
 
 
 def _bound_is_unknown(mechanism, sides):

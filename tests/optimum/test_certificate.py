@@ -1,5 +1,7 @@
 """A certificate is of one α: the weight that was searched for is part of what it proves."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,3 +106,32 @@ def test_the_end_of_a_support_where_the_density_vanishes_is_left_again():
     """Iterations that had come there stayed in twelve of these 256 markets, and were certified."""
     market, alpha = picked((panel_markets(256, 101), random_alphas(256, 1)), STUCK)
     jm.certify(jm.solve(market, alpha)).raise_if_failed()
+
+
+def generous():
+    """The designer cares more for what some traders gain than for revenue."""
+    few = jm.Traders(jm.Uniform(-1.0, 1.0), 0.5, 3, welfare_weight=0.6)
+    return jm.Market.of(few, jm.Traders(jm.Uniform(-1.0, 0.8), 0.7, 2, welfare_weight=0.1))
+
+
+@pytest.mark.parametrize("alpha", [0.2, 0.5])
+def test_revenue_that_is_not_given_back_where_a_welfare_weight_exceeds_alpha_is_not_certified(alpha):
+    market = generous()
+
+    def value(design):
+        achieved = jm.outcomes(design)
+        welfare = jnp.sum(market.welfare_weight * achieved.utility_gain_by_group)
+        return float(alpha * achieved.revenue + (1 - alpha) * achieved.efficiency + welfare)
+
+    best, kept = jm.solve(market, alpha), jm.solve_at_weight(market, alpha)
+    assert jm.certify(best).ok and not jm.certify(kept).ok
+    assert value(best) > value(kept) + 0.01
+
+
+def test_a_rebate_that_takes_money_is_not_certified():
+    best = jm.solve(generous(), 0.2)
+    taken = best.rebate.at[0].add(-0.1)
+    rent = best.moments.rent + best.market.risk_capacity * (taken - best.rebate)
+    wrong = replace(best, rebate=taken, moments=best.moments._replace(rent=rent))
+    assert jm.certify(best).ok
+    assert not jm.certify(wrong).ok
