@@ -93,14 +93,9 @@ def _certify(mechanism):
         rent=interim.rent + jnp.abs(offset) * width,
     )
     earned = total(revenue_by_group(charged, risk_capacity, count))
-    bound = 0.5 * total(
-        count * (interim.variance * (1 / risk_capacity - 1 / capacity))
-        + count * risk_capacity * (mean / risk_capacity - total_mean / capacity) ** 2
-    )
+    bound = _bound(mechanism, interim, sides, total_mean / capacity)
     left_over = earned if mechanism.minimum_revenue is None else earned - mechanism.minimum_revenue
     value, multiplier = _value(mechanism, charged, earned)
-    if market.outside is not None:
-        bound = jnp.where(_bound_is_unknown(mechanism, sides), jnp.nan, bound - _bound_outside(mechanism, interim))
     surplus = first_best_surplus(endowments_of(market, interim))
     falls, short = _ironing_faults(mechanism, sides)
     seen = witness(mechanism, sides, allowed)
@@ -130,6 +125,16 @@ def _certify(mechanism):
         & (mechanism.error <= allowed)
     )
     return Certificate(residual, gap, slack, breach, shortfall, ok)
+
+
+def _bound(mechanism, interim, sides, price):
+    """D, the dual bound over 1 + λ, with ΣM/K for the price (theory §11, beyond §7)."""
+    market, capacity = mechanism.market, mechanism.market.risk_capacity
+    spread = interim.variance * (1 / capacity - 1 / market.total_risk_capacity)
+    bound = 0.5 * total(market.count * spread + market.count * capacity * (interim.mean / capacity - price) ** 2)
+    if market.outside is None:
+        return bound
+    return jnp.where(_bound_is_unknown(mechanism, sides), jnp.nan, bound - _bound_outside(mechanism, interim))
 
 
 def _bound_outside(mechanism, interim):
