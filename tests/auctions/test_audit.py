@@ -72,6 +72,7 @@ def test_a_scaled_tax_and_a_wrong_demand_are_found():
         assert not jm.audit(spoiled, **FEW).ok
 
 
+@pytest.mark.slow
 def test_what_a_trader_pays_for_the_quantities_of_others_is_found():
     """They are the negative of his own, so it is a price on that."""
     honest = rule()
