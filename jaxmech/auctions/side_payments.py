@@ -125,6 +125,16 @@ class SidePayments:
         inside, z = self._inverse(offered)
         return self._factor * (self.price_scale * offered - (z + offered - inside))
 
+    @takes_arrays
+    @compiled
+    def marginal_payment(self, z: NumbersLike, price: NumbersLike) -> jax.Array:
+        """∂S/∂q where type z of the support asks for what he does: c q + T'(V(z)), money per unit, shape of z.
+
+        By type it is single-valued at the kink too: the types at its two ends have its two slopes.
+        """
+        tax = self._factor * (self.price_scale * self.offer(z) - z)
+        return self.curvature * self.demand(z, price) + tax
+
     @compiled
     def spread(self) -> jax.Array:
         """Jump of T' at η, (N,): money per unit, the model's bid–ask spread, (1 − s)(b − a)/κ."""
@@ -227,11 +237,20 @@ def side_payments(mechanism: Mechanism, price_unit: Literal["natural", "paper"] 
     Raises:
       MarketError: an unknown unit, something else than a mechanism, or traced counts.
     """
+    by_group = payments_by_group(mechanism, price_unit)
+    fee = picked(by_group.participation_fee, traders_of(mechanism.market))
+    return replace(by_group, columns=unfolded(mechanism), participation_fee=fee)
+
+
+def payments_by_group(mechanism: Mechanism, price_unit: Literal["natural", "paper"] = "natural") -> SidePayments:
+    """`side_payments(mechanism).by_group()`, but that no shape depends on counts: nothing compiles anew when one moves.
+
+    Args, Raises: as for `side_payments`; counts may be traced.
+    """
     checked_mechanism(mechanism)
     if not isinstance(price_unit, str) or price_unit not in ("natural", "paper"):
         raise MarketError(f"price_unit is {price_unit!r}; choose 'natural' or 'paper'")
-    scale, fee = _scale_and_fee(mechanism, on_device(price_unit == "paper"))
-    return SidePayments(mechanism, unfolded(mechanism), scale, picked(fee, traders_of(mechanism.market)))
+    return SidePayments(mechanism, mechanism, *_scale_and_fee(mechanism, on_device(price_unit == "paper")))
 
 
 @compiled
