@@ -127,7 +127,14 @@ class SidePayments:
 
     @takes_arrays
     @compiled
-    def marginal_payment(self, z: NumbersLike, price: NumbersLike) -> jax.Array:
+    def payment_of_type(self, z: NumbersLike, price: NumbersLike) -> jax.Array:
+        """S where type z of the support asks for what he does; money, shape of z. `side_payment` without a search."""
+        tax = self._tax(self.offer(z), z, jnp.zeros_like(z))
+        return 0.5 * self.curvature * self.demand(z, price) ** 2 - tax + self.participation_fee
+
+    @takes_arrays
+    @compiled
+    def marginal_payment_of_type(self, z: NumbersLike, price: NumbersLike) -> jax.Array:
         """∂S/∂q where type z of the support asks for what he does: c q + T'(V(z)), money per unit, shape of z.
 
         By type it is single-valued at the kink too: the types at its two ends have its two slopes.

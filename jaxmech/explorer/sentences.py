@@ -29,7 +29,9 @@ def sentences(numbers: Mapping[str, Any], series: Mapping[str, Any]) -> dict[str
         )
     if "curves" in series:
         low, high = idle["binding_interval"]
-        said["allocation"] = f"{idle['name']} of endowments from {low:.4g} to {high:.4g} gain nothing by coming."
+        said["allocation"] = (
+            f"{idle['name']} of endowments from {low:.4g} to {high:.4g} gain no more here than elsewhere."
+        )
         spreads, fees = series["curves"]["spread"], series["curves"]["fee"]
         wide = max(range(len(groups)), key=lambda k: spreads[k])
         said["payments"] = (

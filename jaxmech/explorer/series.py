@@ -31,15 +31,14 @@ def curves(mechanism: Mechanism, side: int = SIDE) -> dict[str, jax.Array]:
     rule, types = payments_by_group(mechanism), shown_types(mechanism, side)
     prices = likely_prices(rule)
     at = prices[:, None]
-    sizes = rule.demand(types[None], at)
     return {
         "type": types,
         "bought": mechanism.interim_allocation(types),
         "gain": mechanism.utility_gain(types),
         "price": prices,
-        "size": sizes,
-        "paid": rule.side_payment(at, sizes),
-        "marginal": rule.marginal_payment(types[None], at),
+        "size": rule.demand(types[None], at),
+        "paid": rule.payment_of_type(types[None], at),
+        "marginal": rule.marginal_payment_of_type(types[None], at),
         "fee": rule.participation_fee,
         "spread": rule.spread(),
     }

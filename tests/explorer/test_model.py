@@ -42,7 +42,7 @@ def test_turning_knobs_compiles_nothing(model):
     model.answer(State())
     before = programs._count["compiled"]
     rng = np.random.default_rng(0)
-    for count in (2, 9, 30):
+    for count in (2, 9, 16):
         turned = {"dealer.count": float(count), "fund.risk_capacity": rng.uniform(0.3, 3), "fund.welfare_weight": 0.1}
         answer = model.answer(State("alpha", float(rng.uniform()), turned | {"all.endowment.factor": 1.5}))
         assert answer["certified"]
