@@ -167,7 +167,9 @@ def _sensitivity_series(mechanism, state):
     Of numbers that the market has only room for nothing is said: 1% of the surplus for each trader is out of scale.
     """
     alpha = float(np.asarray(mechanism.alpha))
-    slopes, outcome = sensitivity(mechanism.market, alpha), "efficiency" if state.goal == "revenue" else "revenue"
+    with np.errstate(invalid="ignore"):  # λ = ∞ where all revenue there is is asked for
+        slopes = sensitivity(mechanism.market, alpha)
+    outcome = "efficiency" if state.goal == "revenue" else "revenue"
     row = slopes.outcomes.index(outcome)
     up, down = 0.01 * slopes.right[row] * slopes.unit, -0.01 * slopes.left[row] * slopes.unit
     size = np.nan_to_num(np.fmax(np.abs(up), np.abs(down)))

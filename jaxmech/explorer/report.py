@@ -19,7 +19,7 @@ from jaxmech.explorer.grid import HALVINGS, SAFETY, Grid, grid_of, logarithmic
 from jaxmech.explorer.knobs import Knob, knob_at
 from jaxmech.explorer.model import Model
 from jaxmech.explorer.state import State
-from jaxmech.inputs import AnyPath, MarketError, file_to_write, one_number
+from jaxmech.inputs import AnyPath, MarketError, file_to_write, one_number, shown
 from jaxmech.market.market import Market, checked_market
 from jaxmech.market.parameters import group_entries
 from jaxmech.plain import brief, plain
@@ -27,12 +27,12 @@ from jaxmech.plain import brief, plain
 LARGEST = 5_000_000  # bytes
 _METHOD = """
 The optimal direct mechanism of Chen, “Optimal Design of a Financial Exchange”, at each node of a grid in the effective
-weight w on revenue and in the numbers that have sliders. Every node is an optimum of its own, certified by weak duality,
-participation, monotonicity and an independent quadrature. Between nodes revenue and efficiency follow from the quintic
-through values, slopes and curvatures of H(w) = max wR + (1 − w)A; everything else, and the numbers with sliders, from
-polynomials through Chebyshev nodes. The errors that are told are {safety:g} times the largest found at {places} random
-places between the nodes, where the solver was asked again. Payments are those of a double auction with side payments
-that implements the mechanism. Money and holding costs share one unit.
+weight w on revenue and in the numbers that have sliders. Every node is an optimum of its own, certified by weak
+duality, participation, monotonicity and an independent quadrature. Between nodes revenue and efficiency follow from the
+quintic through values, slopes and curvatures of H(w) = max wR + (1 − w)A; everything else, and the numbers with
+sliders, from polynomials through Chebyshev nodes. The errors that are told are {safety:g} times the largest found at
+{places} random places between the nodes, where the solver was asked again. Payments are those of a double auction with
+side payments that implements the mechanism. Money and holding costs share one unit.
 """
 
 
@@ -67,6 +67,10 @@ def report(
     file = file_to_write("path", path)
     if file is None:
         raise MarketError("path is None; give the file to write")
+    if not isinstance(title, str | None):
+        raise MarketError(f"title is {shown(title)}; give a text")
+    if not isinstance(provenance, Mapping | None):
+        raise MarketError(f"provenance is {shown(provenance)}; give texts by name")
     alpha = one_number("alpha", alpha, "one number in [0, 1]", 0.0, 1.0)
     knobs = _knobs(checked_market(market), {"all.risk_capacity.factor": (0.5, 2.0)} if over is None else over)
     model = Model(market, besides=())  # refuses what does not fit on a page
@@ -81,13 +85,15 @@ def report(
 
 def _knobs(market, over):
     if not isinstance(over, Mapping):
-        raise MarketError(f"over is {over!r}; give ranges by name, such as {{'all.risk_capacity.factor': (0.5, 2.0)}}")
+        raise MarketError(
+            f"over is {shown(over)}; give ranges by name, such as {{'all.risk_capacity.factor': (0.5, 2.0)}}"
+        )
     knobs = []
     for name, ends in over.items():
         try:
             low, high = map(float, ends)
         except (TypeError, ValueError):
-            raise MarketError(f"{name}: the range is {ends!r}; give two numbers, the smaller one first") from None
+            raise MarketError(f"{name}: the range is {shown(ends)}; give two numbers, the smaller one first") from None
         knob = knob_at(market, name, low, high)
         knob.checked(knob.value)
         knobs.append(knob)

@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from explorer.browser import asked_for, needs_chromium, opened, text_of
 
 import jaxmech as jm
-from explorer.browser import needs_chromium, opened, text_of
 from jaxmech.cli import main
 from jaxmech.explorer.grid import barycentric, grid_of, lobatto, truth
 from jaxmech.explorer.knobs import knob_at
@@ -69,13 +69,6 @@ def test_polynomials_through_chebyshev_nodes_are_exact():
         assert barycentric(nodes, x) @ nodes**6 == pytest.approx(x**6, rel=1e-12, abs=1e-12)
 
 
-def test_below_its_target_a_grid_says_infeasible():
-    grid = grid_of(MARKET.earning(1e3))
-    assert grid.at(0.5) is None
-    held = grid_of(MARKET.earning(0.3)).at(0.0)
-    assert held["revenue"] == pytest.approx(0.3, abs=1e-9)
-
-
 class Scripts(HTMLParser):
     """What a page asks for, and the tags it has."""
 
@@ -103,6 +96,13 @@ def test_names_of_groups_do_not_end_the_script(page):
 
 
 @needs_chromium
+def test_what_a_page_asks_for_is_seen(tmp_path):
+    asking = tmp_path / "asking.html"
+    asking.write_text('<img src="http://example.invalid/picture.png">')
+    assert asked_for(opened(f"file://{asking}", tmp_path)[1]) == 1
+
+
+@needs_chromium
 def test_a_browser_interpolates_within_the_bounds_and_asks_for_nothing(page, grid, tmp_path):
     points = places(1000, 8)
     true = truth(grid, points)
@@ -117,7 +117,7 @@ def test_a_browser_interpolates_within_the_bounds_and_asks_for_nothing(page, gri
         off = np.abs(rows[:, start : start + size] - true[name].reshape(1000, -1))
         assert np.max(off) <= grid.bounds[name], name
         start += size
-    assert not re.findall(r'"url":"(?:https?|wss?)://[^"]+"', log)
+    assert asked_for(log) == 0
 
 
 @needs_chromium
@@ -145,12 +145,14 @@ def test_every_picture_has_a_sentence_a_table_and_units(page, tmp_path):
 def test_the_command_writes_a_report_and_names_mistakes(tmp_path, capsys):
     file, out = tmp_path / "market.toml", tmp_path / "report.html"
     group = 'risk_capacity = 1.0\ncount = 3\nendowment = { law = "uniform", lower = -1.0, upper = 1.0 }\n'
-    file.write_text(f'name = "two"\n[[traders]]\nname = "a"\n{group}[provenance]\nsource = "none at all"\n')
-    assert main(["report", str(file), "--out", str(out), "--over", "a.count=2,6"]) == 0
+    groups = "".join(f'[[traders]]\nname = "{name}"\n{group}' for name in "ab")
+    file.write_text(f'name = "two"\n{groups}[provenance]\nsource = "none at all"\n')
+    over = ["--over", "all.risk_capacity.factor=0.5,2.0", "--over", "b.upper=0.8,1.4"]
+    assert main(["report", str(file), "--out", str(out), *over]) == 0
     assert "none at all" in out.read_text() and "<title>two</title>" in out.read_text()
     for over, said in (
         ("a.count=5,6", "a.count is 3"),
-        ("b.count=2,6", "not a parameter"),
+        ("c.count=2,6", "not a parameter"),
         ("a.count=6,2", "the range is"),
     ):
         assert main(["report", str(file), "--out", str(out), "--over", over]) == 2
@@ -165,3 +167,19 @@ def test_what_a_report_cannot_show_is_refused(tmp_path):
     with pytest.raises(MarketError, match="no certified optimum"):
         jm.report(MARKET, tmp_path / "a.html", over={"b.upper": (-2.0, 1.2)})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_where_nothing_earns_the_target_a_report_says_so(tmp_path):
+    earned = float(jm.outcomes(jm.solve(MARKET, 1.0)).revenue)
+    market = MARKET.earning(earned)
+    grid = grid_of(market, [knob_at(market, "all.risk_capacity.factor", 0.5, 2.0)])
+    assert grid.at(0.5, 1.1) is None
+    held = grid.at(0.0, 0.8)
+    assert held["revenue"] == pytest.approx(earned, abs=1e-9)
+    page = jm.report(market, tmp_path / "report.html")
+    document, _ = opened(f"file://{page}#alpha=0.5&numbers=1.5", tmp_path)
+    assert "Infeasible: no mechanism that keeps every type earns" in text_of(document, 'id="status"')
+    document, _ = opened(f"file://{page}#alpha=0.5&numbers=0.8", tmp_path)
+    assert "Certified at the nodes" in text_of(document, 'id="status"')
