@@ -103,7 +103,8 @@ def _knobs(market, over):
 def _page(grid: Grid, alpha, start, title, provenance) -> str:
     """The file."""
     files = resources.files("jaxmech.explorer") / "page"
-    style, script, frame = ((files / name).read_text("utf-8") for name in ("page.css", "page.js", "page.html"))
+    names = ("page.html", "page.css", "pictures.js", "file.js")
+    frame, style, *scripts = ((files / name).read_text("utf-8") for name in names)
     data = json.dumps(_data(grid, alpha, start), allow_nan=False).replace("<", "\\u003c")
     from jaxmech import __version__
 
@@ -118,7 +119,7 @@ def _page(grid: Grid, alpha, start, title, provenance) -> str:
     return Template(frame).substitute(
         title=escape(title),
         style=style,
-        script=script,
+        script="\n".join(scripts),
         data=data,
         method=escape(_METHOD.strip().format(safety=SAFETY, places=grid.held_out)),
         market=_market_table(grid.market),
@@ -145,6 +146,7 @@ def _data(grid, alpha, start):
         "bounds": grid.bounds,
         "heldOut": grid.held_out,
         "safety": SAFETY,
+        "fixed": ", at the start",
         "series": start.get("series", {}),
         "sentences": start.get("sentences", {}),
     }

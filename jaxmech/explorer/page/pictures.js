@@ -1,84 +1,7 @@
 "use strict";
+/* What the report in one file and the live page share: pictures of an answer. Both say what `show` does. */
 const data = JSON.parse(document.getElementById("data").textContent);
-const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer;
-const table = new Float32Array(bytes(data.table)), flat = new Float32Array(bytes(data.flat));
-const money = new Float64Array(bytes(data.money));
-const nodes = data.weights, sizes = data.settings.map((setting) => setting.length);
-const cells = sizes[0] * sizes[1], groups = data.names.length;
-
-/* What the report interpolates by: the same arithmetic as jaxmech.explorer.grid. */
-function barycentric(places, x) {
-  if (places.length === 1) return [1];
-  const same = places.indexOf(x);
-  if (same >= 0) return places.map((_, k) => Number(k === same));
-  const last = places.length - 1;
-  const share = places.map((place, k) => ((k % 2 ? -1 : 1) * (k === 0 || k === last ? 0.5 : 1)) / (x - place));
-  const sum = share.reduce((a, b) => a + b, 0);
-  return share.map((value) => value / sum);
-}
-function quintic(left, right, weight) {
-  const width = right.weight - left.weight, t = (weight - left.weight) / width;
-  const value = (end) => end.weight * end.revenue + (1 - end.weight) * end.efficiency;
-  const slope = (end) => width * (end.revenue - end.efficiency);
-  const most = 5 * Math.abs(slope(right) - slope(left));
-  const bend = (end) => Math.min(width * width * end.curvature, most);
-  const rise = value(right) - value(left) - slope(left) - 0.5 * bend(left);
-  const steep = slope(right) - slope(left) - bend(left), bent = bend(right) - bend(left);
-  const cubic = 10 * rise - 4 * steep + 0.5 * bent;
-  const quartic = -15 * rise + 7 * steep - bent, fifth = 6 * rise - 3 * steep + 0.5 * bent;
-  const at = value(left) + t * (slope(left) + t * (0.5 * bend(left) + t * (cubic + t * (quartic + t * fifth))));
-  const rising = slope(left) + t * (bend(left) + t * (3 * cubic + t * (4 * quartic + 5 * t * fifth)));
-  return [at, rising / width];
-}
-function moneyAt(weight, share) {
-  let cell = 0;
-  while (cell < nodes.length - 2 && nodes[cell + 1] <= weight) cell += 1;
-  const end = (k, j) => {
-    const [revenue, efficiency, curvature] = [0, 1, 2].map((row) => money[(row * nodes.length + k) * cells + j]);
-    return { weight: nodes[k], revenue, efficiency, curvature };
-  };
-  let revenue = 0, efficiency = 0;
-  for (let j = 0; j < cells; j += 1) {
-    const [value, slope] = quintic(end(cell, j), end(cell + 1, j), weight);
-    revenue += share[j] * (value + (1 - weight) * slope);
-    efficiency += share[j] * (value - weight * slope);
-  }
-  return { revenue, efficiency };
-}
-function leastWeight(share) {
-  if (moneyAt(0, share).revenue >= data.least) return 0;
-  if (!(moneyAt(1, share).revenue >= data.least)) return NaN;
-  let low = 0, high = 1;
-  for (let k = 0; k < data.halvings; k += 1) {
-    const middle = 0.5 * (low + high);
-    if (moneyAt(middle, share).revenue >= data.least) high = middle; else low = middle;
-  }
-  return high;
-}
-function mixed(rows, shares, width) {
-  const found = new Float64Array(width);
-  shares.forEach((share, row) => {
-    if (share !== 0) for (let k = 0; k < width; k += 1) found[k] += share * rows[row * width + k];
-  });
-  return found;
-}
-function unpacked(row, spec) {
-  let start = 0;
-  return Object.fromEntries(spec.map(([name, size]) => [name, row.subarray(start, (start += size))]));
-}
-const widthOf = (spec) => spec.reduce((sum, [, size]) => sum + size, 0);
-function answer(alpha, numbers) {
-  const places = data.knobs.map((knob, k) => (knob.logarithmic ? Math.log(numbers[k]) : numbers[k]));
-  const along = data.settings.map((setting, k) => barycentric(setting, places[k] ?? 0));
-  const share = along[0].flatMap((one) => along[1].map((other) => one * other));
-  const still = unpacked(mixed(flat, share, widthOf(data.flatSpec)), data.flatSpec);
-  const least = leastWeight(share);
-  if (Number.isNaN(least)) return { infeasible: true, largest: moneyAt(1, share).revenue, still };
-  const weight = Math.max(alpha, least), steps = barycentric(nodes, weight);
-  const shares = steps.flatMap((step) => share.map((one) => step * one));
-  const found = unpacked(mixed(table, shares, widthOf(data.spec)), data.spec);
-  return { ...found, still, share, weight, least, ...moneyAt(weight, share) };
-}
+const groups = data.names.length;
 
 /* Words and numbers. */
 const digits = (value, count = 4) =>
@@ -224,8 +147,10 @@ function figure(title, make, ...choices) {
   const box = element("figure", {}, element("h2", { textContent: title }), ...choices, picture, sentence, holder);
   document.getElementById("figures").append(box);
   const draw = (found, words) => {
-    const made = found.infeasible
-      ? { picture: [element("p", { textContent: refusal(found) })], sentence: "", head: [], rows: [] } : make(found);
+    const made = found.refusal
+      ? { picture: [element("p", { textContent: found.refusal })], sentence: "", head: [], rows: [] } : make(found);
+    box.hidden = made === null;
+    if (made === null) return;
     picture.replaceChildren(...made.picture);
     if (!words) return;
     sentence.textContent = made.sentence;
@@ -241,18 +166,16 @@ function choice(label, options, changed) {
   select.addEventListener("change", () => { changed(Number(select.value)); show(); });
   return select;
 }
-const refusal = (found) => `Infeasible: no mechanism that keeps every type earns ${digits(data.least)}; the largest ` +
-  `revenue of any is ${digits(found.largest, 6)} money.`;
 const column = (values, k, start = 0, count = values.length / groups) =>
   Array.from({ length: count }, (_, n) => values[(start + n) * groups + k]);
 
 figure("Revenue against efficiency", (found) => {
   const best = found.first_best_efficiency[0], surplus = found.first_best_surplus[0];
   const shares = ({ revenue, efficiency }) => [(100 * (best - efficiency)) / surplus, (100 * revenue) / surplus];
-  const steps = Array.from({ length: 61 }, (_, k) => found.least + ((1 - found.least) * k) / 60);
-  const points = steps.map((weight) => shares(moneyAt(weight, found.share)));
+  if (!found.frontier) return null;
+  const points = found.frontier.map(shares);
   const [lost, earned] = shares(found);
-  const marks = [{ name: `α = ${digits(state.alpha)}`, shape: "circle", k: 1, x: lost, y: earned },
+  const marks = [{ name: `α = ${digits(found.alpha)}`, shape: "circle", k: 1, x: lost, y: earned },
     { name: "where the budget binds, w*", shape: "diamond", k: 2, x: points[0][0], y: points[0][1] }];
   const auction = { revenue: found.still.auction_revenue?.[0], efficiency: found.still.auction_efficiency?.[0] };
   if (Number.isFinite(auction.revenue)) {
@@ -262,9 +185,9 @@ figure("Revenue against efficiency", (found) => {
   const names = ["efficiency lost, % of first-best gains from trade", "revenue, % of the same"];
   return {
     picture: lines("Frontier of revenue and efficiency", names, [{ name: "frontier", points }], { marks }),
-    sentence: `At α = ${digits(state.alpha)} revenue is ${digits(found.revenue, 5)} money, ${digits(earned)}% of the ` +
+    sentence: `At α = ${digits(found.alpha)} revenue is ${digits(found.revenue, 5)} money, ${digits(earned)}% of the ` +
       `first-best gains from trade, of which ${digits(lost)}% are lost; the budget binds below α = ${digits(found.least)}.`,
-    head: ["weight w", ...names], rows: steps.map((weight, k) => [weight, ...points[k]]),
+    head: ["weight w", ...names], rows: found.frontier.map(({ weight }, k) => [weight, ...points[k]]),
   };
 });
 
@@ -323,7 +246,7 @@ choice("What", ["payment", "marginal payment"], (k) => { shown.marginal = k === 
 ...[["lower the cap", -1], ["raise the cap", 1]].map(([label, way]) => {
   const button = element("button", { type: "button", textContent: way < 0 ? "cap −" : "cap +", "aria-label": label });
   button.addEventListener("click", () => {
-    const values = latest.infeasible ? [0, 1] : Array.from(shown.marginal ? latest.marginal : latest.paid);
+    const values = latest.refusal ? [0, 1] : Array.from(shown.marginal ? latest.marginal : latest.paid);
     const [low, high] = [Math.min(...values), Math.max(...values)];
     shown.cap = (shown.cap ?? 0.5 * (low + high)) + 0.05 * way * (high - low);
     show();
@@ -343,85 +266,33 @@ figure("Endowments", (found) => {
   };
 }, choice("Group", data.names, (k) => { group.density = k; }));
 
-if (data.series.sensitivity) {
-  const found = data.series.sensitivity;
-  figure(`What moves ${found.outcome} most, at the start`, () => ({
-    picture: bars("Change by 1% of each number", `change of ${found.outcome}, money`, found.parameter,
-      [{ name: "1% up", values: found.up, k: 0 }, { name: "1% down", values: found.down, k: 1, outlined: true }]),
-    sentence: data.sentences.sensitivity ?? "",
+figure(`What moves it most${data.fixed}`, (found) => {
+  const bar = found.series.sensitivity;
+  return bar ? {
+    picture: bars("Change by 1% of each number", `change of ${bar.outcome}, money`, bar.parameter,
+      [{ name: "1% up", values: bar.up, k: 0 }, { name: "1% down", values: bar.down, k: 1, outlined: true }]),
+    sentence: found.sentences.sensitivity ?? "Nothing moves it.",
     head: ["parameter", "1% up, money", "1% down, money"],
-    rows: found.parameter.map((name, k) => [name, found.up[k] ?? NaN, found.down[k] ?? NaN]),
-  }));
-}
-if (data.series.outside_cost) {
-  const found = data.series.outside_cost;
-  figure("Revenue against the outside market's cost, at the start", () => ({
+    rows: bar.parameter.map((name, k) => [name, bar.up[k] ?? NaN, bar.down[k] ?? NaN]),
+  } : null;
+});
+figure(`Revenue against the outside market's cost${data.fixed}`, (found) => {
+  const along = found.series.outside_cost, points = along?.factor.map((x, k) => [x, along.revenue[k] ?? NaN]);
+  return along ? {
     picture: lines("Revenue by cost", ["cost of the outside market, times what it is", "revenue, money"],
-      [{ name: "revenue", points: found.factor.map((x, k) => [x, found.revenue[k] ?? NaN]) }]),
-    sentence: data.sentences.outside_cost ?? "",
-    head: ["factor", "revenue, money"], rows: found.factor.map((x, k) => [x, found.revenue[k] ?? NaN]),
-  }));
-}
+      [{ name: "revenue", points }]),
+    sentence: found.sentences.outside_cost ?? "", head: ["factor", "revenue, money"], rows: points,
+  } : null;
+});
 
-/* Controls. */
-const start = { alpha: data.alpha, numbers: data.knobs.map((knob) => knob.value) };
-const state = { alpha: start.alpha, numbers: [...start.numbers] };
-let latest = null, waiting = null;
+/* A slider with its number, which `read` tells and `write` takes. */
 const sliders = [];
-function slider(label, unit, low, high, step, read, write) {
+let latest = null;
+function slider(place, label, unit, low, high, step, read, write) {
   const output = element("output"), input = element("input", { type: "range", min: low, max: high, step });
   const sync = () => { input.value = read(); output.textContent = `${digits(read(), 5)} ${unit}`; };
   input.addEventListener("input", () => { write(Math.min(high, Math.max(low, Number(input.value)))); show(); });
-  document.getElementById("controls").append(element("label", {}, label, output, input));
+  place.append(element("label", {}, label, output, input));
   sliders.push(sync);
+  return input;
 }
-slider("α, weight on revenue", "", 0, 1, 0.005, () => state.alpha, (value) => { state.alpha = value; });
-data.knobs.forEach((knob, k) => slider(knob.name, knob.unit, knob.low, knob.high, knob.whole ? 1 : (knob.high - knob.low) / 400,
-  () => state.numbers[k], (value) => { state.numbers[k] = value; }));
-const reset = element("button", { type: "button", textContent: "Reset" });
-reset.addEventListener("click", () => { state.alpha = start.alpha; state.numbers = [...start.numbers]; show(); });
-const link = element("a", { textContent: "Link to this", href: "#" });
-document.getElementById("controls").append(element("p", { className: "quiet" }, reset, " ", link));
-
-function show() {
-  latest = answer(state.alpha, state.numbers);
-  sliders.forEach((sync) => sync());
-  link.href = `#alpha=${state.alpha}&numbers=${state.numbers.join(",")}`;
-  for (const draw of figures) draw(latest, false);
-  clearTimeout(waiting);
-  waiting = setTimeout(told, 150);
-}
-function told() {
-  const status = document.getElementById("status");
-  status.className = latest.infeasible ? "bad" : "";
-  status.textContent = latest.infeasible ? refusal(latest)
-    : `Certified at the nodes, interpolated between: revenue ${digits(latest.revenue, 6)} ± ${digits(data.bounds.revenue, 2)}, ` +
-      `efficiency ${digits(latest.efficiency, 6)} ± ${digits(data.bounds.efficiency, 2)} money ` +
-      `(${data.safety} times the largest error at ${data.heldOut} places between them).`;
-  for (const draw of figures) draw(latest, true);
-}
-const inside = (value, low, high, other) => (value >= low && value <= high ? value : other);
-function restore() {
-  const asked = new URLSearchParams(location.hash.slice(1));
-  if (asked.has("probe")) return probe(asked.get("probe"));
-  if (asked.has("alpha")) state.alpha = inside(Number(asked.get("alpha")), 0, 1, start.alpha);
-  const numbers = (asked.get("numbers") ?? "").split(",");
-  data.knobs.forEach((knob, k) => {
-    const value = numbers[k] ? Number(numbers[k]) : NaN;
-    state.numbers[k] = inside(value, knob.low, knob.high, state.numbers[k]);
-  });
-}
-/* For tests: the numbers at many places, as text. */
-function probe(text) {
-  const places = text.split(";").map((place) => place.split(",").map(Number)).slice(0, 4000);
-  const rows = places.map(([alpha, ...numbers]) => {
-    const found = answer(alpha, numbers);
-    const rest = found.infeasible ? [] : data.spec.flatMap(([name]) => Array.from(found[name]));
-    return [found.revenue ?? null, found.efficiency ?? null, found.weight ?? null, ...rest];
-  });
-  document.body.append(element("pre", { id: "probe", textContent: JSON.stringify(rows) }));
-}
-window.addEventListener("hashchange", () => { restore(); show(); told(); });
-restore();
-show();
-told();
