@@ -40,6 +40,7 @@ from jaxmech.estimation.cot import CommitmentsOfTraders, read_cot
 from jaxmech.estimation.cot_market import CotMarket, cot_market
 from jaxmech.estimation.fit import Fit, fit
 from jaxmech.estimation.market_from_table import fit_market
+from jaxmech.explorer.report import report
 from jaxmech.market.market import Market, MarketError, Traders
 from jaxmech.market.outside import OutsideMarket, OutsideOption
 from jaxmech.optimum.cara import CaraSchedule, cara_certainty_equivalent, cara_schedule
@@ -138,6 +139,7 @@ __all__ = [
     "outcomes",
     "read_cot",
     "reform",
+    "report",
     "robust_design",
     "robustness",
     "sensitivity",

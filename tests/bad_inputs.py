@@ -311,6 +311,18 @@ def study_cases():
         "frontier": Case(
             jm.frontier, {"market": market()}, no_market | {"tolerance": NOT_POSITIVE[1:], "points": (*NOT_WHOLE, 0, 1)}
         ),
+        "report": Case(
+            jm.report,
+            at | {"path": "report.html"},
+            no_market
+            | {
+                "alpha": OUTSIDE_01,
+                "path": NOT_PATHS,
+                "over": (3, "over", [1], {"nobody.loc": (0.0, 1.0)}, {"all.misspelt": (0.0, 1.0)}, {"all.count": 3}),
+                "title": (3, [], object()),
+                "provenance": (3, "file", [1]),
+            },
+        ),
         "sensitivity": Case(jm.sensitivity, at, no_market | no_alpha | {"second": ("yes", 3, None, object())}),
         "sweep": Case(
             jm.sweep,

@@ -4,6 +4,7 @@ import csv
 import io
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -75,14 +76,19 @@ def _more(design, option, place):
 def _terms(rule):
     """Prices (3,), the largest quantity that anybody of each group asks for at them, spreads, over how many units they
     are spread, and curvatures, (G,)."""
-    moments, count, law = rule.columns.interim(), rule.market.count, rule.market.endowment
-    factor = rule.price_scale / rule.market.total_risk_capacity
-    middle, width = -factor * total(count * moments.mean), factor * jnp.sqrt(total(count * moments.variance))
-    prices = middle + jnp.asarray([-_QUANTILE_95, 0.0, _QUANTILE_95], width.dtype) * width
+    law, prices = rule.market.endowment, likely_prices(rule)
     ends = jnp.stack([law.lower, law.upper])[:, None]
     interval, line = rule.columns.binding_interval, rule.columns.line()
     width = jnp.zeros_like(rule.spread) if line is None else line.slope * (interval[:, 1] - interval[:, 0])
     return prices, jnp.max(jnp.abs(rule.demand(ends, prices)), axis=(0, 1)), rule.spread, width, rule.curvature
+
+
+def likely_prices(rule: SidePayments) -> jax.Array:
+    """The mean of the clearing price and 1.645 standard deviations below and above it, (3,), of payments by group."""
+    moments, count = rule.columns.interim(), rule.market.count
+    factor = rule.price_scale / rule.market.total_risk_capacity
+    middle, width = -factor * total(count * moments.mean), factor * jnp.sqrt(total(count * moments.variance))
+    return middle + jnp.asarray([-_QUANTILE_95, 0.0, _QUANTILE_95], width.dtype) * width
 
 
 def _round_steps(reach, sizes):

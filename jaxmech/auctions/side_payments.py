@@ -160,6 +160,23 @@ class SidePayments:
 
     @takes_arrays
     @compiled
+    def payment_of_type(self, z: NumbersLike, price: NumbersLike) -> jax.Array:
+        """S where type z of the support asks for what he does; money, shape of z. `side_payment` without a search."""
+        tax = self._tax(self.offer(z), z, jnp.zeros_like(z))
+        return 0.5 * self.curvature * self.demand(z, price) ** 2 - tax + self.participation_fee
+
+    @takes_arrays
+    @compiled
+    def marginal_payment_of_type(self, z: NumbersLike, price: NumbersLike) -> jax.Array:
+        """∂S/∂q where type z of the support asks for what he does: c q + T'(V(z)), money per unit, shape of z.
+
+        By type it is single-valued at the kink too: the types at its two ends have its two slopes.
+        """
+        tax = self._factor * (self.price_scale * self.offer(z) - z)
+        return self.curvature * self.demand(z, price) + tax
+
+    @takes_arrays
+    @compiled
     def ex_post_gain(self, z: NumbersLike, price: NumbersLike, quantity: NumbersLike) -> jax.Array:
         """Gain over staying away when type z buys `quantity` at `price` and pays for it; money, shape of z."""
         held = quantity * (z + 0.5 * quantity) / self._kappa
@@ -267,12 +284,21 @@ def side_payments(mechanism: Mechanism, price_unit: Literal["natural", "paper"] 
       MarketError: an unknown unit, something else than a mechanism, one that there is not (see its status; outside jit
         only), or traced counts.
     """
+    by_group = payments_by_group(mechanism, price_unit)
+    fee = picked(by_group.participation_fee, traders_of(mechanism.market))
+    return replace(by_group, columns=unfolded(mechanism), participation_fee=fee)
+
+
+def payments_by_group(mechanism: Mechanism, price_unit: Literal["natural", "paper"] = "natural") -> SidePayments:
+    """`side_payments(mechanism).by_group()`, but that no shape depends on counts: nothing compiles anew when one moves.
+
+    Args, Raises: as for `side_payments`; counts may be traced.
+    """
     if not is_traced(checked_mechanism(mechanism)) and np.isnan(np.asarray(mechanism.eta)).any():
         raise MarketError(f"mechanism is none: {mechanism.status}")
     if not isinstance(price_unit, str) or price_unit not in ("natural", "paper"):
         raise MarketError(f"price_unit is {price_unit!r}; choose 'natural' or 'paper'")
-    scale, fee = _scale_and_fee(mechanism, on_device(price_unit == "paper"))
-    return SidePayments(mechanism, unfolded(mechanism), scale, picked(fee, traders_of(mechanism.market)))
+    return SidePayments(mechanism, mechanism, *_scale_and_fee(mechanism, on_device(price_unit == "paper")))
 
 
 @compiled

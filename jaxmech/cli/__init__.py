@@ -13,6 +13,7 @@ from pathlib import Path
 from jaxmech.cli.sweep import add_sweep, say_written
 from jaxmech.compile_cache import command_cache
 from jaxmech.extras import MissingExtra
+from jaxmech.inputs import read_toml
 from jaxmech.market.market import Market, MarketError
 from jaxmech.market.outside import OutsideMarket
 from jaxmech.market.parameters import market_at
@@ -43,7 +44,7 @@ def main(arguments=None) -> int:
     options = _parser().parse_args(arguments)
     try:
         out = getattr(options, "out", None)
-        if out is not None and options.command not in ("fit", "cot") and out.exists() and not out.is_dir():
+        if out is not None and options.command not in ("fit", "cot", "report") and out.exists() and not out.is_dir():
             raise MarketError(f"--out {out}: is a file; give a folder")
         with command_cache(off=options.no_cache):
             code = options.run(options)
@@ -85,6 +86,12 @@ def _parser():
     trace.add_argument("--band", help="parameter whose change is drawn as a band, such as all.risk_capacity.factor")
     trace.add_argument("--change", type=float, help="by how much it rises and falls")
     trace.add_argument("--out", type=Path, help="folder for frontier.json and the figure")
+    page = _on_a_market(commands, "report", _report, "one HTML file with sliders, to look at and to mail", False, False)
+    page.add_argument("--alpha", type=float, default=0.5, help="weight on revenue where its slider starts, 0 to 1")
+    page.add_argument(
+        "--over", type=_range, action="append", help="NAME=LOW,HIGH of a number with a slider; at most two"
+    )
+    page.add_argument("--out", type=Path, required=True, help="the file to write, such as report.html")
     match = commands.add_parser("calibrate", help="parameters at which outcomes match targets, or one is largest")
     match.add_argument("spec", help="TOML file of the calibration")
     match.add_argument("--json", **_JSON)
@@ -97,8 +104,8 @@ def _parser():
     return parser
 
 
-def _on_a_market(commands, name, run, purpose, alpha=True):
-    """The parser of a command on one market, at one α unless told otherwise."""
+def _on_a_market(commands, name, run, purpose, alpha=True, prints=True):
+    """The parser of a command on one market, at one α and printing an answer unless told otherwise."""
     command = commands.add_parser(name, help=purpose)
     command.add_argument("market", help="TOML file of the market")
     if alpha:
@@ -111,9 +118,22 @@ def _on_a_market(commands, name, run, purpose, alpha=True):
     ):
         said = f"{purpose}; again as GROUP=… for one group"
         command.add_argument(f"--{name}", type=kind, action="append", default=[], help=said)
-    command.add_argument("--json", **_JSON)
+    if prints:
+        command.add_argument("--json", **_JSON)
     command.set_defaults(run=run)
     return command
+
+
+def _range(text):
+    """NAME=LOW,HIGH as (name, (low, high))."""
+    name, mark, ends = text.rpartition("=")
+    try:
+        low, high = map(float, ends.split(","))
+    except ValueError:
+        mark = ""
+    if not mark:
+        raise argparse.ArgumentTypeError(f"{text!r}: give NAME=LOW,HIGH, such as all.risk_capacity.factor=0.5,2")
+    return name, (low, high)
 
 
 def _outside_market(text):
@@ -286,6 +306,16 @@ def _frontier(options):
         (options.out / "frontier.json").write_text(json_text(report) + "\n", encoding="utf-8")
         say_written([written(figure, options.out, "frontier")])
     return 0 if report["ok"] else 1
+
+
+def _report(options):
+    from jaxmech.explorer.report import report
+
+    table = read_toml(options.market)
+    told = {name: table[name] for name in ("name", "units") if name in table} | table.get("provenance", {})
+    over = None if options.over is None else dict(options.over)
+    say_written([report(_market_of(options), options.out, options.alpha, over, table.get("name"), told)])
+    return 0
 
 
 def _calibrate(options):

@@ -95,7 +95,7 @@ def test_the_witness_is_the_same_however_many_types_are_looked_at_at_once(at_onc
     mechanism = jm.solve(market, alpha)
 
     def seen():
-        return jax.jit(lambda mechanism: witness(mechanism, mechanism.market.endowment.sides()))(mechanism)
+        return jax.jit(lambda mechanism: witness(mechanism, mechanism.market.endowment.sides(), 1e-9))(mechanism)
 
     whole = seen()
     monkeypatch.setattr(witnesses, "_AT_ONCE", at_once)
@@ -109,9 +109,13 @@ def test_witnesses_of_panels_count_everybody_once_whatever_cuts_the_panels(z, ki
     """Up to z, also where kinks share a panel with each other or with z, lie on cuts or are none."""
     left = jm.Histogram([-1.0, -0.2, 0.4, 1.3], [0.3, 0.1, 0.6]).sides().one(0)
     z = jnp.asarray(z)
-    cuts = jnp.minimum(jnp.asarray(kinks, float), z)
-    types, weights, ratios, ordered = jax.jit(lambda left, *at: left.law.witnesses(*at, left.known))(left, z, cuts)
+    cuts, beyond = jnp.minimum(jnp.asarray(kinks, float), z), jnp.minimum(z + 0.01, 1.3)
+    types, weights, ratios, ordered = jax.jit(lambda left, *at: left.law.witnesses(*at, left.known))(
+        left, z, cuts, beyond
+    )
     assert np.all(np.diff(types[:ordered]) > 0)
+    np.testing.assert_allclose(types[-1], beyond, rtol=1e-15)
+    assert weights[-1] == 0
     np.testing.assert_allclose(ratios.cdf, left.tail(types).cdf, rtol=1e-13, atol=1e-15)
     mass = weights * ratios.density
     np.testing.assert_allclose(jnp.sum(mass), left.tail(z).cdf, rtol=1e-13)
@@ -127,5 +131,5 @@ def _disagreement(mechanism):
     surplus = jm.outcomes(mechanism).first_best_surplus
     assert market.groups == mechanism.eta.shape[0]
     sides = market.endowment.sides()
-    off = certificate._disagreement(mechanism, sides, witness(mechanism, sides))
+    off = certificate._disagreement(mechanism, sides, witness(mechanism, sides, 1e-9))
     return jax.tree.map(lambda part: part / surplus, off)
