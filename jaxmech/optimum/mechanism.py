@@ -11,7 +11,7 @@ from jaxmech.arrays import NumbersLike, is_traced, mirrored, mirrored_types, on_
 from jaxmech.endowments import Sides
 from jaxmech.endowments.panels import known_to
 from jaxmech.market.market import Market, MarketError
-from jaxmech.market.prepared import Prepared
+from jaxmech.market.prepared import Prepared, group_weights
 from jaxmech.numerics.batching import differentiable_behind
 from jaxmech.numerics.polynomials import unit_rule
 from jaxmech.optimum.first_best import first_best_surplus
@@ -99,7 +99,7 @@ class Mechanism:
         welfare, share = self.market.welfare_weight, self.budget_share
         if welfare is None or share is None:
             return self.weight
-        return jnp.maximum(share + (1 - share) * (self.alpha - welfare), 0.0)
+        return group_weights(share, self.alpha - welfare)
 
     def line(self) -> TargetLine | None:
         """The groups' target lines (beyond §4); None without outside options, where they are flat."""
