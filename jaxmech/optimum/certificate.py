@@ -209,6 +209,7 @@ def _disagreement(mechanism, sides, seen) -> Disagreement:
     mean, cross = jnp.abs(interim.mean - seen_mean), jnp.abs(cross)
     rent = jnp.abs(interim.rent - _rent_outside(mechanism, interim) - others * rent)
     weights = weight if market.welfare_weight is None and line is None else mechanism.group_weight
+    weights = jnp.where(weights > 0, weights, 1.0)  # the gap does not see rents at w = 0, but the budget does
     price, by_money = total(market.count * interim.mean) / capacity, market.count / risk_capacity
     return Disagreement(
         mean=total(market.count * mean * jnp.abs(interim.mean / risk_capacity - price)),

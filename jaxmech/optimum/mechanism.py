@@ -11,7 +11,7 @@ from jaxmech.arrays import NumbersLike, is_traced, mirrored, mirrored_types, on_
 from jaxmech.endowments import Sides
 from jaxmech.endowments.panels import known_to
 from jaxmech.market.market import Market, MarketError
-from jaxmech.market.prepared import Prepared
+from jaxmech.market.prepared import Prepared, group_weights
 from jaxmech.numerics.batching import differentiable_behind
 from jaxmech.numerics.polynomials import unit_rule
 from jaxmech.optimum.first_best import first_best_surplus
@@ -99,7 +99,7 @@ class Mechanism:
         welfare, share = self.market.welfare_weight, self.budget_share
         if welfare is None or share is None:
             return self.weight
-        return jnp.maximum(share + (1 - share) * (self.alpha - welfare), 0.0)
+        return group_weights(share, self.alpha - welfare)
 
     @property
     def minimum_revenue(self) -> jax.Array | None:
@@ -316,7 +316,7 @@ def _with_budget(market, alpha, weight, error, moments):
     welfare, least = market.welfare_weight, 0.0 if market.minimum_revenue is None else market.minimum_revenue
     earned = revenue(market, moments)
     near = known_to(1e-9, earned.dtype) * first_best_surplus(endowments_of(market, moments))
-    missed = (weight >= 1) & (earned < least - near)
+    missed = (weight >= 1) & (earned < least - near) & (error < jnp.inf)
     error, more = jnp.where(missed, jnp.inf, error), {"largest_revenue": jnp.where(missed, earned, jnp.nan)}
     if welfare is None:
         return error, moments, more

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jaxmech as jm
+from jaxmech.market.outside import OutsideOption
 from jaxmech.optimum import certificate
 from jaxmech.optimum import witness as witnesses
 from jaxmech.optimum.ironing.ironed import _Ironing
@@ -53,15 +54,34 @@ def test_an_integral_off_by_one_in_ten_thousand_is_not_certified(family, monkeyp
     assert jm.certify(wrong).ok
 
 
+def small_market(kind):
+    law = jm.TruncatedNormal(0.2, 0.5, **SUPPORT)
+    more = {} if kind == "plain" else {"welfare_weight": [0.1, 0.9], "outside": OutsideOption([0.3, 0.5], 0.15, 0.01)}
+    return jm.Market.of(jm.Traders(law, [0.7, 1.4], [2, 3], **more))
+
+
+@pytest.mark.parametrize("kind", ["plain", "extended"])
 @pytest.mark.parametrize("field", ["mean", "variance", "cross", "rent"])
-def test_a_moment_that_is_not_that_of_the_virtual_types_is_not_certified(field):
+def test_a_moment_that_is_not_that_of_the_virtual_types_is_not_certified(field, kind):
     """Mechanisms carry their moments; the certificate does not take their word for it."""
-    market = jm.Market.of(jm.Traders(jm.TruncatedNormal(0.2, 0.5, **SUPPORT), [0.7, 1.4], [2, 3]))
-    mechanism = jm.solve(market, 0.8)
+    mechanism = jm.solve(small_market(kind), 0.8)
     moments = mechanism.moments
     wrong = moments._replace(**{field: getattr(moments, field) * (1 + 1e-6)})
     assert jm.certify(mechanism).ok
     assert not jm.certify(replace(mechanism, moments=wrong)).ok
+
+
+@pytest.mark.parametrize("off", [1e-7, -1e-7])
+@pytest.mark.parametrize("field", ["eta", "ends", "weight", "budget_share", "rebate", "minimum_revenue"])
+def test_a_number_of_an_extended_mechanism_that_is_off_by_one_in_ten_million_is_not_certified(field, off):
+    """Under a budget that binds, with a group whose welfare weight exceeds α, and without one."""
+    market, target = small_market("extended"), -0.01 if field == "rebate" else 0.05
+    mechanism = jm.solve(market, 0.8, target)
+    assert jm.certify(mechanism).ok
+    assert (float(mechanism.rebate[1]) > 0) == (field == "rebate")
+    right = getattr(mechanism, field)
+    wrong = jm.certify(replace(mechanism, **{field: right + off * jnp.sign(right)}))
+    assert not wrong.ok or field == "weight", "what is at stake is by the groups' weights alone"
 
 
 @pytest.mark.slow
