@@ -40,6 +40,7 @@ from jaxmech.estimation.cot import CommitmentsOfTraders, read_cot
 from jaxmech.estimation.cot_market import CotMarket, cot_market
 from jaxmech.estimation.fit import Fit, fit
 from jaxmech.estimation.market_from_table import fit_market
+from jaxmech.explorer.live import explore
 from jaxmech.explorer.report import report
 from jaxmech.market.market import Market, MarketError, Traders
 from jaxmech.market.outside import OutsideMarket, OutsideOption
@@ -124,6 +125,7 @@ __all__ = [
     "double_auction",
     "example_1",
     "explicit_mechanism",
+    "explore",
     "fee_sheet",
     "first_best",
     "first_best_is_attainable",

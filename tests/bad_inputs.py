@@ -311,6 +311,7 @@ def study_cases():
         "frontier": Case(
             jm.frontier, {"market": market()}, no_market | {"tolerance": NOT_POSITIVE[1:], "points": (*NOT_WHOLE, 0, 1)}
         ),
+        "explore": Case(jm.explore, {"market": market()}, no_market | {"port": (*NOT_WHOLE, 65536)}),
         "report": Case(
             jm.report,
             at | {"path": "report.html"},

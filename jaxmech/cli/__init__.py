@@ -92,6 +92,11 @@ def _parser():
         "--over", type=_range, action="append", help="NAME=LOW,HIGH of a number with a slider; at most two"
     )
     page.add_argument("--out", type=Path, required=True, help="the file to write, such as report.html")
+    live = _on_a_market(
+        commands, "explore", _explore, "a page on this machine with a knob for every number", False, False
+    )
+    live.add_argument("--port", type=int, default=0, help="of the page on this machine; a free one if not given")
+    live.add_argument("--no-browser", action="store_true", help="print the page's address and open nothing")
     match = commands.add_parser("calibrate", help="parameters at which outcomes match targets, or one is largest")
     match.add_argument("spec", help="TOML file of the calibration")
     match.add_argument("--json", **_JSON)
@@ -315,6 +320,20 @@ def _report(options):
     told = {name: table[name] for name in ("name", "units") if name in table} | table.get("provenance", {})
     over = None if options.over is None else dict(options.over)
     say_written([report(_market_of(options), options.out, options.alpha, over, table.get("name"), told)])
+    return 0
+
+
+def _explore(options):
+    import webbrowser
+
+    from jaxmech.explorer.live import Explorer
+
+    print("jaxmech: compiling", file=sys.stderr, flush=True)
+    with Explorer(_market_of(options), options.port) as page, suppress(KeyboardInterrupt):
+        print(page.address, flush=True)
+        if not options.no_browser:
+            webbrowser.open(page.address)
+        page.wait()
     return 0
 
 

@@ -96,7 +96,7 @@ class Model:
           parts: which of "curves", "frontier", "sensitivity" and "outside_cost" are wanted beside the numbers.
 
         Returns:
-          "status" ("optimal", or in words why there is nothing to show), "certified", "numbers", which is
+          "status" ("optimal", or in words why there is nothing to show), "certified", "alpha", "numbers", which is
           `mechanism_report`, "series" by part, "sentences", what each picture shows, and "python", the lines that make
           the same numbers.
         """
@@ -113,6 +113,7 @@ class Model:
         return {
             "status": "optimal",
             "certified": numbers["ok"],
+            "alpha": state.aim if state.goal == "alpha" else numbers["weight"],
             "numbers": plain(numbers),
             "series": series,
             "sentences": sentences(numbers, series),

@@ -102,28 +102,46 @@ def _knobs(market, over):
 
 def _page(grid: Grid, alpha, start, title, provenance) -> str:
     """The file."""
+    made = {
+        **{str(name): value if isinstance(value, str) else brief(value) for name, value in provenance.items()},
+        "made": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "nodes": f"{len(grid.weights)} weights" + "".join(f" × {len(nodes)}" for nodes in grid.settings),
+    }
+    method = _METHOD.strip().format(safety=SAFETY, places=grid.held_out)
+    kept = {"kind": "file", "connect": "'none'", "kept": "nothing leaves this file"}
+    return framed("file.js", title, grid.market, method, made, _data(grid, alpha, start), kept)
+
+
+def framed(
+    script: str,
+    title: str,
+    market: Market,
+    method: str,
+    provenance: Mapping[str, str],
+    data: Mapping[str, Any],
+    words: Mapping[str, str],
+) -> str:
+    """A page with its script and style inside; of what it is told nothing becomes markup."""
     files = resources.files("jaxmech.explorer") / "page"
-    names = ("page.html", "page.css", "pictures.js", "file.js")
+    names = ("page.html", "page.css", "pictures.js", script)
     frame, style, *scripts = ((files / name).read_text("utf-8") for name in names)
-    data = json.dumps(_data(grid, alpha, start), allow_nan=False).replace("<", "\\u003c")
     from jaxmech import __version__
 
     versions = {"jaxmech": __version__, "jax": jax.__version__, "numpy": np.__version__}
     made = {
-        **{str(name): value if isinstance(value, str) else brief(value) for name, value in provenance.items()},
+        **provenance,
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
-        "machine": f"Python {platform.python_version()}, {grid.market.risk_capacity.dtype}",
-        "made": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "nodes": f"{len(grid.weights)} weights" + "".join(f" × {len(nodes)}" for nodes in grid.settings),
+        "machine": f"Python {platform.python_version()}, {market.risk_capacity.dtype}",
     }
     return Template(frame).substitute(
         title=escape(title),
         style=style,
         script="\n".join(scripts),
-        data=data,
-        method=escape(_METHOD.strip().format(safety=SAFETY, places=grid.held_out)),
-        market=_market_table(grid.market),
+        data=json.dumps(plain(data), allow_nan=False).replace("<", "\\u003c"),
+        method=escape(method),
+        market=_market_table(market),
         provenance="".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in made.items()),
+        **words,
     )
 
 

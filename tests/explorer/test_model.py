@@ -24,6 +24,7 @@ def model():
     return Model(MARKET)
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_solve(model):
     state = State("alpha", 0.7, {"dealer.count": 6.0, "fund.scale": 0.8, "dealer.outside_cost": 3.0})
     answer = model.answer(state)
@@ -38,6 +39,7 @@ def test_numbers_are_those_of_solve(model):
     assert set(answer["series"]) - {"curves"} < set(answer["sentences"])
 
 
+@pytest.mark.slow
 def test_turning_knobs_compiles_nothing(model):
     model.answer(State())
     before = programs._count["compiled"]
