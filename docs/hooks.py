@@ -15,7 +15,7 @@ ROOMS = {
     "derivatives": "How answers move",
     "sweep": "Sweeps",
     "estimation": "Markets from data",
-    "explorer": "Reports in a file",
+    "explorer": "Pages to look at",
     "": "Settings",
 }
 

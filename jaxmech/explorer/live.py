@@ -53,12 +53,12 @@ class Explorer:
         if whole_number("port", port) > 65535:
             raise MarketError(f"port is {port}; give a whole number from 0, for a free one, to 65535")
         self.model, self.lock = Model(market), Lock()
-        self.model.answer(State())  # everything compiled before anybody waits for it
         try:
             self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         except OSError as error:
             raise MarketError(f"port {port}: {error.strerror}; give another, or 0 for a free one") from None
         self._server.daemon_threads = True
+        self.model.answer(State())  # everything compiled before anybody waits for it
         self.address = f"http://127.0.0.1:{self._server.server_address[1]}/"
         self._thread = Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()

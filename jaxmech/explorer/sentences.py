@@ -55,7 +55,7 @@ def python_lines(state: State, market: str = "market.toml") -> str:
     made = [f"market = market_at(market, {{{turned}}})"] if turned else []
     goals = {
         "alpha": f"mechanism = jm.solve(market, {state.aim!r})",
-        "revenue": f"mechanism = jm.solve(market, 0.0, minimum_revenue={state.aim!r})",
+        "revenue": f"mechanism = jm.solve(market, 0.0, max({state.aim!r}, float(market.minimum_revenue or 0.0)))",
         "efficiency": f"mechanism = jm.frontier(market).mechanism_at(efficiency={state.aim!r})",
     }
     imports = ["import jaxmech as jm", *(["from jaxmech.market.parameters import market_at"] if turned else [])]

@@ -74,6 +74,13 @@ class Window:
         """What a script returns; names of the page are its own."""
         return self._post("/execute/sync", {"script": script, "args": list(arguments)})
 
+    def run_later(self, promise):
+        """What a promise of the page comes to."""
+        script = (
+            f"const done = arguments[arguments.length - 1]; ({promise}).then(done, (error) => done(String(error)));"
+        )
+        return self._post("/execute/async", {"script": script, "args": []})
+
     def until(self, script, seconds=30):
         """Waits for what a script returns to be true, and returns it."""
         end = time.monotonic() + seconds

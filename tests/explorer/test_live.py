@@ -1,9 +1,13 @@
 """The live page: what it shows is what `solve` says, the newest event wins, and it answers only this machine."""
 
 import json
+import signal
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from urllib.parse import urlencode
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -190,6 +194,18 @@ def test_undo_reset_and_pins(window):
 
 
 @needs_driver
+def test_pictures_are_taken_away_as_they_are_seen(window):
+    text = window.run("return standing(document.querySelector('figure svg'))")
+    root = ElementTree.fromstring(text)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg" and "var(" not in "".join(
+        part.get("style", "") for part in root.iter()
+    )
+    assert window.run_later("pixels(standing(document.querySelector('figure svg')))").startswith(
+        "data:image/png;base64,"
+    )
+
+
+@needs_driver
 def test_what_cannot_be_is_said_where_the_pictures_were(page, window):
     window.open(page.address + "?" + State("revenue", 1e3).link())
     window.until("return latest !== null && latest.refusal && !flying")
@@ -210,3 +226,20 @@ def test_a_server_that_is_gone_is_told(tmp_path, page):
     window.run(MOVE, 0, 0.9)
     window.until("return document.getElementById('status').textContent.startsWith('The server does not answer')")
     window.close()
+
+
+def test_the_command_serves_until_it_is_interrupted(tmp_path):
+    (tmp_path / "market.toml").write_text(market_toml(MARKET))
+    command = [sys.executable, "-m", "jaxmech.cli", "explore", str(tmp_path / "market.toml"), "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        address = process.stdout.readline().strip()
+        assert got(f"{address}answer?sequence=3")[1].count('"certified": true') == 1
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+
+
+def test_a_port_that_is_taken_is_told_and_a_notebook_shows_the_page(page):
+    port = int(page.address.rstrip("/").rpartition(":")[2])
+    with pytest.raises(jm.MarketError, match=f"port {port}: .*; give another"):
+        explore(MARKET, port)
+    assert f'<iframe src="{page.address}"' in page._repr_html_()

@@ -72,12 +72,13 @@ def test_what_cannot_be_is_said_in_words(model):
     assert "beside welfare weights" in model.answer(weighted)["status"]
 
 
-def test_python_lines_make_the_numbers_on_the_screen(model, tmp_path, capsys):
+@pytest.mark.parametrize(("goal", "aim"), [("alpha", 0.3), ("revenue", 0.05)])
+def test_python_lines_make_the_numbers_on_the_screen(tmp_path, goal, aim):
     path = tmp_path / "market.toml"
     group = 'risk_capacity = 1.0\ncount = 3\nendowment = { law = "uniform", lower = -1.0, upper = 1.0 }\n'
     path.write_text(f'[[traders]]\nname = "a"\n{group}[[traders]]\nname = "b"\n{group}')
-    model = Model(jm.Market.from_toml(path))
-    answer = model.answer(State("alpha", 0.3, {"a.risk_capacity": 2.0}), ())
+    turned = {"a.risk_capacity": 2.0, "minimum_revenue": 0.1}
+    answer = Model(jm.Market.from_toml(path)).answer(State(goal, aim, turned), ())
     scope = {}
     exec(answer["python"].replace("market.toml", str(path)), scope)
     assert float(jm.outcomes(scope["mechanism"]).revenue) == pytest.approx(answer["numbers"]["revenue"], rel=1e-12)

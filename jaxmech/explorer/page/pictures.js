@@ -138,11 +138,44 @@ function bars(label, unit, rows, series) {
   return [svg, legend(series.map(({ name, k, outlined }) => ({ name, k, outlined, shape: "bar" })))];
 }
 
+/* A picture as a file: colours and fonts are written into a copy, which stands without the page's style. */
+const STYLED = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "font-size", "font-family", "opacity"];
+function standing(svg) {
+  const copy = svg.cloneNode(true), [width, height] = svg.getAttribute("viewBox").split(" ").slice(2);
+  const made = [...copy.querySelectorAll("*")];
+  [...svg.querySelectorAll("*")].forEach((one, k) => {
+    const style = getComputedStyle(one);
+    for (const name of STYLED) made[k].style.setProperty(name, style.getPropertyValue(name));
+  });
+  const paper = getComputedStyle(document.body).backgroundColor;
+  copy.prepend(drawn("rect", { width, height, fill: paper }));
+  for (const [name, value] of Object.entries({ xmlns: "http://www.w3.org/2000/svg", width, height })) copy.setAttribute(name, value);
+  return new XMLSerializer().serializeToString(copy);
+}
+async function pixels(text) {
+  const picture = new Image();
+  picture.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
+  await picture.decode();
+  const canvas = element("canvas", { width: 3 * picture.width, height: 3 * picture.height });
+  canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+  return canvas.toDataURL("image/png");
+}
+function saver(kind, title, svg) {
+  const made = element("button", { type: "button", textContent: kind.toUpperCase() });
+  made.addEventListener("click", async () => {
+    const text = standing(svg());
+    const href = kind === "svg" ? `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}` : await pixels(text);
+    element("a", { href, download: `${title.replace(/\W+/g, "_").toLowerCase()}.${kind}` }).click();
+  });
+  return made;
+}
+
 /* A figure: title, choices, picture, sentence, table. */
 const figures = [];
 function figure(title, make, ...choices) {
   const picture = element("div"), sentence = element("figcaption", { "aria-live": "polite" });
-  const body = element("table"), holder = element("details", {}, element("summary", { textContent: "Table" }),
+  const body = element("table"), holder = element("details", {}, element("summary", { textContent: "Table, and the picture as a file" }),
+    ...["svg", "png"].map((kind) => saver(kind, title, () => picture.querySelector("svg"))),
     element("div", { className: "scroll" }, body));
   const box = element("figure", {}, element("h2", { textContent: title }), ...choices, picture, sentence, holder);
   document.getElementById("figures").append(box);
