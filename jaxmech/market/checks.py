@@ -196,12 +196,12 @@ def check_kept_inside(outside: Outside | None, capacity: Any, count: Any, names:
     """MarketError where an outside option is as good as all the others inside (beyond §16)."""
     if outside is None or is_traced((outside, capacity, count)):
         return
-    outside, capacity, count = jax.tree.map(np.asarray, (outside, capacity, count))
-    others = np.sum(count * capacity) - capacity
-    gamma, most = outside.option(capacity).gamma, others / (others + capacity)
-    for group in np.flatnonzero(~(gamma < most)):
-        if outside.priced[group]:
-            said = f"outside_cost of {names[group]} is {outside.steepness[group]:g}; it must be above 1/(K − κ) = "
+    held, own, count = jax.tree.map(np.asarray, (outside, capacity, count))
+    others = np.sum(count * own) - own
+    gamma, most = held.option(own).gamma, others / (others + own)
+    for group in map(int, np.flatnonzero(~(gamma < most))):
+        if held.priced[group]:
+            said = f"outside_cost of {names[group]} is {held.steepness[group]:g}; it must be above 1/(K − κ) = "
             raise MarketError(f"{said}{1 / others[group]:g}, or that market is deeper than all others inside")
         said = f"outside_gamma of {names[group]} is {gamma[group]:g}; it must be below 1 − κ/K = {most[group]:g}"
         raise MarketError(f"{said}, or trading outside is as good as with all others inside")

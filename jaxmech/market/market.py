@@ -292,7 +292,8 @@ def _joined_outside(blocks):
         return None
     each = [block.outside or no_outside(block.groups, block.risk_capacity) for block in blocks]
     numbers = ([getattr(one, name) for one in each] for name in ("steepness", "place", "reserve"))
-    return Outside(*(_joined(*parts) for parts in numbers), tuple(chain.from_iterable(one.priced for one in each)))
+    priced = tuple(chain.from_iterable(one.priced for one in each))
+    return Outside(*(_joined(*parts) for parts in numbers), priced=priced)
 
 
 def _distinct_names(names):

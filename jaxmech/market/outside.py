@@ -40,7 +40,7 @@ class OutsideMarket:
 
     price: Numbers
     cost: Numbers
-    reserve: Numbers = 0.0
+    reserve: Numbers = 0.0  # pyright: ignore[reportAssignmentType]
 
 
 @result()
@@ -55,8 +55,8 @@ class OutsideOption:
     """
 
     gamma: Numbers
-    centre: Numbers = 0.0
-    reserve: Numbers = 0.0
+    centre: Numbers = 0.0  # pyright: ignore[reportAssignmentType]
+    reserve: Numbers = 0.0  # pyright: ignore[reportAssignmentType]
 
 
 @pytree
@@ -71,7 +71,7 @@ class Outside:
     @classmethod
     def of(cls, numbers: dict[str, Any], priced: tuple[bool, ...]) -> "Outside":
         """The options with these numbers, all of one kind, by name."""
-        return cls(*(numbers[name] for name in (_MARKET if priced[0] else _OPTION)), priced)
+        return cls(*(numbers[name] for name in (_MARKET if priced[0] else _OPTION)), priced=priced)
 
     def option(self, risk_capacity: jax.Array) -> OutsideOption:
         """All of them in the raw form."""
@@ -87,7 +87,7 @@ class Outside:
     def of_groups(self, groups: np.ndarray) -> "Outside":
         """Those of some of the groups, each as often as it is named."""
         numbers = picked((self.steepness, self.place, self.reserve), groups)
-        return Outside(*numbers, tuple(self.priced[group] for group in groups))
+        return Outside(*numbers, priced=tuple(self.priced[group] for group in groups))
 
     def names(self, group: int) -> tuple[str, str, str]:
         """What the numbers of a group are called."""
@@ -101,11 +101,11 @@ class Outside:
     def with_entries(self, rows: Sequence[dict[str, Any]]) -> "Outside":
         """The options with the numbers of these rows, one a group."""
         each = zip(*([row[name] for name in self.names(k)] for k, row in enumerate(rows)), strict=True)
-        return Outside(*map(jnp.stack, each), self.priced)
+        return Outside(*map(jnp.stack, each), priced=self.priced)
 
 
 def no_outside(groups: int, like: Any) -> Outside:
     """Outside options that are worth nothing, of the type of an array."""
-    library = np if isinstance(like, np.ndarray) else jnp
+    library: Any = np if isinstance(like, np.ndarray) else jnp
     nothing = library.zeros((groups, *like.shape[1:]), like.dtype)
     return Outside(nothing, nothing, nothing, (False,) * groups)

@@ -123,7 +123,8 @@ class Mechanism:
 
     def outside_gain(self, z: NumbersLike) -> jax.Array:
         """o(z), money: what type z gains where he goes instead; 0 without outside options."""
-        return outside_gain(self.market.option, jnp.asarray(z), self.market.risk_capacity) + jnp.zeros_like(z)
+        types = jnp.asarray(z)
+        return outside_gain(self.market.option, types, self.market.risk_capacity) + jnp.zeros_like(types)
 
     @takes_arrays
     @compiled

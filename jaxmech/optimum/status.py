@@ -1,10 +1,11 @@
 """What became of a mechanism, in words."""
 
-import jax
+from typing import Any
+
 import numpy as np
 
 
-def status_text(error: jax.Array, largest_revenue: jax.Array | None, refused: jax.Array | None) -> str:
+def status_text(error: Any, largest_revenue: Any, refused: Any) -> str:
     """ "optimal", or why there is none; of a batch, how many lanes are what."""
     error, nothing = np.asarray(error), np.full(np.shape(error), np.nan)
     largest, broken = (nothing if part is None else np.asarray(part) for part in (largest_revenue, refused))
