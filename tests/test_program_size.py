@@ -20,14 +20,14 @@ from marks import cases
 # Certificates of laws by panels look into cut panels apart from whole ones: sixty operations for a quarter of the time.
 # And all look at a type within the binding interval, twenty operations: without it one that is too wide was certified.
 SIZES = {
-    "uniform": (875, 90, 335, 1370),
-    "normal": (1600, 90, 810, 2330),
-    "beta": (1725, 90, 1090, 2415),
-    "histogram": (3300, 90, 1010, 4545),
-    "mixture": (3970, 90, 1485, 5300),
-    "triangular": (1400, 90, 710, 2095),
-    "student": (3590, 90, 1185, 4910),
-    "density": (3555, 90, 1105, 4875),
+    "uniform": (875, 90, 340, 1370),
+    "normal": (1600, 90, 815, 2330),
+    "beta": (1725, 90, 1095, 2415),
+    "histogram": (3300, 90, 1015, 4545),
+    "mixture": (3970, 90, 1490, 5300),
+    "triangular": (1400, 90, 715, 2095),
+    "student": (3590, 90, 1190, 4910),
+    "density": (3555, 90, 1110, 4875),
 }
 
 
