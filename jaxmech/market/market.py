@@ -207,6 +207,10 @@ class Market:
 def _prepared(market):
     option = market.option
     good = possible([law for law, *_ in market.laws()], market.risk_capacity, market.count, option)
+    if market.outside is not None:
+        good = good & market.outside.has_costs()
+    if market.minimum_revenue is not None:
+        good = good & (market.minimum_revenue < jnp.inf)
     found = Prepared.of(market.endowment, market.risk_capacity, market.count, good)
     return replace(found, outside=option, target=market.minimum_revenue)
 

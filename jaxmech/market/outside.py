@@ -84,6 +84,11 @@ class Outside:
             gamma, centre = jnp.where(column, gamma, self.steepness), jnp.where(column, centre, self.place)
         return OutsideOption(gamma, centre, self.reserve)
 
+    def has_costs(self) -> jax.Array:
+        """Whether each ρ of a market can be one, of the batch's shape."""
+        cost = self.steepness[np.flatnonzero(self.priced)]
+        return jnp.all((cost > 0) & (cost < jnp.inf), axis=0)
+
     def of_groups(self, groups: np.ndarray) -> "Outside":
         """Those of some of the groups, each as often as it is named."""
         numbers = picked((self.steepness, self.place, self.reserve), groups)
