@@ -89,8 +89,9 @@ def one_entry_a_group(block: Any, called: str) -> Block:
 
     welfare = None if _is_nothing(welfare) else filled("", welfare)
     given = None
-    if not all(_is_nothing(value) for value in outside.values()):
-        if priced := isinstance(block.outside, OutsideMarket):
+    priced = isinstance(block.outside, OutsideMarket)
+    if priced or not all(_is_nothing(value) for value in outside.values()):
+        if priced:
             numbers = (outside["outside_cost"], outside["outside_price"], outside["outside_reserve"])
         else:
             numbers = (outside["outside_gamma"], outside["outside_centre"], outside["outside_reserve"])

@@ -159,6 +159,8 @@ class Market:
 def _prepared(market):
     option = market.option
     good = possible([law for law, *_ in market.laws()], market.risk_capacity, market.count, option)
+    if market.outside is not None:
+        good = good & market.outside.has_costs()
     return replace(Prepared.of(market.endowment, market.risk_capacity, market.count, good), outside=option)
 
 

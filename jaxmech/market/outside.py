@@ -78,6 +78,11 @@ class Outside:
             gamma, centre = jnp.where(column, gamma, self.steepness), jnp.where(column, centre, self.place)
         return OutsideOption(gamma, centre, self.reserve)
 
+    def has_costs(self) -> jax.Array:
+        """Whether each ρ of a market can be one, of the batch's shape."""
+        cost = self.steepness[np.flatnonzero(self.priced)]
+        return jnp.all((cost > 0) & (cost < jnp.inf), axis=0)
+
     def names(self, group: int) -> tuple[str, str, str]:
         """What the numbers of a group are called."""
         return _MARKET if self.priced[group] else _OPTION

@@ -308,6 +308,7 @@ def _with_budget(market, alpha, weight, error, moments, target):
     welfare, least = market.welfare_weight, 0.0 if target is None else target
     earned = revenue(market, moments)
     near = known_to(1e-9, earned.dtype) * first_best_surplus(endowments_of(market, moments))
+    error = jnp.where(jnp.isfinite(earned), error, jnp.inf)
     missed = (weight >= 1) & (earned < least - near) & (error < jnp.inf)
     error, more = jnp.where(missed, jnp.inf, error), {"largest_revenue": jnp.where(missed, earned, jnp.nan)}
     if welfare is None:

@@ -63,6 +63,9 @@ def aimed(
     if market.welfare_weight is not None:
         excess = jnp.maximum(jnp.max(market.welfare_weight, axis=0) - alpha, 0.0)
         floor, lean = excess / (1 + excess), alpha - market.welfare_weight
+        prepared = prepared.provided(jnp.all(jnp.isfinite(lean), axis=0))
+    if target is not None:
+        prepared = prepared.provided(target < jnp.inf)
     return replace(prepared, lean=lean, target=target), floor
 
 
