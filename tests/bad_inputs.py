@@ -8,6 +8,7 @@ import numpy as np
 
 import jaxmech as jm
 from commitments import THREE_CONTRACTS
+from jaxmech.market.outside import OutsideMarket, OutsideOption
 
 NOT_NUMBERS = (None, "1", "many", b"1", {}, [], (), object(), 1j, [None], np.array([None]), [[1.0], [1.0, 2.0]])
 NOT_FINITE = (np.nan, np.inf, -np.inf, 10**400, np.float32("nan"))
@@ -79,10 +80,9 @@ _LISTS = {
 }
 
 
-def market_of(endowment=None, risk_capacity=0.7, count=3, name="fund"):
-    return jm.Market.of(
-        jm.Traders(endowment, risk_capacity, count, name), jm.Traders(jm.Uniform(-1.0, 1.0), 1.0, 2, "b")
-    )
+def market_of(endowment=None, risk_capacity=0.7, count=3, name="fund", welfare_weight=0.0, outside=None):
+    traders = jm.Traders(endowment, risk_capacity, count, name, welfare_weight, outside)
+    return jm.Market.of(traders, jm.Traders(jm.Uniform(-1.0, 1.0), 1.0, 2, "b"))
 
 
 def _law_case(family, good):
@@ -103,8 +103,11 @@ def market_cases():
         "risk_capacity": (*numbers, uniform, [1.0, -1.0], [1.0, np.nan]),
         "count": (*numbers, 0.5, -1, 2.5, 1e-9, [1, 0], [1, 1.5], uniform),
         "name": (None, 3, 0.5, [], object(), True, "b"),
+        "welfare_weight": (*NOT_A_NUMBER, uniform, [0.1, np.nan], np.ones((2, 2))),
+        "outside": (*NOT_NUMBERS[1:], 0.3, uniform, OutsideOption, OutsideOption(-0.1), OutsideMarket(0.0, 0.0)),
     }
-    good = {"endowment": uniform, "risk_capacity": 0.7, "count": 3, "name": "fund"}
+    good = {"endowment": uniform, "risk_capacity": 0.7, "count": 3, "name": "fund", "welfare_weight": 0.1}
+    good["outside"] = OutsideOption(0.2)
     cases = {f"Market.of({law.__name__})": _law_case(law, fields) for law, fields in LAWS.items()}
     return cases | {
         "Traders": Case(market_of, good, traders),
@@ -145,7 +148,11 @@ def solver_cases():
     key = jax.random.key(0)
     no_key = {"key": (None, "key", 0.5, [], object())}
     cases = {
-        "solve": Case(jm.solve, at, no_market | no_alpha),
+        "solve": Case(
+            jm.solve,
+            at | {"minimum_revenue": 0.01},
+            no_market | no_alpha | {"minimum_revenue": (*NOT_NUMBERS, *BOOLS, np.nan, np.inf, 10**400, [0.1, 0.2])},
+        ),
         "solve_at_weight": Case(
             jm.solve_at_weight, one | {"weight": 0.5}, no_market | {"weight": OUTSIDE_01, "alpha": OUTSIDE_01[1:]}
         ),

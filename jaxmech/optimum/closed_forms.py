@@ -159,7 +159,7 @@ def _checked_example(**arguments):
         if not array.size or not np.all(good(array) & np.isfinite(array)):
             raise MarketError(f"{name} is {value!r}; give {wanted}")
     n, gamma = arguments["traders"], arguments["gamma"]
-    if not is_traced((n, gamma)) and np.any(np.asarray(gamma) >= 1 - 1 / np.asarray(n)):
+    if not is_traced((n, gamma)) and np.any(np.asarray(gamma) * np.asarray(n) >= np.asarray(n) - 1):
         raise MarketError(
             f"gamma is {gamma!r}; it must be below 1 − 1/N, or going outside is as good as everybody here"
         )
