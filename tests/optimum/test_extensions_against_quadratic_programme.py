@@ -10,6 +10,8 @@ import scipy.stats as st
 import jaxmech as jm
 from jaxmech.market.outside import OutsideOption
 from jaxmech.testing.discretised import Trader, extrapolated, optimum
+from jaxmech.testing.irregular_markets import irregular_markets
+from jaxmech.testing.random_markets import OK, extended, random_alphas, verdicts
 from marks import cases
 
 LARGE = 1e-5  # of the first best's surplus
@@ -80,3 +82,30 @@ def test_extrapolated_programme_agrees(seed):
     assert abs(found.objective - exact) < LARGE * unit
     # Revenue moves at next to no cost, and where nobody's weight is more than 0 at none.
     assert np.all(mechanism.group_weight == 0) or abs(found.revenue - achieved.revenue) < 10 * LARGE * unit
+
+
+@pytest.mark.exhaustive
+def test_laws_that_are_not_regular_but_not_refused_are_solved_too():
+    """Where Ω rises and nobody beside the interval is bunched, beyond §16. Peaks are narrow, so cells must be."""
+    drawn_market, alone = irregular_markets("normal mixtures", 120, 13)
+    given = extended(drawn_market, random_alphas(120, 14), 15)
+    verdict, mechanism, _ = verdicts(given)
+    option, count, achieved = given.market.outside, np.asarray(drawn_market.count), jm.outcomes(mechanism)
+    wanted = (verdict == OK) & np.any(option.steepness > 0, axis=0) & (count.sum(axis=0) <= 4)
+    for lane in np.flatnonzero(wanted)[:4]:
+        of_lane = lambda part, lane=lane: np.asarray(part)[..., lane]  # noqa: E731
+        laws, capacity, number = alone(lane)
+        welfare = of_lane(given.market.welfare_weight)
+        options = np.stack([of_lane(part) for part in (option.steepness, option.place, option.reserve)], axis=1)
+        traders = [
+            Trader(laws[g], float(capacity[g]), float(welfare[g]), tuple(map(float, options[g])))
+            for g in range(len(laws))
+            for _ in range(number[g])
+        ]
+        parts = given.alpha, given.minimum_revenue, achieved.first_best_surplus
+        alpha, target, unit = (float(of_lane(part)) for part in parts)
+        revenue, efficiency = float(of_lane(achieved.revenue)), float(of_lane(achieved.efficiency))
+        exact = alpha * revenue + (1 - alpha) * efficiency + np.dot(welfare, of_lane(achieved.utility_gain_by_group))
+        coarse, fine = (optimum(traders, alpha, cells, target=target) for cells in (96, 192))
+        assert fine.objective < exact + 1e-9
+        assert abs(extrapolated(coarse, fine).objective - exact) < 1e-4 * unit
