@@ -75,7 +75,7 @@ def solve_within_budget(market: Prepared, floor: jax.Array) -> tuple[jax.Array, 
         if market.extended:
             # At once to w = 1, where R is largest: if that is too little there is no such mechanism.
             new = jnp.where(steps == 0, 1.0, new)
-            enough = enough | (weight >= 1) & (earned < 0)
+            enough = enough | (weight >= 1) & (earned < 0) | jnp.isnan(earned)
         settled = (jnp.abs(new - weight) <= tolerance * weight) & (jnp.abs(earned) <= near)
         arrived = enough | settled | collapsed & ~short | (jnp.abs(earned) <= tolerance * surplus)
         # Where a market has arrived the weight stays, and so does all that is found there, to the last bit.
