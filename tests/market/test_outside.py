@@ -128,8 +128,8 @@ def test_a_file_that_says_something_else_is_refused(tmp_path, line, said):
 
 
 def test_a_target_is_one_number_a_market():
-    for bad in (np.nan, np.inf, None, "0.1", True, [0.1, 0.2], 1j):
-        with pytest.raises(jm.MarketError, match="minimum_revenue is"):
+    for bad in (np.nan, np.inf, "0.1", True, [0.1, 0.2], 1j):
+        with pytest.raises(jm.MarketError, match="minimum_revenue"):
             jm.solve(market(), 0.5, bad)
     with pytest.raises(jm.MarketError, match="−∞ and the welfare weight of fund above alpha"):
         jm.solve(market(welfare_weight=0.7), 0.5, -np.inf)
