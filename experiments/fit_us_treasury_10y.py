@@ -39,12 +39,11 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     jax.config.update("jax_enable_x64", True)
     try:
-        found = jm.cot_market(options.data, CONTRACT)
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        found = jm.cot_market(options.data, CONTRACT, out=options.out, observations=options.out.with_suffix(".csv"))
     except jm.MarketError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(found.toml, encoding="utf-8")
     print(found.toml)
     verify(options.out)
     return 0

@@ -8,7 +8,6 @@ import numpy as np
 
 import jaxmech as jm
 from commitments import THREE_CONTRACTS
-from jaxmech.market.outside import OutsideMarket, OutsideOption
 
 NOT_NUMBERS = (None, "1", "many", b"1", {}, [], (), object(), 1j, [None], np.array([None]), [[1.0], [1.0, 2.0]])
 NOT_FINITE = (np.nan, np.inf, -np.inf, 10**400, np.float32("nan"))
@@ -110,8 +109,18 @@ def market_cases():
         "risk_capacity": (*numbers, uniform, [1.0, -1.0], [1.0, np.nan]),
         "count": (*numbers, 0.5, -1, 2.5, 1e-9, [1, 0], [1, 1.5], uniform),
         "name": (None, 3, 0.5, [], object(), True, "b"),
-        "welfare_weight": NOT_A_NUMBER,
-        "outside": (3, "dealer", [], {}, object(), jm.OutsideOption),
+        "welfare_weight": (*NOT_A_NUMBER, uniform, [0.1, np.nan], np.ones((2, 2))),
+        "outside": (
+            3,
+            "dealer",
+            [],
+            {},
+            object(),
+            uniform,
+            jm.OutsideOption,
+            jm.OutsideOption(-0.1),
+            jm.OutsideMarket(0.0, 0.0),
+        ),
     }
     money = {"reserve": (*NOT_A_NUMBER, -1e-9)}
     good = {"endowment": uniform, "risk_capacity": 0.7, "count": 3, "name": "fund"}

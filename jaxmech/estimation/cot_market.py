@@ -14,6 +14,8 @@ What is observed and what is not:
 A figure that rests on such a market rests on those choices. Positions are in thousands of contracts.
 """
 
+import csv
+import os
 import shlex
 import tomllib
 from collections.abc import Sequence
@@ -49,6 +51,7 @@ class CotMarket:
     fits: dict  # Fit of each group by its name, in the order of the report
     left_out: dict  # why a category is no group, by its name
     notes: tuple  # what was assumed
+    observations: dict  # weekly shocks of each group by its name, (weeks,), the newest last; units of the asset
 
     def report(self) -> str:
         """The report of each fit under its group's name, then what was left out or assumed."""
@@ -74,6 +77,7 @@ class _Group(NamedTuple):
     count: int
     gross: float  # mean gross position of a trader, contracts
     fit: Fit
+    shocks: np.ndarray
     notes: tuple
 
 
@@ -84,6 +88,7 @@ def cot_market(
     window: int = WINDOW,
     family: str = "truncated_normal",
     out: AnyPath | None = None,
+    observations: AnyPath | None = None,
     **settings: Any,
 ) -> CotMarket:
     """The market of one contract: a group for each category of traders, its law fitted to weekly shocks.
@@ -99,6 +104,8 @@ def cot_market(
         has no shock where these reports reach back over twice as many weeks, as where a year is missing.
       family: law of every group, as in `fit`; "best" chooses one for each group.
       out: market file to write, if any.
+      observations: table of the weekly shocks to write, if any, with columns group and endowment, the newest last; the
+        market file names it, so that pages show them.
       settings: what else `fit` takes: components, bins, bandwidth, points.
 
     Returns:
@@ -110,7 +117,7 @@ def cot_market(
     """
     checked_options(family, settings)
     whole_number("window", window)
-    out = file_to_write("out", out)
+    out, table = file_to_write("out", out), file_to_write("observations", observations)
     reports = files if isinstance(files, CommitmentsOfTraders) else read_cot(files)
     meant = reports.contract(contract)
     groups, left_out = made_or_refused(meant.categories, lambda _, series: _group(series, window, family, settings))
@@ -135,10 +142,17 @@ def cot_market(
         **{f"fit_{name}": value for name, value in settings.items()},
         "left_out": said or "none",
         "notes": "; ".join(notes) or "none",
+        **({} if table is None else {"observations": os.path.relpath(table, None if out is None else out.parent)}),
     }
     remark = "Counts are observed, risk capacity is not."
     text = written_market(out, meant.name, written, counts, capacities, facts, remark)
-    return CotMarket(meant, market, text, fits, left_out, notes)
+    seen = {name: group.shocks for name, group in groups.items()}
+    if table is not None:
+        with table.open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["group", "endowment"])
+            rows.writerows([name, rounded(value)] for name, values in seen.items() for value in values)
+    return CotMarket(meant, market, text, fits, left_out, notes, seen)
 
 
 def _group(series, window, family, settings):
@@ -159,7 +173,7 @@ def _group(series, window, family, settings):
         raise MarketError("the net position never departs from its level")
     ends = {"lower": rounded(sample.min() - margin), "upper": rounded(sample.max() + margin)}
     fitted = fit(sample, family, **ends, **settings)
-    return _Group(count, np.mean(gross) / count, fitted, (*notes, *fitted.notes))
+    return _Group(count, np.mean(gross) / count, fitted, sample, (*notes, *fitted.notes))
 
 
 def _count(series):

@@ -3,13 +3,13 @@
 from dataclasses import fields
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxmech.arrays import on_host
 from jaxmech.auctions.fee_notice import fee_csv, fee_sheet
 from jaxmech.auctions.side_payments import side_payments
 from jaxmech.endowments import FAMILIES
+from jaxmech.explorer.forms import group_laws
 from jaxmech.explorer.model import Model
 from jaxmech.explorer.state import State
 from jaxmech.inputs import MarketError, toml_text
@@ -26,16 +26,14 @@ def market_toml(market: Market) -> str:
     host, rows = on_host(market), []
     if host.minimum_revenue is not None and host.minimum_revenue != 0:
         rows.append(f"minimum_revenue = {_number(host.minimum_revenue)}")
-    for law, start, length in host.laws():
-        for k in range(length):
-            group = start + k
-            rows += ["", "[[traders]]", f"name = {toml_text(host.names[group])}", f"count = {int(host.count[group])}"]
-            rows.append(f"risk_capacity = {_number(host.risk_capacity[group])}")
-            rows.append(f"endowment = {toml_text(_law(jax.tree.map(lambda leaf, k=k: leaf[..., k], law)))}")
-            if host.welfare_weight is not None and host.welfare_weight[group] != 0:
-                rows.append(f"welfare_weight = {_number(host.welfare_weight[group])}")
-            if host.outside is not None:
-                rows += _outside(host.outside.entries(group))
+    for group, law in enumerate(group_laws(host)):
+        rows += ["", "[[traders]]", f"name = {toml_text(host.names[group])}", f"count = {int(host.count[group])}"]
+        rows.append(f"risk_capacity = {_number(host.risk_capacity[group])}")
+        rows.append(f"endowment = {toml_text(_law(law))}")
+        if host.welfare_weight is not None and host.welfare_weight[group] != 0:
+            rows.append(f"welfare_weight = {_number(host.welfare_weight[group])}")
+        if host.outside is not None:
+            rows += _outside(host.outside.entries(group))
     return "\n".join(rows).strip() + "\n"
 
 

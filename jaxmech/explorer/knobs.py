@@ -39,6 +39,7 @@ class Knob:
     high: float
     value: float  # what the market has
     whole: bool = False  # only whole numbers
+    of_law: bool = False  # whether it is a number of the group's law
 
     @property
     def name(self) -> str:
@@ -83,7 +84,8 @@ def knobs_of(market: Market) -> tuple[Knob, ...]:
         sizes = _Sizes(float(surplus), float(widths[place]), float(host.risk_capacity[place]), float(share[place]))
         for field in fields:
             parameter, value = Parameter(f"{name}.{field}", place, field), float(row[field])
-            knobs.append(Knob(parameter, name, _unit(field), *_range(field, value, sizes), value, field == "count"))
+            ends = _range(field, value, sizes)
+            knobs.append(Knob(parameter, name, _unit(field), *ends, value, field == "count", field not in own))
     if market.minimum_revenue is not None:
         reach = max(float(surplus), abs(float(host.minimum_revenue)))
         reach = reach if np.isfinite(reach) else float(surplus)

@@ -5,17 +5,20 @@ loopback interface alone and answers only requests that name it, so that no page
 what it is asked is checked against the knobs and never evaluated. It keeps nothing of a page but the market itself.
 """
 
+from collections.abc import Mapping
 from html import escape
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from jaxmech.explorer.files import fee_file, market_toml
+from jaxmech.explorer.forms import FORMS, market_in_forms
 from jaxmech.explorer.model import PARTS, Model
+from jaxmech.explorer.observed import observed
 from jaxmech.explorer.report import framed
-from jaxmech.explorer.state import State, state_of
+from jaxmech.explorer.state import State, forms_of, state_of
 from jaxmech.inputs import MarketError, whole_number
 from jaxmech.market.market import Market
 from jaxmech.plain import json_text
@@ -24,11 +27,17 @@ _METHOD = (
     "Every number is one of jaxmech's own functions, asked anew for each change: solve, outcomes, certify, "
     "side_payments, frontier, sensitivity. It is grey until its certificate is in. Money and costs share one unit."
 )
+_WAITING = (
+    '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2">'
+    "<title>Compiling</title></head><body><p>Compiling, a minute or so the first time. "
+    "This page shows itself when it is done.</p></body></html>"
+)
 _WORDS = {"kind": "live", "connect": "'self'", "kept": "nothing leaves this machine"}
 _LONGEST = 20_000  # characters of a request
+_MOST_MODELS = 8  # kept, each of other laws or markets outside
 
 
-def explore(market: Market, port: int = 0) -> "Explorer":
+def explore(market: Market, port: int = 0, observations: Mapping[str, Any] | None = None) -> "Explorer":
     """A page on this machine on which every number of a market can be turned. In a notebook it shows itself.
 
     Compiles first, which takes a minute or two for a new kind of market; then an answer takes milliseconds.
@@ -36,23 +45,28 @@ def explore(market: Market, port: int = 0) -> "Explorer":
     Args:
       market: a Market, no batch, of at most 8 groups.
       port: where it listens; 0 for a free one.
+      observations: of endowments, units of the asset, by group, the newest last: shown beside the densities.
 
     Returns:
       Explorer, with `.address`, and `.close()` for when it is done; also a context manager.
 
     Raises:
-      MarketError: a market that does not fit on a page, or a port that is none or is taken.
+      MarketError: a market that does not fit on a page, a port that is none or is taken, or observations that are of no
+        group or no numbers.
     """
-    return Explorer(market, port)
+    return Explorer(market, port, observations)
 
 
 class Explorer:
     """A market's page while it is served. Made by `explore`."""
 
-    def __init__(self, market: Market, port: int = 0):
+    def __init__(self, market: Market, port: int = 0, observations: Mapping[str, Any] | None = None):
         if whole_number("port", port) > 65535:
             raise MarketError(f"port is {port}; give a whole number from 0, for a free one, to 65535")
         self.model, self.lock = Model(market), Lock()
+        self.observed = observed(market, observations)
+        # By forms; None: being compiled; a text: why there is none.
+        self._models: dict[tuple, Model | str | None] = {(): self.model}
         try:
             self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         except OSError as error:
@@ -81,33 +95,76 @@ class Explorer:
     def _repr_html_(self):
         return f'<iframe src="{escape(self.address)}" style="width: 100%; height: 50rem; border: 0"></iframe>'
 
+    def prepared(self, link: str) -> Model | None:
+        """The model of the laws and markets outside that a link asks for; None while it is compiled in the background.
+
+        Raises:
+          MarketError: forms that there are none of, or that this market cannot have.
+        """
+        forms = forms_of(link, self.model.given.names)
+        key = tuple(forms.items())
+        if key not in self._models:
+            for old in [one for one in self._models if one][: max(0, len(self._models) - _MOST_MODELS + 1)]:
+                del self._models[old]
+            self._models[key] = None
+            Thread(target=self._prepare, args=(key,), daemon=True).start()
+        found = self._models[key]
+        if isinstance(found, str):
+            raise MarketError(found)
+        return found
+
+    def _prepare(self, key):
+        try:
+            made = Model(market_in_forms(self.model.given, dict(key)))
+            made.answer(State())
+        except MarketError as error:
+            made = f"this cannot be: {error}"
+        self._models[key] = made
+
+    def _priced(self):
+        """Whose outside option is a market already."""
+        given = self.model.given
+        return (False,) * given.groups if given.outside is None else given.outside.priced
+
+    def _asked(self, link):
+        """(Model, State) of a link; MarketError while its programs are not there."""
+        model = self.prepared(link)
+        if model is None:
+            raise MarketError("the programs for this are being compiled; ask again")
+        return model, state_of(link, model.knobs, forms_of(link, model.given.names))
+
     def page(self, link: str) -> str:
         """The page as it starts with a link."""
-        market = self.model.given
-        names = ("name", "group", "unit", "low", "high", "value", "whole")
+        if self.prepared(link) is None:
+            return _WAITING
+        model, state = self._asked(link)
+        market, names = model.given, ("name", "group", "unit", "low", "high", "value", "whole", "of_law")
         data = {
             "names": market.names,
             "fixed": "",
-            "start": state_of(link, self.model.knobs),
-            "knobs": [{name: getattr(knob, name) for name in names} for knob in self.model.knobs.values()],
+            "start": state,
+            "knobs": [{name: getattr(knob, name) for name in names} for knob in model.knobs.values()],
+            "forms": FORMS,
+            "priced": [name for name, priced in zip(market.names, self._priced(), strict=True) if priced],
+            "observed": self.observed,
         }
         return framed("live.js", f"Explore {', '.join(market.names)}", market, _METHOD, {}, data, _WORDS)
 
     def answer(self, sequence: str, parts: str, link: str) -> str:
         """The answer to a link as JSON, with the number of the question."""
         wanted = [name for name in parts.split(",") if name in PARTS]
-        state = state_of(link, self.model.knobs)
+        model, state = self._asked(link)
         with self.lock:  # one worker; a page asks one question at a time, its newest
-            found = self.model.answer(state, wanted)
+            found = model.answer(state, wanted)
         return json_text(found | {"sequence": whole_number("sequence", int(sequence))})
 
     def file(self, name: str, link: str) -> str:
         """A file to take away: market.toml, fees.csv or fees.json."""
-        state = state_of(link, self.model.knobs)
+        model, state = self._asked(link)
         with self.lock:
             if name == "market.toml":
-                return market_toml(self.model.market_at(state))
-            return fee_file(self.model, state, name.rpartition(".")[2])
+                return market_toml(model.market_at(state))
+            return fee_file(model, state, name.rpartition(".")[2])
 
 
 def _handler(explorer):
@@ -149,5 +206,7 @@ def _answered(explorer, path):
     told = {name: values[-1] for name, values in parse_qs(asked.query, max_num_fields=3).items()}
     if asked.path == "/answer":
         return "application/json", explorer.answer(told["sequence"], told.get("parts", ""), told.get("link", ""))
+    if asked.path == "/ready":
+        return "application/json", json_text({"ready": explorer.prepared(told.get("link", "")) is not None})
     kinds = {"/market.toml": "application/toml", "/fees.csv": "text/csv", "/fees.json": "application/json"}
     return kinds[asked.path], explorer.file(asked.path[1:], told.get("link", ""))

@@ -1,7 +1,7 @@
 """From a state to all that a page shows: the library's own functions, asked in turn, with programs that stay compiled.
 
-Every number is one of `solve`, `outcomes`, `certify`, `side_payments`, `frontier`, `sensitivity`, `double_auction`.
-Numbers of a market are data: turning a knob compiles nothing.
+Every number is one of `solve`, `outcomes`, `certify`, `side_payments`, `frontier`, `sensitivity`, `double_auction`,
+`simple_schedule`. Numbers of a market are data: turning a knob compiles nothing.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxmech.arrays import on_device, on_host
 from jaxmech.auctions.double_auction import double_auction
+from jaxmech.auctions.schedule_search import simple_schedule
 from jaxmech.derivatives.frontier import frontier
 from jaxmech.derivatives.frontier_curve import Frontier
 from jaxmech.derivatives.sensitivity import sensitivity
@@ -34,7 +35,7 @@ from jaxmech.plain import plain
 from jaxmech.programs import compiled
 from jaxmech.reports.tables import mechanism_report
 
-PARTS = ("curves", "frontier", "sensitivity", "outside_cost")
+PARTS = ("curves", "frontier", "simple_schedule", "sensitivity", "outside_cost")
 _NODES = 65  # most points a frontier is traced by
 _TRACED_TO = 1e-6
 _SHOWN = 61  # points a frontier is drawn by
@@ -93,7 +94,7 @@ class Model:
         """All that a page shows of a state, as plain numbers, texts, lists and dictionaries.
 
         Args:
-          parts: which of "curves", "frontier", "sensitivity" and "outside_cost" are wanted beside the numbers.
+          parts: which of `PARTS` are wanted beside the numbers.
 
         Returns:
           "status" ("optimal", or in words why there is nothing to show), "certified", "alpha", "numbers", which is
@@ -162,6 +163,18 @@ def _curve_series(mechanism, state):
     return found | {"names": mechanism.market.names}
 
 
+def _schedule_series(mechanism, state):
+    """The best double auction with fees of three numbers a group; it is found for αR + (1 − α)A alone."""
+    market = mechanism.market
+    if market.welfare_weight is not None and np.any(np.asarray(market.welfare_weight)):
+        return None
+    schedule = simple_schedule(replace(market, welfare_weight=None), float(mechanism.alpha))
+    if not np.isfinite(schedule.error):
+        return None
+    achieved = outcomes(schedule)
+    return {"revenue": achieved.revenue, "efficiency": achieved.efficiency}
+
+
 def _sensitivity_series(mechanism, state):
     """What 1% of each number's unit does to revenue; to efficiency where revenue is what is aimed at.
 
@@ -208,6 +221,7 @@ def _outside_series(mechanism, state):
 _MADE = {
     "curves": _curve_series,
     "frontier": _frontier_series,
+    "simple_schedule": _schedule_series,
     "sensitivity": _sensitivity_series,
     "outside_cost": _outside_series,
 }

@@ -18,6 +18,7 @@ from jaxmech.arrays import on_host
 from jaxmech.explorer.grid import HALVINGS, SAFETY, Grid, grid_of, logarithmic
 from jaxmech.explorer.knobs import Knob, knob_at
 from jaxmech.explorer.model import Model
+from jaxmech.explorer.observed import observed
 from jaxmech.explorer.state import State
 from jaxmech.inputs import AnyPath, MarketError, file_to_write, one_number, shown
 from jaxmech.market.market import Market, checked_market
@@ -43,6 +44,7 @@ def report(
     over: Mapping[str, tuple[float, float]] | None = None,
     title: str | None = None,
     provenance: Mapping[str, Any] | None = None,
+    observations: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a market's report: one HTML file with sliders for α and up to two numbers of the market.
 
@@ -57,6 +59,7 @@ def report(
         it is if not given. Where a slider starts, the market's own value, must lie in its range.
       title: of the page.
       provenance: where the market comes from, texts by name.
+      observations: of endowments, units of the asset, by group, the newest last: shown beside the densities.
 
     Returns:
       The path.
@@ -74,9 +77,11 @@ def report(
     alpha = one_number("alpha", alpha, "one number in [0, 1]", 0.0, 1.0)
     knobs = _knobs(checked_market(market), {"all.risk_capacity.factor": (0.5, 2.0)} if over is None else over)
     model = Model(market, besides=())  # refuses what does not fit on a page
+    seen = observed(market, observations)
     grid = grid_of(market, knobs)
-    start = model.answer(State("alpha", alpha), ("sensitivity", "outside_cost"))
-    text = _page(grid, alpha, start, title or f"Optimal exchange: {', '.join(market.names)}", provenance or {})
+    start = model.answer(State("alpha", alpha), ("simple_schedule", "sensitivity", "outside_cost"))
+    title = title or f"Optimal exchange: {', '.join(market.names)}"
+    text = _page(grid, alpha, start, title, provenance or {}, seen)
     if len(text.encode()) > LARGEST:
         raise MarketError(f"the report has {len(text.encode()):,} bytes, more than {LARGEST:,}; vary fewer numbers")
     file.write_text(text, encoding="utf-8")
@@ -100,7 +105,7 @@ def _knobs(market, over):
     return knobs
 
 
-def _page(grid: Grid, alpha, start, title, provenance) -> str:
+def _page(grid: Grid, alpha, start, title, provenance, seen) -> str:
     """The file."""
     made = {
         **{str(name): value if isinstance(value, str) else brief(value) for name, value in provenance.items()},
@@ -109,7 +114,8 @@ def _page(grid: Grid, alpha, start, title, provenance) -> str:
     }
     method = _METHOD.strip().format(safety=SAFETY, places=grid.held_out)
     kept = {"kind": "file", "connect": "'none'", "kept": "nothing leaves this file"}
-    return framed("file.js", title, grid.market, method, made, _data(grid, alpha, start), kept)
+    data = _data(grid, alpha, start) | {"observed": seen}
+    return framed("file.js", title, grid.market, method, made, data, kept)
 
 
 def framed(

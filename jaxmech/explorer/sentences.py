@@ -42,6 +42,13 @@ def sentences(numbers: Mapping[str, Any], series: Mapping[str, Any]) -> dict[str
         bars = series["sensitivity"]
         change = bars["up"][0] if bars["up"][0] is not None else bars["down"][0]
         said["sensitivity"] = f"{bars['parameter'][0]} moves {bars['outcome']} most: 1% of it by {change or 0.0:+.3g}."
+    if "simple_schedule" in series:
+        found = series["simple_schedule"]
+        lost = (numbers["first_best_efficiency"] - found["efficiency"]) / surplus
+        said["simple_schedule"] = (
+            f"The best schedule with a spread, a slope and a fee for each group earns {found['revenue'] / surplus:.2%} "
+            f"of the first-best gains and loses {lost:.2%} of them."
+        )
     if "outside_cost" in series:
         earned = [value for value in series["outside_cost"]["revenue"] if value is not None]
         ends = f" from {min(earned):.4g} to {max(earned):.4g}" if earned else " nowhere above its target"
@@ -52,12 +59,15 @@ def sentences(numbers: Mapping[str, Any], series: Mapping[str, Any]) -> dict[str
 def python_lines(state: State, market: str = "market.toml") -> str:
     """The lines that make the numbers on the screen."""
     turned = ", ".join(f"{name!r}: {value!r}" for name, value in state.values.items())
-    made = [f"market = market_at(market, {{{turned}}})"] if turned else []
+    made = [f"market = market_in_forms(market, {dict(state.forms)!r})"] if state.forms else []
+    made += [f"market = market_at(market, {{{turned}}})"] if turned else []
     goals = {
         "alpha": f"mechanism = jm.solve(market, {state.aim!r})",
         "revenue": f"mechanism = jm.solve(market, 0.0, max({state.aim!r}, float(market.minimum_revenue or 0.0)))",
         "efficiency": f"mechanism = jm.frontier(market).mechanism_at(efficiency={state.aim!r})",
     }
-    imports = ["import jaxmech as jm", *(["from jaxmech.market.parameters import market_at"] if turned else [])]
+    imports = ["import jaxmech as jm"]
+    imports += ["from jaxmech.explorer.forms import market_in_forms"] if state.forms else []
+    imports += ["from jaxmech.market.parameters import market_at"] if turned else []
     lines = [*imports, "", f"market = jm.Market.from_toml({market!r})", *made, goals[state.goal]]
     return "\n".join([*lines, "print(jm.outcomes(mechanism), jm.certify(mechanism))"])

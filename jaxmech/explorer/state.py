@@ -1,18 +1,19 @@
 """What is chosen on a page: a goal and the knobs that were turned, and the link that restores it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 from urllib.parse import parse_qsl, urlencode
 
 import numpy as np
 
+from jaxmech.explorer.forms import FORMS, checked_form
 from jaxmech.explorer.knobs import Knob
 from jaxmech.inputs import MarketError, one_number, one_of
 from jaxmech.plain import result
 
 GOALS = ("alpha", "revenue", "efficiency")
-_LONGEST_LINK = 8192
+_LONGEST_LINK, _MOST_FIELDS = 8192, 256
 
 
 @result()
@@ -23,6 +24,7 @@ class State:
     goal: Literal["alpha", "revenue", "efficiency"] = "alpha"
     aim: float = 0.5  # α; or revenue, money; or efficiency, money
     values: Mapping[str, float] = field(default_factory=dict)  # by name, as in `sweep`
+    forms: Mapping[str, str] = field(default_factory=dict)  # laws and markets outside that are not the market's own
 
     def aiming(self, goal: str, aim: float) -> Self:
         """The same market with another goal.
@@ -41,32 +43,54 @@ class State:
 
     def link(self) -> str:
         """The query string that restores it: goal, aim, and what was turned, to the last digit."""
-        numbers = {"aim": self.aim, **self.values}
-        return urlencode({"goal": self.goal} | {name: repr(float(value)) for name, value in numbers.items()})
+        numbers = {name: repr(float(value)) for name, value in {"aim": self.aim, **self.values}.items()}
+        return urlencode({"goal": self.goal, **numbers, **self.forms})
 
 
-def state_of(link: str, knobs: Mapping[str, Knob]) -> State:
+def forms_of(link: str, groups: Sequence[str]) -> dict[str, str]:
+    """The laws and markets outside that a link asks for, by name: what decides which knobs there are.
+
+    Raises:
+      MarketError: a link that is too long or says something twice, or a form that there is none of.
+    """
+    forms = {name: form for name, form in _told(link).items() if name.rpartition(".")[2] in FORMS}
+    for name, form in forms.items():
+        checked_form(name, form, groups)
+    return dict(sorted(forms.items()))
+
+
+def state_of(link: str, knobs: Mapping[str, Knob], forms: Mapping[str, str] | None = None) -> State:
     """The state of a link. Text is never evaluated: names must be those of knobs, numbers in their ranges.
+
+    Args:
+      knobs: of the market in these forms, by name.
+      forms: see `forms_of`.
 
     Raises:
       MarketError: a link that is too long, or anything in it that is not known, twice there or out of range.
     """
-    if len(link) > _LONGEST_LINK:
-        raise MarketError(f"the link has {len(link)} characters; at most {_LONGEST_LINK}")
-    try:
-        pairs = parse_qsl(link.removeprefix("?"), strict_parsing=bool(link), max_num_fields=len(knobs) + 2)
-        told = dict(pairs)
-    except ValueError as error:
-        raise MarketError(f"the link is not one of this page: {error}") from None
-    if len(told) < len(pairs):
-        raise MarketError("the link says something twice")
-    goal, aim, state = told.pop("goal", "alpha"), told.pop("aim", "0.5"), State()
+    forms = forms or {}
+    told = {name: text for name, text in _told(link).items() if name not in forms}
+    goal, aim, state = told.pop("goal", "alpha"), told.pop("aim", "0.5"), State(forms=forms)
     state = state.aiming(goal, _number("aim", aim))
     for name, text in told.items():
         if name not in knobs:
             raise MarketError(f"the link turns {name[:80]!r}, which this market does not have")
         state = state.turned(knobs[name], _number(name, text))
     return state
+
+
+def _told(link):
+    """What a link says, by name."""
+    if len(link) > _LONGEST_LINK:
+        raise MarketError(f"the link has {len(link)} characters; at most {_LONGEST_LINK}")
+    try:
+        pairs = parse_qsl(link.removeprefix("?"), strict_parsing=bool(link), max_num_fields=_MOST_FIELDS)
+    except ValueError as error:
+        raise MarketError(f"the link is not one of this page: {error}") from None
+    if len(dict(pairs)) < len(pairs):
+        raise MarketError("the link says something twice")
+    return dict(pairs)
 
 
 def _number(name, text):

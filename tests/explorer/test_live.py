@@ -15,6 +15,7 @@ from explorer.browser import Window, needs_driver
 
 import jaxmech as jm
 from jaxmech.explorer.files import market_toml
+from jaxmech.explorer.forms import market_in_forms
 from jaxmech.explorer.live import explore
 from jaxmech.explorer.state import State
 from jaxmech.market.parameters import market_at
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.slow  # everything a page may ask for is compiled first
 MARKET = jm.Market.of(
     jm.Traders(jm.Uniform(-1.0, 1.2), 0.5, 4, "<b>dealer"), jm.Traders(jm.Uniform(-1.0, 1.0), 1.0, 3, "fund")
 )
+OBSERVED = np.random.default_rng(0).normal(0.1, 0.4, 60)
 SETTLED = "return document.body.dataset.settled === String(sequence) && !flying"
 # Moves a slider, by its place, to a share of its range, as a hand does.
 MOVE = """
@@ -35,7 +37,7 @@ input.dispatchEvent(new Event("input", { bubbles: true }));
 
 @pytest.fixture(scope="module")
 def page():
-    with explore(MARKET) as found:
+    with explore(MARKET, observations={"fund": OBSERVED}) as found:
         yield found
 
 
@@ -61,14 +63,15 @@ def shown(window):
     """The state a page is in, and the revenue and efficiency it shows."""
     state, status = window.run("return [state, document.getElementById('status').textContent]")
     words = status.replace("−", "-").replace(",", "").split()
-    return State(state["goal"], state["aim"], state["values"]), float(words[2]), float(words[4])
+    return State(**state), float(words[2]), float(words[4])
 
 
 def held(window):
     """What a page shows is what `solve` says, to the digits shown."""
     state, revenue, efficiency = shown(window)
     assert state.goal == "alpha"
-    achieved = jm.outcomes(jm.solve(market_at(MARKET, dict(state.values)), state.aim))
+    market = market_at(market_in_forms(MARKET, state.forms), dict(state.values))
+    achieved = jm.outcomes(jm.solve(market, state.aim))
     assert revenue == pytest.approx(float(achieved.revenue), rel=1e-7, abs=1e-9)
     assert efficiency == pytest.approx(float(achieved.efficiency), rel=1e-7)
     return state
@@ -86,6 +89,9 @@ def test_only_this_machine_is_answered(page):
         "?<script>alert(1)</script>",
         "?aim=__import__('os')",
         "?aim=0.5&fund.count=1e9",
+        "?fund.law=cauchy",
+        "?nobody.law=beta",
+        "ready?link=fund.outside%3Dcafe",
         "answer?sequence=x&link=",
         "answer?link=",
         "answer?sequence=1&link=" + "a" * 30_000,
@@ -191,6 +197,48 @@ def test_undo_reset_and_pins(window):
     window.run("[...document.querySelectorAll('button')].find((one) => one.textContent === 'Reset').click()")
     window.until(SETTLED)
     assert held(window) == State()
+
+
+CHOOSE = """
+const select = [...document.querySelectorAll("select")].find((one) => one.getAttribute("aria-label") === arguments[0]);
+select.value = arguments[1];
+select.dispatchEvent(new Event("change"));
+"""
+OPENED = "return document.body.dataset.settled !== undefined && !flying"
+
+
+@needs_driver
+def test_a_law_of_another_family_and_a_market_outside_are_compiled_while_the_page_goes_on(page, window):
+    window.run(CHOOSE, "law of fund", "beta")
+    window.until("return document.querySelector('#controls').textContent.includes('background; go on meanwhile')")
+    window.run(MOVE, 0, 0.7)
+    window.until("return location.search.includes('fund.law=beta')", 300)
+    window.until(OPENED, 60)
+    assert held(window) == State("alpha", 0.7, {}, {"fund.law": "beta"})
+    window.run(CHOOSE, "outside of fund", "market")
+    window.until("return location.search.includes('fund.outside=market')", 300)
+    window.until(OPENED, 60)
+    assert held(window).forms == {"fund.law": "beta", "fund.outside": "market"}
+    titles = window.run(
+        "return [...document.querySelectorAll('figure:not([hidden]) h2')].map((one) => one.textContent)"
+    )
+    assert "Revenue against the outside market's cost" in titles
+    for forms in ({"fund.law": "beta"}, {}):
+        window.run("undo()")
+        window.until(f"return location.search.includes('fund.law') === {str(bool(forms)).lower()}")
+        window.until(OPENED, 60)
+        assert held(window).forms == forms
+
+
+@needs_driver
+def test_what_was_observed_and_the_best_simple_schedule_are_shown(window):
+    captions = window.run("return [...document.querySelectorAll('figcaption')].map((one) => one.textContent)")
+    assert "The best schedule with a spread, a slope and a fee for each group earns" in captions[0]
+    legends = "return [...document.querySelectorAll('.legend li')].map((one) => one.textContent)"
+    assert "best simple schedule" in window.run(legends)
+    window.run("group.density = 1; redraw(true)")
+    shown = window.run(legends)
+    assert "60 observed" in shown and f"the latest, {OBSERVED[-1]:.4g}" in " ".join(shown).replace("−", "-")
 
 
 @needs_driver

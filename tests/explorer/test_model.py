@@ -7,7 +7,7 @@ import jaxmech as jm
 from jaxmech import programs
 from jaxmech.auctions.side_payments import payments_by_group
 from jaxmech.explorer.knobs import knob_at, roomy
-from jaxmech.explorer.model import Model
+from jaxmech.explorer.model import PARTS, Model
 from jaxmech.explorer.series import curves
 from jaxmech.explorer.state import State, state_of
 from jaxmech.inputs import MarketError
@@ -35,7 +35,9 @@ def test_numbers_are_those_of_solve(model):
         assert answer["numbers"][name] == pytest.approx(float(getattr(achieved, name)), rel=1e-12)
     gains = [group["utility_gain"] for group in answer["numbers"]["groups"]]
     assert gains == pytest.approx(np.asarray(achieved.utility_gain_by_group).tolist(), rel=1e-11)
-    assert set(answer["series"]) == {"curves", "frontier", "sensitivity", "outside_cost"}
+    assert set(answer["series"]) == set(PARTS)
+    simple = jm.outcomes(jm.simple_schedule(market, 0.7))
+    assert answer["series"]["simple_schedule"]["revenue"] == pytest.approx(float(simple.revenue), rel=1e-8)
     assert set(answer["series"]) - {"curves"} < set(answer["sentences"])
 
 

@@ -72,7 +72,11 @@ function answer(alpha, numbers) {
   const share = along[0].flatMap((one) => along[1].map((other) => one * other));
   const still = unpacked(mixed(flat, share, widthOf(data.flatSpec)), data.flatSpec);
   const least = leastWeight(share);
-  const fixed = { series: data.series, sentences: data.sentences, still, alpha };
+  /* The best simple schedule is that of the start. */
+  const { simple_schedule, ...series } = data.series, moved = data.knobs.some((knob, k) => numbers[k] !== knob.value);
+  if (simple_schedule && !moved) series.simple_schedule = simple_schedule;
+  const sentences = { ...data.sentences, ...(moved ? { simple_schedule: "" } : {}) };
+  const fixed = { series, sentences, still, alpha };
   if (Number.isNaN(least)) {
     const refusal = `Infeasible: no mechanism that keeps every type earns ${digits(data.least)}; the largest revenue of ` +
       `any is ${digits(moneyAt(1, share).revenue, 6)} money.`;

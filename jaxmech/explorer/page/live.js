@@ -1,11 +1,12 @@
 /* The live page: every number is asked of the server, the newest wish first; numbers are grey until they are certified. */
 const controls = document.getElementById("controls"), main = document.getElementById("figures");
 const light = document.getElementById("status");
-const start = { goal: data.start.goal, aim: data.start.aim, values: { ...data.start.values } };
-let state = structuredClone(start), past = [], sequence = 0, flying = false, shownLink = null, waiting = null;
-const pins = [];
+const { goal: given, aim, values, forms } = data.start, start = { goal: given, aim, values: { ...values }, forms: { ...forms } };
+/* What was done before a law or a market outside was changed, for which the page is opened anew. */
+const { past: before = [], pins = [] } = JSON.parse(sessionStorage.getItem("kept") ?? "{}");
+let state = structuredClone(start), past = before, sequence = 0, flying = false, shownLink = null, waiting = null;
 
-const linkOf = ({ goal, aim, values }) => new URLSearchParams({ goal, aim: String(aim), ...values }).toString();
+const linkOf = ({ goal, aim, values, forms }) => new URLSearchParams({ goal, aim: String(aim), ...values, ...forms }).toString();
 const flatten = (found) => Object.fromEntries(Object.entries(found).map(([name, part]) =>
   [name, name === "names" ? part : [part].flat(Infinity).map((x) => x ?? NaN)]));
 /* What the pictures are drawn from, of what the server says. */
@@ -57,7 +58,10 @@ function arrived(answer) {
   const link = linkOf(state);
   if (shownLink !== null && past.at(-1) !== shownLink) past = [...past, shownLink].slice(-200);
   shownLink = link;
-  latest = pictured(answer);
+  keep();
+  /* What comes later stands where it was until it does, grey. */
+  const stale = { ...latest?.stale, ...latest?.series };
+  latest = { ...pictured(answer), stale };
   history.replaceState(null, "", `?${link}`);
   main.classList.toggle("waiting", !answer.certified);
   document.getElementById("python").textContent = answer.python;
@@ -71,8 +75,9 @@ async function late() {
   const mine = sequence;
   told();
   if (!latest.refusal) {
-    const answer = await asked("sensitivity,outside_cost").catch(() => null);
+    const answer = await asked("simple_schedule,sensitivity,outside_cost").catch(() => null);
     if (answer === null || mine !== sequence) return;
+    latest.stale = {};
     Object.assign(latest.series, answer.series);
     Object.assign(latest.sentences, answer.sentences);
     redraw(true);
@@ -116,21 +121,67 @@ function reachable() {
 const boxes = {};
 for (const knob of data.knobs) {
   const title = knob.group || "The whole market";
-  boxes[title] ??= box(title, false);
+  if (!boxes[title]) {
+    boxes[title] = box(title, false);
+    if (knob.group) boxes[title].append(formOf(knob.group, "law", (one) => one.of_law));
+    const outside = (one) => one.name.startsWith(`${knob.group}.outside_`);
+    if (knob.group && !data.priced.includes(knob.group)) boxes[title].append(formOf(knob.group, "outside", outside));
+  }
   const step = knob.whole ? 1 : "any", label = knob.group ? knob.name.slice(knob.group.length + 1) : knob.name;
   slider(boxes[title], label, knob.unit, knob.low, knob.high, step, () => state.values[knob.name] ?? knob.value, (value) => {
     state = { ...state, values: { ...state.values, [knob.name]: value } };
   });
 }
+/* A law of another family, or a market outside: it has other knobs, so the page is opened anew once its programs are there. */
+function formOf(group, kind, replaced) {
+  const name = `${group}.${kind}`, own = state.forms[name] ?? "", words = (form) => form.replaceAll("_", " ");
+  const select = element("select", { "aria-label": `${kind} of ${group}` },
+    element("option", { value: "", textContent: "as the market has it" }),
+    ...data.forms[kind].map((form) => element("option", { value: form, textContent: words(form) })));
+  select.value = own;
+  const said = element("span", { className: "quiet", role: "status" });
+  select.addEventListener("change", async () => {
+    const forms = { ...state.forms, [name]: select.value };
+    if (!select.value) delete forms[name];
+    const dropped = new Set(data.knobs.filter((knob) => knob.group === group && replaced(knob)).map((knob) => knob.name));
+    const kept = Object.fromEntries(Object.entries(state.values).filter(([knob]) => !dropped.has(knob)));
+    try {
+      while (!(await ready(linkOf({ ...state, values: kept, forms })))) {
+        said.textContent = ` Compiling for this ${kind} in the background; go on meanwhile.`;
+        await new Promise((resolve) => { setTimeout(resolve, 500); });
+      }
+      if (shownLink !== null) past.push(shownLink);
+      keep();
+      /* What was turned meanwhile goes along. */
+      const values = Object.fromEntries(Object.entries(state.values).filter(([knob]) => !dropped.has(knob)));
+      location.search = linkOf({ ...state, values, forms });
+    } catch (error) {
+      said.textContent = ` ${error.message}`;
+      select.value = own;
+    }
+  });
+  return element("label", {}, `${kind} `, select, said);
+}
+async function ready(link) {
+  const reply = await fetch(`/ready?${new URLSearchParams({ link })}`);
+  if (!reply.ok) throw new Error(await reply.text());
+  return (await reply.json()).ready;
+}
+const keep = () => sessionStorage.setItem("kept", JSON.stringify({ past, pins }));
 function restored(link) {
-  const told = Object.fromEntries(new URLSearchParams(link)), { goal: kind, aim, ...values } = told;
-  const numbers = Object.fromEntries(Object.entries(values).map(([name, text]) => [name, Number(text)]));
-  state = { goal: kind, aim: Number(aim), values: numbers };
+  const told = Object.fromEntries(new URLSearchParams(link)), { goal: kind, aim, ...rest } = told;
+  const isForm = (name) => data.names.some((group) => name === `${group}.law` || name === `${group}.outside`);
+  const part = (wanted) => Object.entries(rest).filter(([name]) => isForm(name) === wanted);
+  const forms = Object.fromEntries(part(true)), numbers = part(false).map(([name, text]) => [name, Number(text)]);
+  const changed = JSON.stringify(Object.entries(forms).sort()) !== JSON.stringify(Object.entries(state.forms).sort());
+  state = { goal: kind, aim: Number(aim), values: Object.fromEntries(numbers), forms };
+  return changed;
 }
 function undo() {
   const link = past.pop();
   if (link === undefined) return;
-  restored(link);
+  keep();
+  if (restored(link)) { location.search = link; return; }
   shownLink = null;
   show();
 }
@@ -143,7 +194,9 @@ const anchor = (name) => element("a", { textContent: name, download: name });
 const files = Object.fromEntries(["market.toml", "fees.csv", "fees.json"].map((name) => [name, anchor(name)]));
 const pinned = element("table"), pin = () => {
   if (latest.refusal) return;
-  pins.push({ link: shownLink, found: latest });
+  const { revenue, efficiency, revenue_by_group, gain_by_group } = latest;
+  pins.push({ link: shownLink, found: { revenue, efficiency, revenue_by_group, gain_by_group } });
+  keep();
   compared();
 };
 function compared() {
@@ -162,4 +215,5 @@ main.after(element("h2", { textContent: "The same in Python" }), element("pre", 
 document.addEventListener("keydown", (event) => {
   if (event.key === "z" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); undo(); }
 });
+if (pins.length) compared();
 show();

@@ -67,7 +67,8 @@ function axes(label, xs, ys, names) {
 const stroke = (k) => ({
   fill: "none", stroke: `var(--c${k % 8})`, "stroke-width": 2.2, "stroke-dasharray": DASHES[k % 8],
 });
-const SHAPES = { circle: "M-5 0a5 5 0 1 0 10 0a5 5 0 1 0 -10 0", square: "M-4.5 -4.5h9v9h-9z", diamond: "M0 -6l6 6l-6 6l-6 -6z" };
+const SHAPES = { circle: "M-5 0a5 5 0 1 0 10 0a5 5 0 1 0 -10 0", square: "M-4.5 -4.5h9v9h-9z", diamond: "M0 -6l6 6l-6 6l-6 -6z",
+  triangle: "M0 -6l6 10h-12z" };
 const mark = (shape, k, x, y) =>
   drawn("path", { d: SHAPES[shape], transform: `translate(${x} ${y})`, fill: `var(--c${k % 8})`, stroke: "var(--paper)" });
 function legend(entries) {
@@ -183,6 +184,7 @@ function figure(title, make, ...choices) {
     const made = found.refusal
       ? { picture: [element("p", { textContent: found.refusal })], sentence: "", head: [], rows: [] } : make(found);
     box.hidden = made === null;
+    box.classList.toggle("waiting", Boolean(made?.stale));
     if (made === null) return;
     picture.replaceChildren(...made.picture);
     if (!words) return;
@@ -215,11 +217,17 @@ figure("Revenue against efficiency", (found) => {
     const [x, y] = shares(auction);
     marks.push({ name: "double auction with fees", shape: "square", k: 3, x, y });
   }
+  const simple = found.series.simple_schedule;
+  if (simple) {
+    const [x, y] = shares(simple);
+    marks.push({ name: `best simple schedule${data.fixed}`, shape: "triangle", k: 4, x, y });
+  }
   const names = ["efficiency lost, % of first-best gains from trade", "revenue, % of the same"];
   return {
     picture: lines("Frontier of revenue and efficiency", names, [{ name: "frontier", points }], { marks }),
     sentence: `At α = ${digits(found.alpha)} revenue is ${digits(found.revenue, 5)} money, ${digits(earned)}% of the ` +
-      `first-best gains from trade, of which ${digits(lost)}% are lost; the budget binds below α = ${digits(found.least)}.`,
+      `first-best gains from trade, of which ${digits(lost)}% are lost; the budget binds below ` +
+      `α = ${digits(found.least)}. ${found.sentences.simple_schedule ?? ""}`,
     head: ["weight w", ...names], rows: found.frontier.map(({ weight }, k) => [weight, ...points[k]]),
   };
 });
@@ -289,19 +297,29 @@ choice("What", ["payment", "marginal payment"], (k) => { shown.marginal = k === 
 
 figure("Endowments", (found) => {
   const k = group.density, place = column(found.still.endowment, k), density = column(found.still.density, k);
-  const most = place[density.indexOf(Math.max(...density))];
+  const most = place[density.indexOf(Math.max(...density))], seen = data.observed?.[data.names[k]];
+  const curves = [{ name: data.names[k], points: place.map((z, n) => [z, density[n]]) }], marks = [];
+  const inside = (z) => seen.density.find((_, n) => z >= seen.edges[n] && z <= seen.edges[n + 1]) ?? 0;
+  if (seen) {
+    const steps = seen.density.flatMap((height, n) => [[seen.edges[n], height], [seen.edges[n + 1], height]]);
+    const ends = [[seen.edges[0], 0], ...steps, [seen.edges.at(-1), 0]];
+    curves.push({ name: `${seen.count} observed`, k: 1, points: ends });
+    marks.push({ name: `the latest, ${digits(seen.latest)}`, shape: "diamond", k: 2, x: seen.latest, y: 0 });
+  }
   return {
-    picture: lines("Density of endowments", ["endowment, asset units", "density, per asset unit"],
-      [{ name: data.names[k], points: place.map((z, n) => [z, density[n]]) }]),
+    picture: lines("Density of endowments", ["endowment, asset units", "density, per asset unit"], curves, { marks }),
     sentence: `${data.names[k]}: endowments from ${digits(place[0])} to ${digits(place[place.length - 1])}, most often ` +
-      `near ${digits(most)}.`,
-    head: ["endowment, asset", "density"], rows: place.map((z, n) => [z, density[n]]),
+      `near ${digits(most)}.${seen ? ` ${seen.count} were observed, from ${digits(seen.edges[0])} to ` +
+      `${digits(seen.edges.at(-1))}; the latest is ${digits(seen.latest)}.` : ""}`,
+    head: ["endowment, asset", "density", ...(seen ? ["density observed"] : [])],
+    rows: place.map((z, n) => [z, density[n], ...(seen ? [inside(z)] : [])]),
   };
 }, choice("Group", data.names, (k) => { group.density = k; }));
 
 figure(`What moves it most${data.fixed}`, (found) => {
-  const bar = found.series.sensitivity;
+  const bar = found.series.sensitivity ?? found.stale?.sensitivity;
   return bar ? {
+    stale: !found.series.sensitivity,
     picture: bars("Change by 1% of each number", `change of ${bar.outcome}, money`, bar.parameter,
       [{ name: "1% up", values: bar.up, k: 0 }, { name: "1% down", values: bar.down, k: 1, outlined: true }]),
     sentence: found.sentences.sensitivity ?? "Nothing moves it.",
@@ -310,8 +328,10 @@ figure(`What moves it most${data.fixed}`, (found) => {
   } : null;
 });
 figure(`Revenue against the outside market's cost${data.fixed}`, (found) => {
-  const along = found.series.outside_cost, points = along?.factor.map((x, k) => [x, along.revenue[k] ?? NaN]);
+  const along = found.series.outside_cost ?? found.stale?.outside_cost;
+  const points = along?.factor.map((x, k) => [x, along.revenue[k] ?? NaN]);
   return along ? {
+    stale: !found.series.outside_cost,
     picture: lines("Revenue by cost", ["cost of the outside market, times what it is", "revenue, money"],
       [{ name: "revenue", points }]),
     sentence: found.sentences.outside_cost ?? "", head: ["factor", "revenue, money"], rows: points,
