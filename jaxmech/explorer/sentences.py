@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from jaxmech.explorer.knobs import WHOLE
 from jaxmech.explorer.state import State
 
 
@@ -58,9 +59,12 @@ def sentences(numbers: Mapping[str, Any], series: Mapping[str, Any]) -> dict[str
 
 def python_lines(state: State, market: str = "market.toml") -> str:
     """The lines that make the numbers on the screen."""
-    turned = ", ".join(f"{name!r}: {value!r}" for name, value in state.values.items())
+    # Factors of the whole market after the groups' own numbers, which they would overlap with.
+    whole = {name: value for name, value in state.values.items() if name in WHOLE}
+    own = {name: value for name, value in state.values.items() if name not in WHOLE}
+    turned = [numbers for numbers in (own, whole) if numbers]
     made = [f"market = market_in_forms(market, {dict(state.forms)!r})"] if state.forms else []
-    made += [f"market = market_at(market, {{{turned}}})"] if turned else []
+    made += [f"market = market_at(market, {numbers!r})" for numbers in turned]
     goals = {
         "alpha": f"mechanism = jm.solve(market, {state.aim!r})",
         "revenue": f"mechanism = jm.solve(market, 0.0, max({state.aim!r}, float(market.minimum_revenue or 0.0)))",

@@ -1,13 +1,10 @@
 """A headless Chromium, where there is one."""
 
 import html
-import json
 import re
 import shutil
-import socket
 import subprocess
 import time
-import urllib.request
 
 import pytest
 
@@ -46,40 +43,33 @@ needs_driver = pytest.mark.skipif(
 
 
 class Window:
-    """A window of a headless Chromium, driven by the W3C's protocol, which is JSON over HTTP."""
+    """A window of a headless Chromium, driven by Selenium."""
 
     def __init__(self, folder, size=(1280, 1400)):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self._driver = subprocess.Popen(
-            [DRIVER, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        self._at = f"http://127.0.0.1:{port}/session"
+        from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
+        options = ChromeOptions()
+        options.binary_location = CHROMIUM
         flags = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}"]
         flags += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", f"--window-size={size[0]},{size[1]}"]
-        wanted = {"browserName": "chrome", "goog:chromeOptions": {"binary": CHROMIUM, "args": flags}}
-        for _ in range(100):
-            try:
-                made = self._post("", {"capabilities": {"alwaysMatch": wanted}})
-                break
-            except OSError:
-                time.sleep(0.1)
-        self._at += f"/{made['sessionId']}"
+        for flag in flags:
+            options.add_argument(flag)
+        self.driver = Chrome(options, ChromeService(DRIVER))
+        self.driver.set_script_timeout(60)
 
     def open(self, address):
-        self._post("/url", {"url": address})
+        self.driver.get(address)
 
     def run(self, script, *arguments):
         """What a script returns; names of the page are its own."""
-        return self._post("/execute/sync", {"script": script, "args": list(arguments)})
+        return self.driver.execute_script(script, *arguments)
 
     def run_later(self, promise):
         """What a promise of the page comes to."""
         script = (
             f"const done = arguments[arguments.length - 1]; ({promise}).then(done, (error) => done(String(error)));"
         )
-        return self._post("/execute/async", {"script": script, "args": []})
+        return self.driver.execute_async_script(script)
 
     def until(self, script, seconds=30):
         """Waits for what a script returns to be true, and returns it."""
@@ -91,14 +81,4 @@ class Window:
         raise AssertionError(f"not within {seconds} seconds: {script}")
 
     def close(self):
-        self._asked("DELETE", "")
-        self._driver.terminate()
-        self._driver.wait(10)
-
-    def _post(self, path, body):
-        return self._asked("POST", path, json.dumps(body).encode())
-
-    def _asked(self, method, path, body=None):
-        request = urllib.request.Request(self._at + path, body, {"Content-Type": "application/json"}, method=method)
-        with urllib.request.urlopen(request, timeout=60) as reply:
-            return json.load(reply)["value"]
+        self.driver.quit()

@@ -79,7 +79,7 @@ def test_python_lines_make_the_numbers_on_the_screen(tmp_path, goal, aim):
     path = tmp_path / "market.toml"
     group = 'risk_capacity = 1.0\ncount = 3\nendowment = { law = "uniform", lower = -1.0, upper = 1.0 }\n'
     path.write_text(f'[[traders]]\nname = "a"\n{group}[[traders]]\nname = "b"\n{group}')
-    turned = {"a.risk_capacity": 2.0, "minimum_revenue": 0.1}
+    turned = {"a.risk_capacity": 2.0, "minimum_revenue": 0.1, "all.risk_capacity.factor": 1.5}
     answer = Model(jm.Market.from_toml(path)).answer(State(goal, aim, turned), ())
     scope = {}
     exec(answer["python"].replace("market.toml", str(path)), scope)
