@@ -18,6 +18,7 @@ from jaxmech.market.parameters import (
     market_besides,
     named_parameter,
     present_values,
+    unit_of,
 )
 from jaxmech.plain import result
 
@@ -121,7 +122,7 @@ def _unit(field):
     """Words for a slider's unit."""
     known = {"count": "traders", "risk_capacity": "asset²/money", "outside_price": "money/asset"}
     known |= {"outside_cost": "money/asset²"}
-    return known.get(field) or UNITS.get(field) or ("asset" if is_location(field) else "number")
+    return known.get(field) or unit_of(field)
 
 
 def _range(field, value, sizes):

@@ -51,6 +51,12 @@ def is_signed(field: str) -> bool:
     return is_location(field) or field in (LEAST, "outside_price", "welfare_weight")
 
 
+def unit_of(field: str) -> str:
+    """Of what a number of a group, or of its law, is: "asset", "1/asset", "money", "price", "number"."""
+    named = dict.fromkeys(LOCATIONS + LENGTHS, "asset") | dict.fromkeys(RATES, "1/asset")
+    return UNITS.get(field) or named.get(_plain(field), "number")
+
+
 def _plain(field):
     """The field's name in its own law: loc of laws_1_loc, edges of edges_3."""
     return re.sub(r"_\d+$", "", re.sub(r"^(laws_\d+_)+", "", field))
