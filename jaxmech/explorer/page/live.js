@@ -136,7 +136,7 @@ for (const knob of data.knobs) {
 function formOf(group, kind, replaced) {
   const name = `${group}.${kind}`, own = state.forms[name] ?? "", words = (form) => form.replaceAll("_", " ");
   const select = element("select", { "aria-label": `${kind} of ${group}` },
-    element("option", { value: "", textContent: "as the market has it" }),
+    element("option", { value: "", textContent: "as it is" }),
     ...data.forms[kind].map((form) => element("option", { value: form, textContent: words(form) })));
   select.value = own;
   const said = element("span", { className: "quiet", role: "status" });

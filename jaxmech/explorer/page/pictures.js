@@ -343,7 +343,7 @@ const sliders = [];
 let latest = null;
 function slider(place, label, unit, low, high, step, read, write) {
   const output = element("output"), input = element("input", { type: "range", min: low, max: high, step });
-  const sync = () => { input.value = read(); output.textContent = `${digits(read(), 5)} ${unit}`; };
+  const sync = () => { input.value = read(); output.textContent = `${digits(read(), 5)} ${unit === "number" ? "" : unit}`; };
   input.addEventListener("input", () => { write(Math.min(high, Math.max(low, Number(input.value)))); show(); });
   place.append(element("label", {}, label, output, input));
   sliders.push(sync);
