@@ -147,12 +147,18 @@ def cot_market(
     remark = "Counts are observed, risk capacity is not."
     text = written_market(out, meant.name, written, counts, capacities, facts, remark)
     seen = {name: group.shocks for name, group in groups.items()}
-    if table is not None:
-        with table.open("w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(["group", "endowment"])
-            rows.writerows([name, rounded(value)] for name, values in seen.items() for value in values)
+    _write_observations(table, seen)
     return CotMarket(meant, market, text, fits, left_out, notes, seen)
+
+
+def _write_observations(path, seen):
+    """As `observations` reads them, if there is a path."""
+    if path is None:
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["group", "endowment"])
+        rows.writerows([name, rounded(value)] for name, values in seen.items() for value in values)
 
 
 def _group(series, window, family, settings):

@@ -14,6 +14,7 @@ import jaxmech as jm
 from commitments import FOUR_CONTRACTS, RAW, ROOT, THREE_CONTRACTS
 from jaxmech.cli import main
 from jaxmech.estimation.cot_market import shocks
+from jaxmech.estimation.observations import observations
 
 MARKETS = ROOT / "experiments" / "markets"
 WEEKLY = np.arange("2020-01-07", "2024-01-01", 7, dtype="datetime64[D]")
@@ -281,3 +282,15 @@ def test_the_shipped_mixtures_are_reproduced(contract):
         for law, wanted in zip(laws["laws"], expected["laws"], strict=True):
             assert (law["lower"], law["upper"]) == (wanted["lower"], wanted["upper"])
             assert (law["loc"], law["scale"]) == pytest.approx((wanted["loc"], wanted["scale"]), rel=1e-6)
+
+
+def test_weekly_shocks_are_written_for_pages_and_the_market_file_names_them(reports, tmp_path):
+    out, table = tmp_path / "market.toml", tmp_path / "data" / "shocks.csv"
+    table.parent.mkdir()
+    found = jm.cot_market(reports, "EURO FX", window=0, family="uniform", out=out, observations=table)
+    assert tomllib.loads(out.read_text())["provenance"]["observations"] == "data/shocks.csv"
+    rows = observations(table, "endowment", "group").by_group()
+    assert list(rows) == list(found.market.names)
+    for name, (values, _) in rows.items():
+        np.testing.assert_allclose(values, found.observations[name], rtol=1e-5)
+        np.testing.assert_allclose(np.unique(found.observations[name]), found.fits[name].sample.values)

@@ -2,8 +2,9 @@
 const controls = document.getElementById("controls"), main = document.getElementById("figures");
 const light = document.getElementById("status");
 const { goal: given, aim, values, forms } = data.start, start = { goal: given, aim, values: { ...values }, forms: { ...forms } };
+const KEPT = `kept of ${document.title}`;
 /* What was done before a law or a market outside was changed, for which the page is opened anew. */
-const { past: before = [], pins = [] } = JSON.parse(sessionStorage.getItem("kept") ?? "{}");
+const { past: before = [], pins = [] } = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
 let state = structuredClone(start), past = before, sequence = 0, flying = false, shownLink = null, waiting = null;
 
 const linkOf = ({ goal, aim, values, forms }) => new URLSearchParams({ goal, aim: String(aim), ...values, ...forms }).toString();
@@ -167,7 +168,7 @@ async function ready(link) {
   if (!reply.ok) throw new Error(await reply.text());
   return (await reply.json()).ready;
 }
-const keep = () => sessionStorage.setItem("kept", JSON.stringify({ past, pins }));
+const keep = () => sessionStorage.setItem(KEPT, JSON.stringify({ past, pins }));
 function restored(link) {
   const told = Object.fromEntries(new URLSearchParams(link)), { goal: kind, aim, ...rest } = told;
   const isForm = (name) => data.names.some((group) => name === `${group}.law` || name === `${group}.outside`);

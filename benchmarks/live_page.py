@@ -1,6 +1,6 @@
 """How long after a slider moves is the live page drawn anew, and does its memory grow? In a headless Chromium.
 
-    python benchmarks/explorer.py [--quick] [--json PATH]
+    python benchmarks/live_page.py [--quick] [--json PATH]
 
 The Treasury market, four groups; sliders of the goal and of every group are moved one after the other, each once the
 last one is drawn, from the event to the first frame after all pictures are. Needs Debian's chromium and
