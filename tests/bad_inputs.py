@@ -9,6 +9,16 @@ import numpy as np
 import jaxmech as jm
 from commitments import THREE_CONTRACTS
 
+NO_OBSERVATIONS = (
+    3,
+    "file",
+    [1],
+    {"nobody": [0.1]},
+    {"fund": []},
+    {"fund": ["many"]},
+    {"fund": [np.inf]},
+    {"fund": None},
+)
 NOT_NUMBERS = (None, "1", "many", b"1", {}, [], (), object(), 1j, [None], np.array([None]), [[1.0], [1.0, 2.0]])
 NOT_FINITE = (np.nan, np.inf, -np.inf, 10**400, np.float32("nan"))
 BOOLS = (True, False, np.True_)
@@ -348,7 +358,9 @@ def study_cases():
         "frontier": Case(
             jm.frontier, {"market": market()}, no_market | {"tolerance": NOT_POSITIVE[1:], "points": (*NOT_WHOLE, 0, 1)}
         ),
-        "explore": Case(jm.explore, {"market": market()}, no_market | {"port": (*NOT_WHOLE, 65536)}),
+        "explore": Case(
+            jm.explore, {"market": market()}, no_market | {"port": (*NOT_WHOLE, 65536), "observations": NO_OBSERVATIONS}
+        ),
         "report": Case(
             jm.report,
             at | {"path": "report.html"},
@@ -359,6 +371,7 @@ def study_cases():
                 "over": (3, "over", [1], {"nobody.loc": (0.0, 1.0)}, {"all.misspelt": (0.0, 1.0)}, {"all.count": 3}),
                 "title": (3, [], object()),
                 "provenance": (3, "file", [1]),
+                "observations": NO_OBSERVATIONS,
             },
         ),
         "sensitivity": Case(jm.sensitivity, at, no_market | no_alpha | {"second": ("yes", 3, None, object())}),
