@@ -3,33 +3,19 @@
 Of `extension_cases.json` beyond §17 says how: a program of its own, and a discretised quadratic programme beside it.
 """
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 import jaxmech as jm
-from jaxmech.market.outside import OutsideOption
 from jaxmech.optimum.first_best import first_best_revenue
+from solved_extensions import BY_NAME, solved
 
-CASES = json.loads((Path(__file__).parents[1] / "reference" / "extension_cases.json").read_text())
-FAMILIES = {"uniform": jm.Uniform, "truncated_normal": jm.TruncatedNormal, "beta": jm.Beta}
-OF_TRADERS = ("risk_capacity", "count", "welfare_weight", "outside")
 pytestmark = pytest.mark.slow
 
 
-def traders_of(table):
-    law = {key: value for key, value in table.items() if key not in ("family", *OF_TRADERS)}
-    kept = {key: table[key] for key in OF_TRADERS[:3]}
-    return jm.Traders(FAMILIES[table["family"]](**law), **kept, outside=OutsideOption(**table["outside"]))
-
-
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case["name"])
+@pytest.fixture(scope="module", params=BY_NAME)
 def case_and_mechanism(request):
-    case = request.param
-    market = jm.Market.of(*map(traders_of, case["traders"]))
-    return case, jm.solve(market, case["alpha"], case["minimum_revenue"])
+    return BY_NAME[request.param], solved(request.param)
 
 
 def close(value, exact, tolerance=1e-10):
