@@ -281,11 +281,11 @@ def mechanism_of(
     if solution.refused is not None:
         error = jnp.where(solution.refused, jnp.inf, error)
     if searched and (market.welfare_weight is not None or market.outside is not None or target is not None):
-        error, moments, more = _with_budget(market, alpha, weight, error, moments, target)
+        error, moments, more = with_budget(market, alpha, weight, error, moments, target)
     if market.welfare_weight is not None:
         more["budget_share"], weight = weight, weight + (1 - weight) * alpha
     known = weight, solution.eta, solution.ends, moments, {k: v for k, v in more.items() if k != "largest_revenue"}
-    weight, eta, ends, moments, known = _if_solved(error, known)
+    weight, eta, ends, moments, known = if_solved(error, known)
     return Mechanism(
         market,
         alpha,
@@ -303,7 +303,7 @@ def mechanism_of(
     )
 
 
-def _with_budget(market, alpha, weight, error, moments, target):
+def with_budget(market, alpha, weight, error, moments, target):
     """(error, moments, further fields): rebates in the moments; error ∞ where revenue cannot be as large as R_min."""
     welfare, least = market.welfare_weight, 0.0 if target is None else target
     earned = revenue(market, moments)
@@ -323,7 +323,7 @@ def _with_budget(market, alpha, weight, error, moments, target):
 
 
 @differentiable_behind
-def _if_solved(error, found):
+def if_solved(error, found):
     """What was found, NaN where it is none: a factor makes derivatives NaN too."""
     known = 1 + 0 * jax.lax.stop_gradient(error)  # NaN where that is ∞
     return jax.tree.map(lambda part: part * known, found)

@@ -48,7 +48,7 @@ def solve(market: Market, alpha: NumbersLike, minimum_revenue: NumbersLike = 0.0
 
 @compiled
 def _solve(market, weight, target=None):
-    prepared, floor = aimed(market, market.prepared().provided(_is_weight(weight)), weight, target)
+    prepared, floor = aimed(market, market.prepared().provided(is_weight(weight)), weight, target)
     return mechanism_of(market, weight, *solve_within_budget(prepared, floor), target)
 
 
@@ -102,7 +102,7 @@ def solve_at_weight(market: Market, weight: NumbersLike, alpha: NumbersLike | No
 
 @compiled
 def _solve_at_weight(market, weight, alpha):
-    prepared, _ = aimed(market, market.prepared().provided(_is_weight(weight)), alpha)
+    prepared, _ = aimed(market, market.prepared().provided(is_weight(weight)), alpha)
     if market.welfare_weight is not None:
         weight = jnp.where(weight > alpha, (weight - alpha) / jnp.where(alpha < 1, 1 - alpha, 1.0), 0.0)
     solution = solve_multipliers(prepared, weight)
@@ -137,7 +137,7 @@ def _first_best(market):
     return mechanism_at(market, prepared, nothing, eta, mirrored(binding, binding), nothing)
 
 
-def _is_weight(value):
+def is_weight(value):
     """Whether a traced number can be a weight at all."""
     return (value >= 0) & (value <= 1)
 

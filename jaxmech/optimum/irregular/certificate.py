@@ -1,0 +1,89 @@
+"""What a mechanism on nodes is worth, and what no mechanism can exceed, seen on other nodes (beyond §7, §16)."""
+
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.arrays import total
+from jaxmech.market.prepared import Prepared
+from jaxmech.numerics.isotonic import isotonic
+from jaxmech.numerics.polynomials import rule_of
+from jaxmech.optimum.budget import left_over
+from jaxmech.optimum.certificate import Certificate, tolerance_of
+from jaxmech.optimum.first_best import first_best_surplus
+from jaxmech.optimum.irregular.mesh import rent
+from jaxmech.optimum.irregular.rule import lines_of, moments_of, seen
+from jaxmech.optimum.outcomes import trade_gain_by_group
+
+if TYPE_CHECKING:
+    from jaxmech.optimum.irregular.mechanism import IrregularMechanism
+
+_NODES = 6  # of each piece: others than those of the mechanism's integrals
+
+
+def certificate_of(mechanism: "IrregularMechanism", market: Prepared) -> Certificate:
+    """The certificate of a mechanism from its V and Ω alone.
+
+    V of every type says what he trades, and so what all are worth; participation is enforced, by g(l). Any Ω that rises
+    from 0 to w gives a bound: V' = z + (wF − Ω)/f ironed over F is the best reply to it (beyond §3), and
+
+        D = Σ n {[(1 − s) Var V' + (E V' − s ΣE V')²]/(2κ) − w r − γ/(2κ) ∫(z − c)² dΩ}.
+    """
+    line, count, weight = lines_of(market), market.count, mechanism.group_weight
+    nodes = seen(mechanism.rule, market.sides, weight, _NODES)
+    mass, share = nodes.mesh.widths * nodes.mesh.density, market.share
+    mean = jnp.sum(mass * nodes.virtual, axis=0)
+    eta = share / (1 - share) * (total(count * mean) - mean)
+    moments, gains = moments_of(market, mechanism.rule, nodes, eta, line)
+    spread = 0.0 if mechanism.rebate is None else market.risk_capacity * mechanism.rebate
+    moments = moments._replace(rent=moments.rent + spread)
+    gained = total(trade_gain_by_group(moments, market.risk_capacity, count))
+    left = left_over(market, moments)
+    value = gained - total(weight * count * moments.rent / market.risk_capacity)
+    surplus = first_best_surplus(market)
+    if market.lean is not None:
+        multiplier = mechanism.budget_share
+    else:
+        multiplier = (mechanism.weight - mechanism.alpha) / jnp.where(mechanism.alpha < 1, 1 - mechanism.alpha, 1.0)
+    spare = multiplier * jnp.clip(left, 0.0, jnp.finfo(left.dtype).max)
+    stored = total(trade_gain_by_group(mechanism.moments, market.risk_capacity, count)), left_over(market, mechanism.moments)
+    doubt = jnp.abs(gained - stored[0]) + jnp.where(left < jnp.inf, jnp.abs(left - stored[1]), 0.0)
+    gap = (_bound(market, nodes, weight, line) - value + spare + doubt) / surplus
+    residual = jnp.max(jnp.abs(eta - mechanism.eta) / (market.width + jnp.abs(eta)), axis=0)
+    slack = jnp.min((1 - share) / market.risk_capacity * _least_gain(nodes, gains, eta, line), axis=0) / surplus
+    falls = jnp.where(nodes.mesh.widths[1:] > 0, -jnp.diff(nodes.virtual, axis=0), 0.0)
+    breach = jnp.max(jnp.maximum(falls, 0.0) / market.width, axis=(0, 1))
+    shortfall = jnp.maximum(0.0, -left / surplus)
+    allowed = tolerance_of(surplus.dtype)
+    numbers = residual, jnp.abs(gap), -slack, breach, shortfall, -multiplier
+    ok = jnp.max(jnp.stack(numbers), axis=0) <= allowed
+    return Certificate(residual, gap, slack, breach, shortfall, ok & (mechanism.error < jnp.inf))
+
+
+def _bound(market, nodes, weight, line):
+    """D of the Ω that a mechanism has, made to rise."""
+    (types, widths, density, below, above), share, count = nodes.mesh, market.share, market.count
+    omega = jnp.clip(jax.lax.cummax(nodes.omega, axis=0), 0.0, weight)
+    rents = rent(weight, omega, below, above)
+    mass = widths * density
+    virtual = isotonic(types + rents / density, mass).level
+    mean = jnp.sum(mass * virtual, axis=0)
+    variance = jnp.sum(mass * (virtual - mean) ** 2, axis=0)
+    bound = ((1 - share) * variance + (mean - share * total(count * mean)) ** 2) / (2 * market.risk_capacity)
+    if market.outside is not None:
+        square = weight * (market.variance + (market.mean - line.centre) ** 2)
+        square = square + 2 * jnp.sum(widths * (types - line.centre) * rents, axis=0)
+        bound = bound - weight * market.outside.reserve - market.outside.gamma / (2 * market.risk_capacity) * square
+    return total(count * bound)
+
+
+def _least_gain(nodes, gains, eta, line):
+    """The least of ∫_l (V − t) at the ends of pieces and at the nodes, (G, ...)."""
+    (types, widths, *_), virtual = nodes.mesh, nodes.virtual
+    weights = np.polynomial.legendre.leggauss(_NODES)[1]
+    matrix = jnp.asarray(rule_of(_NODES).integral / weights, types.dtype)  # of widths times values
+    short = (widths * (virtual - line.at(eta, types))).reshape(-1, _NODES, *eta.shape)
+    inside = gains[:-1, None] + jnp.einsum("kj,pj...->pk...", matrix, short, precision="highest")
+    return jnp.minimum(jnp.min(gains, axis=0), jnp.min(inside, axis=(0, 1)))

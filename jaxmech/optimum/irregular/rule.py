@@ -1,0 +1,143 @@
+"""V and Ω of every type, from what they are on the nodes of pieces on which both are smooth."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmech.endowments import Sides
+from jaxmech.endowments.landmarks import beside
+from jaxmech.market.prepared import Prepared
+from jaxmech.numerics.polynomials import chebyshev, rule_of, unit_rule, weighed
+from jaxmech.numerics.search import count_below, pick
+from jaxmech.optimum.irregular.mesh import ALIKE, NODES, Kinds, Mesh, law_at, mesh_of, rent
+from jaxmech.optimum.outcomes import Interim, absorbed_variance
+from jaxmech.optimum.target_lines import TargetLine, target_line
+
+_FINE = 8  # nodes of each piece in integrals
+
+
+def lines_of(market: Prepared) -> TargetLine:
+    """The target lines, flat where there is nothing outside."""
+    flat = jnp.zeros_like(market.mean)
+    return target_line(market) or TargetLine(flat, flat + 1, flat)
+
+
+class Rule(NamedTuple):
+    """V and Ω by pieces of the supports: polynomials, or where Ω is constant and nothing is bunched V = ψ at Ω."""
+
+    ends: jax.Array  # (pieces + 1, G, ...)
+    virtual: jax.Array  # V at the nodes, (pieces, nodes, G, ...)
+    omega: jax.Array  # Ω/(1 + λ) at the nodes
+    free: jax.Array  # whether V = ψ at Ω, (pieces, G, ...)
+    binds: jax.Array  # whether V is the target line
+
+
+def rule_from(ends: jax.Array, mesh: Mesh, omega: jax.Array, virtual: jax.Array, weight: jax.Array, kind: Kinds) -> Rule:
+    """The rule from the nodes of the programme.
+
+    Where V is ψ at Ω that says more than a polynomial; where it binds, or there is next to nobody, less.
+    """
+    at_omega = mesh.types + rent(weight, omega, mesh.below, mesh.above) / mesh.density
+    free = (jnp.abs(at_omega - virtual) <= ALIKE * (ends[-1] - ends[0])) & ~kind.binds
+
+    def pieces(part):
+        return part.reshape(-1, NODES, *part.shape[1:])
+
+    every = (jnp.all(pieces(part), axis=1) for part in (free, kind.binds))
+    return Rule(ends, pieces(virtual), pieces(omega), *every)
+
+
+class Seen(NamedTuple):
+    """A rule on nodes in order, so many in each piece: (nodes, G, ...)."""
+
+    mesh: Mesh
+    virtual: jax.Array
+    omega: jax.Array
+
+
+def seen(rule: Rule, sides: Sides, weight: jax.Array, count: int = _FINE) -> Seen:
+    """V and Ω on nodes of one's own."""
+    mesh, places = mesh_of(sides, rule.ends, count), 2 * unit_rule(count)[0] - 1
+    matrix = rule_of(NODES).value @ np.polynomial.chebyshev.chebvander(places, NODES + 2).T
+
+    def read(part):
+        found = jnp.einsum("jk,pj...->pk...", jnp.asarray(matrix, part.dtype), part, precision="highest")
+        return found.reshape(-1, *part.shape[2:])
+
+    omega, free = read(rule.omega), jnp.repeat(rule.free, count, axis=0)
+    at_omega = mesh.types + rent(weight, omega, mesh.below, mesh.above) / mesh.density
+    return Seen(mesh, jnp.where(free, at_omega, read(rule.virtual)), omega)
+
+
+def rule_at(rule: Rule, sides: Sides, weight: jax.Array, z: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(V, Ω) at types of shape (n, G, ...)."""
+    piece, place = _place(rule, z)
+    basis = weighed(rule_of(NODES).value, chebyshev(place, NODES + 3))  # (nodes, n, G, ...)
+
+    def read(part):
+        values = jnp.take_along_axis(part, piece[:, None], axis=0, mode="promise_in_bounds")
+        return jnp.sum(jnp.moveaxis(values, 1, 0) * basis, axis=0)
+
+    density, below, above = law_at(sides, z)
+    omega = read(rule.omega)
+    at_omega = z + rent(weight, omega, below, above) / density
+    return jnp.where(pick(rule.free, piece), at_omega, read(rule.virtual)), omega
+
+
+def piece_of(ends: jax.Array, z: jax.Array) -> jax.Array:
+    """The piece of each type, the right one at a cut; pieces without length, at the upper end, have none."""
+    wide = jnp.sum(ends[1:-1] < ends[-1], axis=0)
+    return jnp.minimum(count_below(ends[1:-1], z, strictly=False), wide)
+
+
+def _place(rule, z):
+    """The piece of each type and where in it, from −1 to 1."""
+    piece = piece_of(rule.ends, z)
+    start, stop = pick(rule.ends, piece), pick(rule.ends, piece + 1)
+    wide = stop > start
+    place = jnp.where(wide, (2 * z - start - stop) / jnp.where(wide, stop - start, 1.0), 0.0)
+    return piece, jnp.clip(place, -1.0, 1.0)
+
+
+def gains_from(rule: Rule, nodes: Seen, eta: jax.Array, line: TargetLine) -> jax.Array:
+    """∫_l (V − t) at the ends of pieces, (pieces + 1, G, ...), less its least: what participating adds to what there is
+    outside, times κ/(1 − s), where it is nothing for some type."""
+    pieces = _by_piece(rule, nodes.mesh.widths * (nodes.virtual - line.at(eta, nodes.mesh.types)))
+    gained = jnp.concatenate([jnp.zeros_like(pieces[:1]), jnp.cumsum(pieces, axis=0)])
+    return gained - jnp.min(gained, axis=0)
+
+
+def _by_piece(rule, values):
+    """Sums over the nodes of each piece."""
+    return jnp.sum(values.reshape(len(rule.free), -1, *values.shape[1:]), axis=1)
+
+
+def moments_of(market: Prepared, rule: Rule, nodes: Seen, eta: jax.Array, line: TargetLine) -> tuple[Interim, jax.Array]:
+    """What one trader of each group expects, theory §5 and beyond §6 as sums over the nodes; and `gains_from`."""
+    (types, widths, density, _, above), virtual, share = nodes.mesh, nodes.virtual, market.share
+    mass, apart = widths * density, types - market.mean
+    mean = market.mean + jnp.sum(mass * (virtual - market.mean), axis=0)
+    variance = jnp.sum(mass * (virtual - mean) ** 2, axis=0)
+    together = jnp.sum(mass * apart * (virtual - mean), axis=0)  # Cov(Z, V)
+    gains = gains_from(rule, nodes, eta, line)
+    rents = gains[0] + jnp.sum(widths * above * (virtual - line.at(eta, types)), axis=0)
+    expected = (1 - share) * (eta - mean)
+    rents = (1 - share) * rents
+    if market.outside is not None:
+        option, spread = market.outside, market.variance + (market.mean - line.centre) ** 2
+        rents = rents + market.risk_capacity * option.reserve + 0.5 * option.gamma * spread
+    moments = Interim(
+        neutral=eta,
+        mean=mean,
+        variance=variance,
+        allocation_mean=expected,
+        allocation_square=(1 - share) ** 2 * variance + absorbed_variance(variance, share, market.count) + expected**2,
+        cross=(1 - share) * (market.mean * (eta - mean) - together),
+        rent=rents,
+        no_trade=jnp.sum(jnp.where(rule.binds, _by_piece(rule, mass), 0.0), axis=0),
+        endowment_mean=market.mean,
+        endowment_variance=market.variance,
+    )
+    return moments, gains

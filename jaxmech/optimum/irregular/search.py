@@ -1,0 +1,175 @@
+"""The weight and the cuts: what the programme is solved at."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxmech.market.prepared import Prepared
+from jaxmech.numerics.batching import differentiable_behind
+from jaxmech.optimum.budget import left_over
+from jaxmech.optimum.first_best import first_best_revenue, first_best_surplus
+from jaxmech.optimum.irregular.mesh import kinds, mesh_of, moved_cuts, piece_ends, thirds
+from jaxmech.optimum.irregular.programme import Point, Programme, interior_point, settled
+from jaxmech.optimum.irregular.rule import Rule, lines_of, moments_of, rule_from, seen
+from jaxmech.optimum.outcomes import Interim
+
+MAX_STEPS = 40
+_SETTLED = 1e-10  # part of the support to which cuts are found
+
+
+class Found(NamedTuple):
+    """The optimum at a weight."""
+
+    eta: jax.Array  # (G, ...)
+    rule: Rule
+    gains: jax.Array  # see `gains_from`
+    moments: Interim
+
+
+class _At:
+    """The programme of a market with these cuts."""
+
+    def __init__(self, market: Prepared, ends: jax.Array, cuts: jax.Array) -> None:
+        self.market, self.ends, self.line = market, ends, lines_of(market)
+        self.pieces = piece_ends(ends, cuts)
+        self.mesh = mesh_of(market.sides, self.pieces)
+
+    def weights(self, weight):
+        return jnp.broadcast_to(self.market.weights(weight), self.market.mean.shape)
+
+    def programme(self, weight):
+        market, mesh, line = self.market, self.mesh, self.line
+        return Programme(
+            (mesh.types - market.lower) / market.width,
+            mesh.widths / market.width,
+            mesh.widths * mesh.density + jnp.finfo(mesh.types.dtype).tiny,
+            mesh.above,
+            line.slope * (mesh.types - line.centre) / market.width,
+            self.weights(weight),
+            market.lower,
+            market.width,
+            market.risk_capacity,
+            market.count,
+        )
+
+    def found(self, weight, point) -> Found:
+        market, weights, programme = self.market, self.weights(weight), self.programme(weight)
+        kind = kinds(point, programme.widths)
+        point = settled(programme, point)
+        eta, virtual = (market.lower + market.width * part for part in (point.eta, point.virtual))
+        rule = rule_from(self.pieces, self.mesh, point.omega, virtual, weights, kind)
+        moments, gains = moments_of(market, rule, seen(rule, market.sides, weights), eta, self.line)
+        return Found(eta, rule, gains, moments)
+
+    def new_cuts(self, weight, point):
+        market = self.market
+        eta, virtual = (market.lower + market.width * part for part in (point.eta, point.virtual))
+        kind = kinds(point, self.mesh.widths / market.width)
+        at = self.ends, self.mesh, point._replace(virtual=virtual), kind
+        return moved_cuts(market.sides, *at, eta, self.weights(weight), self.line)
+
+
+@differentiable_behind
+def solve_on_nodes(market: Prepared, ends: jax.Array, floor: jax.Array) -> tuple[jax.Array, Found, jax.Array, jax.Array]:
+    """The smallest w ≥ floor (u, with welfare weights) with R(w) ≥ R_min, and the optimum there; w = 1 where there is none.
+
+    Args:
+      market: Prepared.
+      ends: of the panels, see `panel_ends`.
+      floor: see `budget.solve_within_budget`.
+
+    Returns:
+      (w, Found, error, steps): error is by how much w and the cuts would still move, those in parts of the supports; ∞
+      where no path arrived. Differentiable once: what binds does not change to first order, nor do cuts matter.
+    """
+    end = _search(*lax.stop_gradient((market, ends, floor)))
+    at = _At(market, ends, end.cuts)
+    earned = left_over(market, at.found(end.weight, end.point).moments)
+    moved = jnp.where(end.binds, (earned - lax.stop_gradient(earned)) / jnp.where(end.binds, end.slope, 1.0), 0.0)
+    # Where there is no budget to meet it is the floor, and moves with it.
+    weight = jnp.where(end.weight > lax.stop_gradient(floor), end.weight - moved, floor)
+    error = jnp.where(market.possible, end.error, jnp.inf)
+    return weight, at.found(weight, end.point), error, end.steps
+
+
+class _State(NamedTuple):
+    weight: jax.Array
+    cuts: jax.Array
+    point: Point  # there
+    slope: jax.Array  # of R there
+    low: jax.Array  # weights with R < R_min and R > R_min, beyond rounding
+    high: jax.Array
+    at_floor: jax.Array  # R − R_min at the floor
+    binds: jax.Array  # whether R = R_min is sought
+    error: jax.Array
+    running: jax.Array
+    steps: jax.Array
+    count: jax.Array | int
+
+
+def _search(market, ends, floor) -> _State:
+    """Newton's steps for R = R_min, safe because R rises in w; the cuts move along."""
+    surplus, at_first_best = first_best_surplus(market), first_best_revenue(market)
+    at_first_best = at_first_best if market.target is None else at_first_best - market.target
+    first_best = jnp.all(jnp.broadcast_to(market.weights(floor), market.mean.shape) <= 0, axis=0)
+    eps = float(jnp.finfo(floor.dtype).eps)
+
+    def step(state):
+        at = _At(market, ends, state.cuts)
+        point, product, _ = interior_point(at.programme(state.weight))
+        earned, slope = jax.jvp(
+            lambda weight: left_over(market, at.found(weight, point).moments),
+            (state.weight,),
+            (jnp.ones_like(state.weight),),
+        )
+        earned = jnp.where((state.count == 0) & first_best, at_first_best, earned)
+        new = _next_weight(state, floor, earned, slope, 1e-5 * surplus)
+        cuts = at.new_cuts(state.weight, point)
+        move = jnp.max(jnp.abs(cuts - state.cuts) * jnp.diff(ends, axis=0) / market.width, axis=(0, 1, 2))
+        error = jnp.where(product < jnp.inf, move + jnp.abs(new.weight - state.weight), jnp.inf)
+        there = (jnp.abs(new.weight - state.weight) <= 8 * eps) & (move <= max(_SETTLED, 64 * eps))
+        last = state.count + 1 == MAX_STEPS
+        on = state.running & ~there & ~last
+        new = new._replace(
+            weight=jnp.where(on, new.weight, state.weight),
+            cuts=jnp.where(on, cuts, state.cuts),
+            point=point,
+            slope=slope,
+            error=error,
+            running=on,
+            steps=state.steps + state.running,
+            count=state.count + 1,
+        )
+        keep = lambda old, new: jnp.where(state.running, new, old)  # noqa: E731
+        return jax.tree.map(keep, state, new)._replace(count=new.count)
+
+    weight, cuts, no = floor, thirds(ends), jnp.zeros_like(floor, bool)
+    shape = jax.eval_shape(lambda: interior_point(_At(market, ends, cuts).programme(weight))[0])
+    point = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
+    start = _State(weight, cuts, point, weight, floor, 0 * floor + 1, floor, ~no, floor, ~no & market.possible, 0 * no, 0)
+    return lax.while_loop(lambda state: jnp.any(state.running), step, start)
+
+
+def _next_weight(state, floor, earned, slope, near):
+    """Where to look next: at w = 1, where R is largest, if the floor earns too little; then by Newton's steps."""
+    weight, count = state.weight, state.count
+    low = jnp.where(earned < -near, weight, state.low)
+    high = jnp.where(earned > near, weight, state.high)
+    newton = weight - earned / slope
+    new = jnp.where((newton >= low) & (newton <= high), newton, 0.5 * (low + high))
+    # From w = 1 along R ≈ R₀ + (R₁ − R₀) 4w/(1 + w)², which uniform laws have.
+    share = jnp.clip(-state.at_floor / jnp.where(earned > 0, earned - state.at_floor, 1.0), 0.0, 1.0)
+    bottom = 4 * floor / (1 + floor) ** 2
+    aim = bottom + share * (1 - bottom)
+    between = aim / (2 - aim + 2 * jnp.sqrt(1 - aim))
+    new = jnp.where(count == 0, 1.0, jnp.where(count == 1, between, new))
+    binds = state.binds & ~((count == 0) & (earned >= 0)) & ~((count == 1) & (earned < 0))
+    return state._replace(
+        weight=jnp.where(binds, jnp.clip(new, floor, 1.0), weight),
+        low=low,
+        high=high,
+        at_floor=jnp.where(count == 0, earned, state.at_floor),
+        binds=binds,
+    )
