@@ -4,17 +4,15 @@ from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxmech.arrays import total
 from jaxmech.market.prepared import Prepared
 from jaxmech.numerics.isotonic import isotonic
-from jaxmech.numerics.polynomials import rule_of
 from jaxmech.optimum.budget import left_over
 from jaxmech.optimum.certificate import Certificate, tolerance_of
 from jaxmech.optimum.first_best import first_best_surplus
 from jaxmech.optimum.irregular.mesh import rent
-from jaxmech.optimum.irregular.rule import lines_of, moments_of, seen
+from jaxmech.optimum.irregular.rule import gained, lines_of, moments_of, seen
 from jaxmech.optimum.outcomes import trade_gain_by_group
 
 if TYPE_CHECKING:
@@ -36,12 +34,12 @@ def certificate_of(mechanism: "IrregularMechanism", market: Prepared) -> Certifi
     mass, share = nodes.mesh.widths * nodes.mesh.density, market.share
     mean = jnp.sum(mass * nodes.virtual, axis=0)
     eta = share / (1 - share) * (total(count * mean) - mean)
-    moments, gains = moments_of(market, mechanism.rule, nodes, eta, line)
+    moments, _ = moments_of(market, mechanism.rule, nodes, eta, line)
     spread = 0.0 if mechanism.rebate is None else market.risk_capacity * mechanism.rebate
     moments = moments._replace(rent=moments.rent + spread)
-    gained = total(trade_gain_by_group(moments, market.risk_capacity, count))
+    traded = total(trade_gain_by_group(moments, market.risk_capacity, count))
     left = left_over(market, moments)
-    value = gained - total(weight * count * moments.rent / market.risk_capacity)
+    value = traded - total(weight * count * moments.rent / market.risk_capacity)
     surplus = first_best_surplus(market)
     if market.lean is not None:
         multiplier = mechanism.budget_share
@@ -49,10 +47,12 @@ def certificate_of(mechanism: "IrregularMechanism", market: Prepared) -> Certifi
         multiplier = (mechanism.weight - mechanism.alpha) / jnp.where(mechanism.alpha < 1, 1 - mechanism.alpha, 1.0)
     spare = multiplier * jnp.clip(left, 0.0, jnp.finfo(left.dtype).max)
     stored = total(trade_gain_by_group(mechanism.moments, market.risk_capacity, count)), left_over(market, mechanism.moments)
-    doubt = jnp.abs(gained - stored[0]) + jnp.where(left < jnp.inf, jnp.abs(left - stored[1]), 0.0)
+    doubt = jnp.abs(traded - stored[0]) + jnp.where(left < jnp.inf, jnp.abs(left - stored[1]), 0.0)
     gap = (_bound(market, nodes, weight, line) - value + spare + doubt) / surplus
     residual = jnp.max(jnp.abs(eta - mechanism.eta) / (market.width + jnp.abs(eta)), axis=0)
-    slack = jnp.min((1 - share) / market.risk_capacity * _least_gain(nodes, gains, eta, line), axis=0) / surplus
+    ends, inside = gained(mechanism.rule, nodes, eta, line)
+    least = mechanism.gains[0] + jnp.minimum(jnp.min(ends, axis=0), jnp.min(inside, axis=(0, 1)))
+    slack = jnp.min((1 - share) / market.risk_capacity * least, axis=0) / surplus
     falls = jnp.where(nodes.mesh.widths[1:] > 0, -jnp.diff(nodes.virtual, axis=0), 0.0)
     breach = jnp.max(jnp.maximum(falls, 0.0) / market.width, axis=(0, 1))
     shortfall = jnp.maximum(0.0, -left / surplus)
@@ -77,13 +77,3 @@ def _bound(market, nodes, weight, line):
         square = square + 2 * jnp.sum(widths * (types - line.centre) * rents, axis=0)
         bound = bound - weight * market.outside.reserve - market.outside.gamma / (2 * market.risk_capacity) * square
     return total(count * bound)
-
-
-def _least_gain(nodes, gains, eta, line):
-    """The least of ∫_l (V − t) at the ends of pieces and at the nodes, (G, ...)."""
-    (types, widths, *_), virtual = nodes.mesh, nodes.virtual
-    weights = np.polynomial.legendre.leggauss(_NODES)[1]
-    matrix = jnp.asarray(rule_of(_NODES).integral / weights, types.dtype)  # of widths times values
-    short = (widths * (virtual - line.at(eta, types))).reshape(-1, _NODES, *eta.shape)
-    inside = gains[:-1, None] + jnp.einsum("kj,pj...->pk...", matrix, short, precision="highest")
-    return jnp.minimum(jnp.min(gains, axis=0), jnp.min(inside, axis=(0, 1)))

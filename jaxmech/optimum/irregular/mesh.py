@@ -1,8 +1,8 @@
-"""Supports cut into pieces on which V and Ω are smooth: at what the law tells, and at where V changes its kind.
+"""Supports cut into pieces on which V and Ω are smooth: where the law changes, and where V changes its kind.
 
-Each panel between two landmarks of the law, or two points of an even grid, is cut twice more, in thirds to begin with.
-Once V is known the cuts go to where it changes over from ψ at one Ω to the target line or to a bunch, at most two places
-a panel. So sums over Gauss nodes become integrals, and nothing of a grid is left.
+V is the target line where participation binds, constant on bunches, and elsewhere ψ at an Ω that is constant there. The
+law's landmarks and an even grid are cuts from the beginning. Once V is known others are put to where it changes its
+kind. So sums over Gauss nodes become integrals, and nothing of a grid is left.
 """
 
 from typing import NamedTuple
@@ -17,16 +17,16 @@ from jaxmech.endowments import Law, Sides
 from jaxmech.endowments.landmarks import beside
 from jaxmech.endowments.panels import known_to
 from jaxmech.numerics.polynomials import unit_rule
-from jaxmech.numerics.search import pick
+from jaxmech.numerics.search import count_below, pick
 from jaxmech.optimum.irregular.programme import Point
 from jaxmech.optimum.target_lines import TargetLine
 
 NODES = 4  # of each piece
-_EVEN = 32  # panels at least
-_CLOSE = 1e-6  # part of the support by which landmarks must differ
-_NARROW = 1e-4  # part of a panel that a piece must be
 ALIKE = 1e-7  # parts of w, and of a support
-_HALVINGS = 45
+_EVEN = 64  # pieces at least
+_CHANGES, _CUTS = 24, 32  # places at which V may change its kind, and cuts there; beyond them pieces stay as they are
+_CLOSE = 1e-5  # part of the support by which cuts must differ
+_HALVINGS = 50
 _TIGHT, _LEVEL = 1e-3, 1e-9  # at the end of the path products are 1e-18
 _NOBODY = 1e-14  # of the mean density: below it V would be rounding over next to nothing
 
@@ -41,30 +41,31 @@ class Mesh(NamedTuple):
     above: jax.Array  # 1 − F
 
 
-def panel_ends(law: Law) -> jax.Array:
-    """Ends of the panels, (panels + 1, G, ...); what the law tells twice lies at the upper end."""
+def fixed_cuts(law: Law) -> jax.Array:
+    """Where pieces end in any case, (n, G, ...): what is told twice lies at the upper end."""
     landmarks, lower, upper = law.landmarks(), law.lower, law.upper
     landmarks = jnp.broadcast_to(landmarks, (len(landmarks), *jnp.shape(lower)))
     width = upper - lower
     even = lower + width * beside(np.linspace(0, 1, _EVEN + 1)[1:-1], lower)
-    apart = jnp.concatenate([jnp.ones_like(landmarks[:1], bool), jnp.diff(landmarks, axis=0) > _CLOSE * width])
     away = jnp.min(jnp.abs(even[:, None] - landmarks), axis=1) > 0.1 / _EVEN * width
-    inside = apart & (upper - landmarks > _CLOSE * width)
-    ends = jnp.concatenate([jnp.where(inside, landmarks, upper), jnp.where(away, even, upper), upper[None]])
-    return jnp.sort(ends, axis=0)
+    told = jnp.sort(jnp.concatenate([landmarks, jnp.where(away, even, upper)]), axis=0)
+    return jnp.sort(jnp.where(_apart(told, _CLOSE * width), told, upper), axis=0)
 
 
-def thirds(ends: jax.Array) -> jax.Array:
-    """The cuts to begin with, parts of each panel, (2, panels, G, ...)."""
-    third = jnp.ones_like(ends[1:]) / 3
-    return jnp.stack([third, 2 * third])
+def _apart(cuts, least):
+    """Whether sorted cuts differ from the one before; the first does."""
+    return jnp.concatenate([jnp.ones_like(cuts[:1], bool), jnp.diff(cuts, axis=0) > least])
 
 
-def piece_ends(ends: jax.Array, cuts: jax.Array) -> jax.Array:
-    """Ends of the pieces, (3 panels + 1, G, ...)."""
-    inside = ends[:-1] + cuts * jnp.diff(ends, axis=0)
-    starts = jnp.stack([ends[:-1], *inside], axis=1)
-    return jnp.concatenate([starts.reshape(-1, *ends.shape[1:]), ends[-1:]])
+def no_cuts(fixed: jax.Array) -> jax.Array:
+    """Cuts besides, in parts of the supports, (n, G, ...): 1, where they cut nothing."""
+    return jnp.ones((_CUTS, *fixed.shape[1:]), fixed.dtype)
+
+
+def piece_ends(fixed: jax.Array, cuts: jax.Array) -> jax.Array:
+    """Ends of the pieces, (pieces + 1, G, ...); those without length lie at the upper end."""
+    inside = jnp.where(cuts < 1, fixed[0] + cuts * (fixed[-1] - fixed[0]), fixed[-1])
+    return jnp.sort(jnp.concatenate([fixed, inside]), axis=0)
 
 
 def mesh_of(sides: Sides, pieces: jax.Array, count: int = NODES) -> Mesh:
@@ -97,8 +98,8 @@ class Kinds(NamedTuple):
 
 
 def kinds(point: Point, widths: jax.Array) -> Kinds:
-    """What binds has by far the larger multiplier, as steep as V is: the line where g = 0 on both sides of a node, a bunch
-    where V stays on one of them.
+    """What binds has by far the larger multiplier, as steep as V is: the line where g = 0 on both sides of a node, a
+    bunch where V stays on one of them.
 
     Args:
       widths: of the nodes' cells in parts of the support.
@@ -112,10 +113,10 @@ def kinds(point: Point, widths: jax.Array) -> Kinds:
 
 
 class _Node(NamedTuple):
-    """What is known of nodes, (panels, a few, G, ...)."""
+    """What is known of nodes, (n, G, ...)."""
 
     types: jax.Array
-    virtual: jax.Array  # in units of the asset
+    virtual: jax.Array  # V, in units of the asset
     omega: jax.Array
     binds: jax.Array
     bunched: jax.Array
@@ -125,54 +126,42 @@ class _Node(NamedTuple):
         return ~(self.binds | self.bunched)
 
     def at(self, place):
-        return jax.tree.map(lambda part: jnp.take_along_axis(part, place[:, None], axis=1)[:, 0], self)
+        return jax.tree.map(lambda part: pick(part, place), self)
 
-    def differs(self, width):
-        """From the one before."""
-        before, after = (jax.tree.map(lambda part, way=way: part[:, way], self) for way in (np.s_[:-1], np.s_[1:]))
-        other = (before.binds != after.binds) | (before.bunched != after.bunched)
-        leap = before.free & after.free & (after.omega - before.omega > ALIKE)
-        return other | leap | before.bunched & after.bunched & (after.virtual - before.virtual > ALIKE * width)
+
+def _differ(before, after, width):
+    """Whether V changes its kind from node to node."""
+    other = (before.binds != after.binds) | (before.bunched != after.bunched)
+    leap = before.free & after.free & (after.omega - before.omega > ALIKE)
+    steps = before.bunched & after.bunched & (after.virtual - before.virtual > ALIKE * width)
+    return other | leap | steps
 
 
 def moved_cuts(
     sides: Sides,
-    ends: jax.Array,
+    fixed: jax.Array,
     mesh: Mesh,
-    point: Point,
+    virtual: jax.Array,
+    omega: jax.Array,
     kind: Kinds,
     eta: jax.Array,
     weight: jax.Array,
     line: TargetLine,
 ) -> jax.Array:
-    """The cuts where V changes its kind, (2, panels, G, ...); no derivatives.
-
-    Args:
-      point: with V in units of the asset.
-    """
-    count = 3 * NODES
-    nodes = _Node(mesh.types, point.virtual, point.omega, kind.binds, kind.bunched)
-    nodes = jax.tree.map(lambda part: part.reshape(-1, count, *part.shape[1:]), nodes)
-    wide = jnp.concatenate([ends[1:] > ends[:-1], jnp.zeros_like(ends[:1], bool)])  # the panel, and the one behind it
-    nodes = jax.tree.map(lambda part: _with_neighbours(part, wide[1:]), nodes)
-    differs = nodes.differs(ends[-1] - ends[0])
-    first = jnp.argmax(differs, axis=1)
-    last = count - jnp.argmax(differs[:, ::-1], axis=1)
-    both = [_change(nodes, place, ends, early) for place, early in ((first, True), (last, False))]
-    low, high, curve = jax.tree.map(lambda *parts: jnp.stack(parts), *both)
+    """The cuts where V changes its kind, in the sense of `no_cuts`; no derivatives."""
+    width, nodes = fixed[-1] - fixed[0], _Node(mesh.types, virtual, omega, *kind)
+    before, after = (jax.tree.map(lambda part, way=way: part[way], nodes) for way in (np.s_[:-1], np.s_[1:]))
+    changes = jnp.cumsum(_differ(before, after, width) & (mesh.widths[1:] > 0), axis=0, dtype=int)
+    wanted = beside(np.arange(1, _CHANGES + 1), eta).astype(int) + jnp.zeros_like(changes[:1])
+    place = jnp.minimum(count_below(changes, wanted), len(virtual) - 2)
+    both = [_change(nodes, place, early) for early in (True, False)]
+    low, high, curve = jax.tree.map(lambda *parts: jnp.concatenate(parts), *both)
     root = _root(sides, low, high, curve, weight, line, eta)
-    length, near = jnp.diff(ends, axis=0), 1e-6 * (high - low)  # where nothing changes sign it ends beside either
-    part = (root - ends[:-1]) / jnp.where(length > 0, length, 1.0)
-    inside = (root > low + near) & (root < high - near) & (part > _NARROW) & (part < 1 - _NARROW)
-    found = jnp.any(differs, axis=1) & inside
-    return _cuts(part, found)
-
-
-def _with_neighbours(part, follows):
-    """With the last node of the panel before in front, and the first of the next behind."""
-    before = jnp.concatenate([part[:1, :1], part[:-1, -1:]])
-    after = jnp.concatenate([part[1:, :1], part[-1:, -1:]])
-    return jnp.concatenate([before, part, jnp.where(follows[:, None], after, part[:, -1:])], axis=1)
+    near = 1e-6 * (high - low)  # where nothing changes sign it ends beside either end
+    exists = jnp.concatenate([wanted <= changes[-1]] * 2) & (root > low + near) & (root < high - near)
+    beside_fixed = jnp.min(jnp.abs(root[:, None] - fixed), axis=1) <= _CLOSE * width
+    part = jnp.sort(jnp.where(exists & ~beside_fixed, (root - fixed[0]) / width, 1.0), axis=0)
+    return jnp.sort(jnp.where(_apart(part, _CLOSE), part, 1.0), axis=0)[:_CUTS]
 
 
 class _Curve(NamedTuple):
@@ -183,7 +172,7 @@ class _Curve(NamedTuple):
     to_level: jax.Array
 
 
-def _change(nodes, place, ends, early):
+def _change(nodes, place, early):
     """Where to look for the change between node `place` and the next, and what crosses 0 there.
 
     Between two that are ψ at different Ω lies the line, between a bunch and the line ψ at the Ω of the bunch: then there
@@ -194,10 +183,9 @@ def _change(nodes, place, ends, early):
         one, other = other, one
     omega = jnp.where(one.free | (one.bunched & ~other.free), one.omega, other.omega)
     to = jax.tree.map(lambda a, b: jnp.where(one.free, b, a), one, other)
-    low = nodes.at(jnp.maximum(place - 1, 0)).types
-    high = nodes.at(jnp.minimum(place + 2, 3 * NODES + 1)).types
     curve = _Curve(omega, to.virtual, to.bunched)
-    return jnp.maximum(low, ends[:-1]), jnp.minimum(high, ends[1:]), curve
+    low, high = nodes.at(jnp.maximum(place - 1, 0)), nodes.at(jnp.minimum(place + 2, len(nodes.types) - 1))
+    return low.types, high.types, curve
 
 
 def _root(sides, low, high, curve, weight, line, eta):
@@ -206,23 +194,10 @@ def _root(sides, low, high, curve, weight, line, eta):
     def halved(_, bounds):
         low, high = bounds
         middle = 0.5 * (low + high)
-        density, below, above = (
-            part.reshape(middle.shape) for part in law_at(sides, middle.reshape(-1, *middle.shape[2:]))
-        )
+        density, below, above = law_at(sides, middle)
         crossed = jnp.where(curve.to_level, curve.level, line.at(eta, middle))
         short = density * (middle - crossed) + rent(weight, curve.omega, below, above) < 0
         return jnp.where(short, middle, low), jnp.where(short, high, middle)
 
     low, high = lax.fori_loop(0, _HALVINGS, halved, (low, high))
     return 0.5 * (low + high)
-
-
-def _cuts(part, found):
-    """Both where there are two, one and the middle of the longer side where there is one, else thirds."""
-    first, last = part
-    two = found[0] & found[1] & (last - first > _NARROW)
-    one = jnp.where(found[0], first, last)
-    with_middle = jnp.where(one > 0.5, jnp.stack([0.5 * one, one]), jnp.stack([one, 0.5 * (1 + one)]))
-    third = jnp.ones_like(first) / 3
-    cuts = jnp.where(found[0] | found[1], with_middle, jnp.stack([third, 2 * third]))
-    return jnp.where(two, part, cuts)

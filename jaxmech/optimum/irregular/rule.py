@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jax import lax
+
 from jaxmech.endowments import Sides
 from jaxmech.endowments.landmarks import beside
 from jaxmech.market.prepared import Prepared
@@ -25,28 +27,44 @@ def lines_of(market: Prepared) -> TargetLine:
 
 
 class Rule(NamedTuple):
-    """V and Ω by pieces of the supports: polynomials, or where Ω is constant and nothing is bunched V = ψ at Ω."""
+    """V and Ω by pieces of the supports."""
 
     ends: jax.Array  # (pieces + 1, G, ...)
     virtual: jax.Array  # V at the nodes, (pieces, nodes, G, ...)
     omega: jax.Array  # Ω/(1 + λ) at the nodes
     free: jax.Array  # whether V = ψ at Ω, (pieces, G, ...)
     binds: jax.Array  # whether V is the target line
+    smooth: jax.Array  # whether it is of one kind; else it is straight from node to node
+    least: jax.Array  # what V has reached before the piece, (pieces, G, ...): where the law jumps ψ may fall a little
 
 
-def rule_from(ends: jax.Array, mesh: Mesh, omega: jax.Array, virtual: jax.Array, weight: jax.Array, kind: Kinds) -> Rule:
-    """The rule from the nodes of the programme.
+def rule_from(
+    sides: Sides,
+    ends: jax.Array,
+    mesh: Mesh,
+    omega: jax.Array,
+    virtual: jax.Array,
+    target: jax.Array,
+    weight: jax.Array,
+    kind: Kinds,
+) -> Rule:
+    """The rule from the nodes of the programme, with the target line there.
 
     Where V is ψ at Ω that says more than a polynomial; where it binds, or there is next to nobody, less.
     """
+    width = ends[-1] - ends[0]
     at_omega = mesh.types + rent(weight, omega, mesh.below, mesh.above) / mesh.density
-    free = (jnp.abs(at_omega - virtual) <= ALIKE * (ends[-1] - ends[0])) & ~kind.binds
+    free = (jnp.abs(at_omega - virtual) <= ALIKE * width) & ~kind.binds
 
     def pieces(part):
         return part.reshape(-1, NODES, *part.shape[1:])
 
-    every = (jnp.all(pieces(part), axis=1) for part in (free, kind.binds))
-    return Rule(ends, pieces(virtual), pieces(omega), *every)
+    free, binds, bunched = (jnp.all(pieces(part), axis=1) for part in (free, *kind))
+    nothing = jnp.full_like(width, -jnp.inf)
+    virtual = jnp.where(binds[:, None], pieces(target), pieces(virtual))
+    rule = Rule(ends, virtual, pieces(omega), free, binds, free | binds | bunched, nothing + jnp.zeros_like(free, width.dtype))
+    stops = _in_pieces(rule, sides, weight, jnp.arange(len(free)).reshape(-1, *(1,) * width.ndim) + jnp.zeros_like(free, int), ends[1:] - 1e-10 * width)[0]
+    return rule._replace(least=jnp.concatenate([nothing[None], lax.cummax(stops, axis=0)[:-1]]))
 
 
 class Seen(NamedTuple):
@@ -60,21 +78,38 @@ class Seen(NamedTuple):
 def seen(rule: Rule, sides: Sides, weight: jax.Array, count: int = _FINE) -> Seen:
     """V and Ω on nodes of one's own."""
     mesh, places = mesh_of(sides, rule.ends, count), 2 * unit_rule(count)[0] - 1
-    matrix = rule_of(NODES).value @ np.polynomial.chebyshev.chebvander(places, NODES + 2).T
+    bases = _bases(jnp.asarray(places, mesh.types.dtype))
 
     def read(part):
-        found = jnp.einsum("jk,pj...->pk...", jnp.asarray(matrix, part.dtype), part, precision="highest")
+        both = (jnp.einsum("jk,pj...->pk...", basis, part, precision="highest") for basis in bases)
+        found = jnp.where(rule.smooth[:, None], *both)
         return found.reshape(-1, *part.shape[2:])
 
     omega, free = read(rule.omega), jnp.repeat(rule.free, count, axis=0)
     at_omega = mesh.types + rent(weight, omega, mesh.below, mesh.above) / mesh.density
-    return Seen(mesh, jnp.where(free, at_omega, read(rule.virtual)), omega)
+    virtual = jnp.where(free, at_omega, read(rule.virtual))
+    return Seen(mesh, jnp.maximum(virtual, jnp.repeat(rule.least, count, axis=0)), omega)
+
+
+def _bases(place):
+    """Weights of the nodes in the polynomial through them, and in the straight lines between them, (nodes, ...)."""
+    smooth = weighed(rule_of(NODES).value, chebyshev(place, NODES + 3))
+    nodes = rule_of(NODES).nodes
+    straight = jnp.stack([jnp.interp(place, nodes, row) for row in np.eye(NODES)])
+    return smooth, straight
 
 
 def rule_at(rule: Rule, sides: Sides, weight: jax.Array, z: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(V, Ω) at types of shape (n, G, ...)."""
-    piece, place = _place(rule, z)
-    basis = weighed(rule_of(NODES).value, chebyshev(place, NODES + 3))  # (nodes, n, G, ...)
+    return _in_pieces(rule, sides, weight, piece_of(rule.ends, z), z)
+
+
+def _in_pieces(rule, sides, weight, piece, z):
+    """The same, seen from inside the given pieces."""
+    start, stop = pick(rule.ends, piece), pick(rule.ends, piece + 1)
+    wide = stop > start
+    place = jnp.where(wide, (2 * z - start - stop) / jnp.where(wide, stop - start, 1.0), 0.0)
+    basis = jnp.where(pick(rule.smooth, piece), *_bases(jnp.clip(place, -1.0, 1.0)))  # (nodes, n, G, ...)
 
     def read(part):
         values = jnp.take_along_axis(part, piece[:, None], axis=0, mode="promise_in_bounds")
@@ -83,7 +118,8 @@ def rule_at(rule: Rule, sides: Sides, weight: jax.Array, z: jax.Array) -> tuple[
     density, below, above = law_at(sides, z)
     omega = read(rule.omega)
     at_omega = z + rent(weight, omega, below, above) / density
-    return jnp.where(pick(rule.free, piece), at_omega, read(rule.virtual)), omega
+    virtual = jnp.where(pick(rule.free, piece), at_omega, read(rule.virtual))
+    return jnp.maximum(virtual, pick(rule.least, piece)), omega
 
 
 def piece_of(ends: jax.Array, z: jax.Array) -> jax.Array:
@@ -92,21 +128,22 @@ def piece_of(ends: jax.Array, z: jax.Array) -> jax.Array:
     return jnp.minimum(count_below(ends[1:-1], z, strictly=False), wide)
 
 
-def _place(rule, z):
-    """The piece of each type and where in it, from −1 to 1."""
-    piece = piece_of(rule.ends, z)
-    start, stop = pick(rule.ends, piece), pick(rule.ends, piece + 1)
-    wide = stop > start
-    place = jnp.where(wide, (2 * z - start - stop) / jnp.where(wide, stop - start, 1.0), 0.0)
-    return piece, jnp.clip(place, -1.0, 1.0)
-
-
 def gains_from(rule: Rule, nodes: Seen, eta: jax.Array, line: TargetLine) -> jax.Array:
     """∫_l (V − t) at the ends of pieces, (pieces + 1, G, ...), less its least: what participating adds to what there is
     outside, times κ/(1 − s), where it is nothing for some type."""
-    pieces = _by_piece(rule, nodes.mesh.widths * (nodes.virtual - line.at(eta, nodes.mesh.types)))
-    gained = jnp.concatenate([jnp.zeros_like(pieces[:1]), jnp.cumsum(pieces, axis=0)])
-    return gained - jnp.min(gained, axis=0)
+    ends, inside = gained(rule, nodes, eta, line)
+    return ends - jnp.minimum(jnp.min(ends, axis=0), jnp.min(inside, axis=(0, 1)))
+
+
+def gained(rule: Rule, nodes: Seen, eta: jax.Array, line: TargetLine) -> tuple[jax.Array, jax.Array]:
+    """∫_l (V − t) at the ends of pieces, and at their nodes, (pieces, nodes, G, ...)."""
+    pieces = len(rule.free)
+    short = (nodes.mesh.widths * (nodes.virtual - line.at(eta, nodes.mesh.types))).reshape(pieces, -1, *eta.shape)
+    ends = jnp.sum(short, axis=1)
+    ends = jnp.concatenate([jnp.zeros_like(ends[:1]), jnp.cumsum(ends, axis=0)])
+    of_nodes = rule_of(short.shape[1])
+    matrix = jnp.asarray(of_nodes.integral / of_nodes.weights, short.dtype)
+    return ends, ends[:-1, None] + jnp.einsum("kj,pj...->pk...", matrix, short, precision="highest")
 
 
 def _by_piece(rule, values):

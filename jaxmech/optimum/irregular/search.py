@@ -10,12 +10,12 @@ from jaxmech.market.prepared import Prepared
 from jaxmech.numerics.batching import differentiable_behind
 from jaxmech.optimum.budget import left_over
 from jaxmech.optimum.first_best import first_best_revenue, first_best_surplus
-from jaxmech.optimum.irregular.mesh import kinds, mesh_of, moved_cuts, piece_ends, thirds
+from jaxmech.optimum.irregular.mesh import kinds, mesh_of, moved_cuts, no_cuts, piece_ends
 from jaxmech.optimum.irregular.programme import Point, Programme, interior_point, settled
 from jaxmech.optimum.irregular.rule import Rule, lines_of, moments_of, rule_from, seen
 from jaxmech.optimum.outcomes import Interim
 
-MAX_STEPS = 40
+MAX_STEPS = 24
 _SETTLED = 1e-10  # part of the support to which cuts are found
 
 
@@ -31,9 +31,9 @@ class Found(NamedTuple):
 class _At:
     """The programme of a market with these cuts."""
 
-    def __init__(self, market: Prepared, ends: jax.Array, cuts: jax.Array) -> None:
-        self.market, self.ends, self.line = market, ends, lines_of(market)
-        self.pieces = piece_ends(ends, cuts)
+    def __init__(self, market: Prepared, fixed: jax.Array, cuts: jax.Array) -> None:
+        self.market, self.fixed, self.line = market, fixed, lines_of(market)
+        self.pieces = piece_ends(fixed, cuts)
         self.mesh = mesh_of(market.sides, self.pieces)
 
     def weights(self, weight):
@@ -59,7 +59,7 @@ class _At:
         kind = kinds(point, programme.widths)
         point = settled(programme, point)
         eta, virtual = (market.lower + market.width * part for part in (point.eta, point.virtual))
-        rule = rule_from(self.pieces, self.mesh, point.omega, virtual, weights, kind)
+        rule = rule_from(market.sides, self.pieces, self.mesh, point.omega, virtual, self.line.at(eta, self.mesh.types), weights, kind)
         moments, gains = moments_of(market, rule, seen(rule, market.sides, weights), eta, self.line)
         return Found(eta, rule, gains, moments)
 
@@ -67,25 +67,25 @@ class _At:
         market = self.market
         eta, virtual = (market.lower + market.width * part for part in (point.eta, point.virtual))
         kind = kinds(point, self.mesh.widths / market.width)
-        at = self.ends, self.mesh, point._replace(virtual=virtual), kind
-        return moved_cuts(market.sides, *at, eta, self.weights(weight), self.line)
+        at = self.fixed, self.mesh, virtual, point.omega, kind, eta
+        return moved_cuts(market.sides, *at, self.weights(weight), self.line)
 
 
 @differentiable_behind
-def solve_on_nodes(market: Prepared, ends: jax.Array, floor: jax.Array) -> tuple[jax.Array, Found, jax.Array, jax.Array]:
+def solve_on_nodes(market: Prepared, fixed: jax.Array, floor: jax.Array) -> tuple[jax.Array, Found, jax.Array, jax.Array]:
     """The smallest w ≥ floor (u, with welfare weights) with R(w) ≥ R_min, and the optimum there; w = 1 where there is none.
 
     Args:
       market: Prepared.
-      ends: of the panels, see `panel_ends`.
+      fixed: cuts, see `fixed_cuts`.
       floor: see `budget.solve_within_budget`.
 
     Returns:
       (w, Found, error, steps): error is by how much w and the cuts would still move, those in parts of the supports; ∞
       where no path arrived. Differentiable once: what binds does not change to first order, nor do cuts matter.
     """
-    end = _search(*lax.stop_gradient((market, ends, floor)))
-    at = _At(market, ends, end.cuts)
+    end = _search(*lax.stop_gradient((market, fixed, floor)))
+    at = _At(market, fixed, end.cuts)
     earned = left_over(market, at.found(end.weight, end.point).moments)
     moved = jnp.where(end.binds, (earned - lax.stop_gradient(earned)) / jnp.where(end.binds, end.slope, 1.0), 0.0)
     # Where there is no budget to meet it is the floor, and moves with it.
@@ -109,7 +109,7 @@ class _State(NamedTuple):
     count: jax.Array | int
 
 
-def _search(market, ends, floor) -> _State:
+def _search(market, fixed, floor) -> _State:
     """Newton's steps for R = R_min, safe because R rises in w; the cuts move along."""
     surplus, at_first_best = first_best_surplus(market), first_best_revenue(market)
     at_first_best = at_first_best if market.target is None else at_first_best - market.target
@@ -117,7 +117,7 @@ def _search(market, ends, floor) -> _State:
     eps = float(jnp.finfo(floor.dtype).eps)
 
     def step(state):
-        at = _At(market, ends, state.cuts)
+        at = _At(market, fixed, state.cuts)
         point, product, _ = interior_point(at.programme(state.weight))
         earned, slope = jax.jvp(
             lambda weight: left_over(market, at.found(weight, point).moments),
@@ -127,7 +127,7 @@ def _search(market, ends, floor) -> _State:
         earned = jnp.where((state.count == 0) & first_best, at_first_best, earned)
         new = _next_weight(state, floor, earned, slope, 1e-5 * surplus)
         cuts = at.new_cuts(state.weight, point)
-        move = jnp.max(jnp.abs(cuts - state.cuts) * jnp.diff(ends, axis=0) / market.width, axis=(0, 1, 2))
+        move = jnp.max(jnp.abs(cuts - state.cuts), axis=(0, 1))
         error = jnp.where(product < jnp.inf, move + jnp.abs(new.weight - state.weight), jnp.inf)
         there = (jnp.abs(new.weight - state.weight) <= 8 * eps) & (move <= max(_SETTLED, 64 * eps))
         last = state.count + 1 == MAX_STEPS
@@ -145,8 +145,8 @@ def _search(market, ends, floor) -> _State:
         keep = lambda old, new: jnp.where(state.running, new, old)  # noqa: E731
         return jax.tree.map(keep, state, new)._replace(count=new.count)
 
-    weight, cuts, no = floor, thirds(ends), jnp.zeros_like(floor, bool)
-    shape = jax.eval_shape(lambda: interior_point(_At(market, ends, cuts).programme(weight))[0])
+    weight, cuts, no = floor, no_cuts(fixed), jnp.zeros_like(floor, bool)
+    shape = jax.eval_shape(lambda: interior_point(_At(market, fixed, cuts).programme(weight))[0])
     point = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
     start = _State(weight, cuts, point, weight, floor, 0 * floor + 1, floor, ~no, floor, ~no & market.possible, 0 * no, 0)
     return lax.while_loop(lambda state: jnp.any(state.running), step, start)

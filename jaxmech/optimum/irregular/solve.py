@@ -9,7 +9,7 @@ from jaxmech.endowments.panels import known_to
 from jaxmech.market.market import Market
 from jaxmech.optimum.irregular.certificate import certificate_of
 from jaxmech.optimum.irregular.mechanism import IrregularMechanism
-from jaxmech.optimum.irregular.mesh import panel_ends
+from jaxmech.optimum.irregular.mesh import fixed_cuts
 from jaxmech.optimum.irregular.search import solve_on_nodes
 from jaxmech.optimum.mechanism import if_solved, with_budget
 from jaxmech.optimum.solve import aimed, is_weight, target_of, weight_of
@@ -46,7 +46,7 @@ def solve_irregular(market: Market, alpha: NumbersLike, minimum_revenue: Numbers
 @compiled
 def _solve_irregular(market, alpha, target):
     prepared, floor = aimed(market, market.prepared().provided(is_weight(alpha)), alpha, target)
-    weight, found, moved, steps = solve_on_nodes(prepared, panel_ends(market.endowment), floor)
+    weight, found, moved, steps = solve_on_nodes(prepared, fixed_cuts(market.endowment), floor)
     error, moments, more = with_budget(market, alpha, weight, moved, found.moments, target)
     if market.welfare_weight is not None:
         more["budget_share"], weight = weight, weight + (1 - weight) * alpha
