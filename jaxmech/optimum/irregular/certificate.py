@@ -51,7 +51,7 @@ def certificate_of(mechanism: "IrregularMechanism", market: Prepared) -> Certifi
     gap = (_bound(market, nodes, weight, line) - value + spare + doubt) / surplus
     residual = jnp.max(jnp.abs(eta - mechanism.eta) / (market.width + jnp.abs(eta)), axis=0)
     ends, inside = gained(mechanism.rule, nodes, eta, line)
-    least = mechanism.gains[0] + jnp.minimum(jnp.min(ends, axis=0), jnp.min(inside, axis=(0, 1)))
+    least = jnp.min(mechanism.gains[:-1, None] + inside - ends[:-1, None], axis=(0, 1))
     slack = jnp.min((1 - share) / market.risk_capacity * least, axis=0) / surplus
     falls = jnp.where(nodes.mesh.widths[1:] > 0, -jnp.diff(nodes.virtual, axis=0), 0.0)
     breach = jnp.max(jnp.maximum(falls, 0.0) / market.width, axis=(0, 1))

@@ -16,7 +16,7 @@ from jaxmech.arrays import mirrored_types
 from jaxmech.endowments import Law, Sides
 from jaxmech.endowments.landmarks import beside
 from jaxmech.endowments.panels import known_to
-from jaxmech.numerics.polynomials import unit_rule
+from jaxmech.numerics.polynomials import rule_of, unit_rule
 from jaxmech.numerics.search import count_below, pick
 from jaxmech.optimum.irregular.programme import Point
 from jaxmech.optimum.target_lines import TargetLine
@@ -26,6 +26,7 @@ ALIKE = 1e-7  # parts of w, and of a support
 _EVEN = 64  # pieces at least
 _CHANGES, _CUTS = 24, 32  # places at which V may change its kind, and cuts there; beyond them pieces stay as they are
 _CLOSE = 1e-5  # part of the support by which cuts must differ
+_FOLD = 1e-4  # part of a support that V may be off where the law jumps
 _HALVINGS = 50
 _TIGHT, _LEVEL = 1e-3, 1e-9  # at the end of the path products are 1e-18
 _NOBODY = 1e-14  # of the mean density: below it V would be rounding over next to nothing
@@ -117,6 +118,8 @@ class _Node(NamedTuple):
 
     types: jax.Array
     virtual: jax.Array  # V, in units of the asset
+    start: jax.Array  # V, or of the first and the last node of a piece V at the end of that
+    stop: jax.Array
     omega: jax.Array
     binds: jax.Array
     bunched: jax.Array
@@ -129,12 +132,17 @@ class _Node(NamedTuple):
         return jax.tree.map(lambda part: pick(part, place), self)
 
 
+def _folded(before, after, width):
+    """Whether ψ falls from one piece to the next, where the law jumps: there is a bunch too short for the nodes."""
+    return before.free & after.free & (before.stop - after.start > _FOLD * width)
+
+
 def _differ(before, after, width):
     """Whether V changes its kind from node to node."""
     other = (before.binds != after.binds) | (before.bunched != after.bunched)
     leap = before.free & after.free & (after.omega - before.omega > ALIKE)
     steps = before.bunched & after.bunched & (after.virtual - before.virtual > ALIKE * width)
-    return other | leap | steps
+    return other | leap | steps | _folded(before, after, width)
 
 
 def moved_cuts(
@@ -149,12 +157,17 @@ def moved_cuts(
     line: TargetLine,
 ) -> jax.Array:
     """The cuts where V changes its kind, in the sense of `no_cuts`; no derivatives."""
-    width, nodes = fixed[-1] - fixed[0], _Node(mesh.types, virtual, omega, *kind)
+    width, pieces = fixed[-1] - fixed[0], virtual.reshape(-1, NODES, *virtual.shape[1:])
+    ends = (
+        pieces.at[:, place].set(jnp.einsum("j,pj...->p...", jnp.asarray(end, virtual.dtype), pieces))
+        for place, end in zip((0, -1), rule_of(NODES).ends, strict=True)
+    )
+    nodes = _Node(mesh.types, virtual, *(end.reshape(virtual.shape) for end in ends), omega, *kind)
     before, after = (jax.tree.map(lambda part, way=way: part[way], nodes) for way in (np.s_[:-1], np.s_[1:]))
     changes = jnp.cumsum(_differ(before, after, width) & (mesh.widths[1:] > 0), axis=0, dtype=int)
     wanted = beside(np.arange(1, _CHANGES + 1), eta).astype(int) + jnp.zeros_like(changes[:1])
     place = jnp.minimum(count_below(changes, wanted), len(virtual) - 2)
-    both = [_change(nodes, place, early) for early in (True, False)]
+    both = [_change(nodes, place, width, early) for early in (True, False)]
     low, high, curve = jax.tree.map(lambda *parts: jnp.concatenate(parts), *both)
     root = _root(sides, low, high, curve, weight, line, eta)
     near = 1e-6 * (high - low)  # where nothing changes sign it ends beside either end
@@ -172,18 +185,18 @@ class _Curve(NamedTuple):
     to_level: jax.Array
 
 
-def _change(nodes, place, early):
+def _change(nodes, place, width, early):
     """Where to look for the change between node `place` and the next, and what crosses 0 there.
 
-    Between two that are ψ at different Ω lies the line, between a bunch and the line ψ at the Ω of the bunch: then there
-    are two crossings, of which this is the early or the late one.
+    Between two that are ψ at different Ω lies the line, where ψ falls a bunch, between a bunch and the line ψ at the Ω
+    of the bunch: then there are two crossings, of which this is the early or the late one.
     """
-    one, other = nodes.at(place), nodes.at(place + 1)
-    if not early:
-        one, other = other, one
+    left, right = nodes.at(place), nodes.at(place + 1)
+    folded = _folded(left, right, width)
+    one, other, beyond = (left, right, right.start) if early else (right, left, left.stop)
     omega = jnp.where(one.free | (one.bunched & ~other.free), one.omega, other.omega)
     to = jax.tree.map(lambda a, b: jnp.where(one.free, b, a), one, other)
-    curve = _Curve(omega, to.virtual, to.bunched)
+    curve = _Curve(omega, jnp.where(folded, beyond, to.virtual), folded | to.bunched)
     low, high = nodes.at(jnp.maximum(place - 1, 0)), nodes.at(jnp.minimum(place + 2, len(nodes.types) - 1))
     return low.types, high.types, curve
 

@@ -17,7 +17,6 @@ from jaxmech.optimum.irregular.mesh import ALIKE, NODES, Kinds, Mesh, law_at, me
 from jaxmech.optimum.outcomes import Interim, absorbed_variance
 from jaxmech.optimum.target_lines import TargetLine, target_line
 
-_FINE = 8  # nodes of each piece in integrals
 
 
 def lines_of(market: Prepared) -> TargetLine:
@@ -27,14 +26,13 @@ def lines_of(market: Prepared) -> TargetLine:
 
 
 class Rule(NamedTuple):
-    """V and Ω by pieces of the supports."""
+    """V and Ω by pieces of the supports: polynomials where V is ψ or the target line, else straight from node to node."""
 
     ends: jax.Array  # (pieces + 1, G, ...)
     virtual: jax.Array  # V at the nodes, (pieces, nodes, G, ...)
     omega: jax.Array  # Ω/(1 + λ) at the nodes
     free: jax.Array  # whether V = ψ at Ω, (pieces, G, ...)
     binds: jax.Array  # whether V is the target line
-    smooth: jax.Array  # whether it is of one kind; else it is straight from node to node
     least: jax.Array  # what V has reached before the piece, (pieces, G, ...): where the law jumps ψ may fall a little
 
 
@@ -59,10 +57,10 @@ def rule_from(
     def pieces(part):
         return part.reshape(-1, NODES, *part.shape[1:])
 
-    free, binds, bunched = (jnp.all(pieces(part), axis=1) for part in (free, *kind))
+    free, binds = (jnp.all(pieces(part), axis=1) for part in (free, kind.binds))
     nothing = jnp.full_like(width, -jnp.inf)
     virtual = jnp.where(binds[:, None], pieces(target), pieces(virtual))
-    rule = Rule(ends, virtual, pieces(omega), free, binds, free | binds | bunched, nothing + jnp.zeros_like(free, width.dtype))
+    rule = Rule(ends, virtual, pieces(omega), free, binds, nothing + jnp.zeros_like(free, width.dtype))
     stops = _in_pieces(rule, sides, weight, jnp.arange(len(free)).reshape(-1, *(1,) * width.ndim) + jnp.zeros_like(free, int), ends[1:] - 1e-10 * width)[0]
     return rule._replace(least=jnp.concatenate([nothing[None], lax.cummax(stops, axis=0)[:-1]]))
 
@@ -75,14 +73,14 @@ class Seen(NamedTuple):
     omega: jax.Array
 
 
-def seen(rule: Rule, sides: Sides, weight: jax.Array, count: int = _FINE) -> Seen:
+def seen(rule: Rule, sides: Sides, weight: jax.Array, count: int) -> Seen:
     """V and Ω on nodes of one's own."""
     mesh, places = mesh_of(sides, rule.ends, count), 2 * unit_rule(count)[0] - 1
     bases = _bases(jnp.asarray(places, mesh.types.dtype))
 
     def read(part):
         both = (jnp.einsum("jk,pj...->pk...", basis, part, precision="highest") for basis in bases)
-        found = jnp.where(rule.smooth[:, None], *both)
+        found = jnp.where((rule.free | rule.binds)[:, None], *both)
         return found.reshape(-1, *part.shape[2:])
 
     omega, free = read(rule.omega), jnp.repeat(rule.free, count, axis=0)
@@ -109,7 +107,7 @@ def _in_pieces(rule, sides, weight, piece, z):
     start, stop = pick(rule.ends, piece), pick(rule.ends, piece + 1)
     wide = stop > start
     place = jnp.where(wide, (2 * z - start - stop) / jnp.where(wide, stop - start, 1.0), 0.0)
-    basis = jnp.where(pick(rule.smooth, piece), *_bases(jnp.clip(place, -1.0, 1.0)))  # (nodes, n, G, ...)
+    basis = jnp.where(pick(rule.free | rule.binds, piece), *_bases(jnp.clip(place, -1.0, 1.0)))  # (nodes, n, G, ...)
 
     def read(part):
         values = jnp.take_along_axis(part, piece[:, None], axis=0, mode="promise_in_bounds")

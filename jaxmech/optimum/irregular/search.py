@@ -12,10 +12,11 @@ from jaxmech.optimum.budget import left_over
 from jaxmech.optimum.first_best import first_best_revenue, first_best_surplus
 from jaxmech.optimum.irregular.mesh import kinds, mesh_of, moved_cuts, no_cuts, piece_ends
 from jaxmech.optimum.irregular.programme import Point, Programme, interior_point, settled
-from jaxmech.optimum.irregular.rule import Rule, lines_of, moments_of, rule_from, seen
+from jaxmech.optimum.irregular.rule import Rule, Seen, lines_of, moments_of, rule_from
 from jaxmech.optimum.outcomes import Interim
 
 MAX_STEPS = 24
+_LEEWAY = 1e-3
 _SETTLED = 1e-10  # part of the support to which cuts are found
 
 
@@ -60,7 +61,7 @@ class _At:
         point = settled(programme, point)
         eta, virtual = (market.lower + market.width * part for part in (point.eta, point.virtual))
         rule = rule_from(market.sides, self.pieces, self.mesh, point.omega, virtual, self.line.at(eta, self.mesh.types), weights, kind)
-        moments, gains = moments_of(market, rule, seen(rule, market.sides, weights), eta, self.line)
+        moments, gains = moments_of(market, rule, Seen(self.mesh, virtual, point.omega), eta, self.line)
         return Found(eta, rule, gains, moments)
 
     def new_cuts(self, weight, point):
@@ -129,7 +130,8 @@ def _search(market, fixed, floor) -> _State:
         cuts = at.new_cuts(state.weight, point)
         move = jnp.max(jnp.abs(cuts - state.cuts), axis=(0, 1))
         error = jnp.where(product < jnp.inf, move + jnp.abs(new.weight - state.weight), jnp.inf)
-        there = (jnp.abs(new.weight - state.weight) <= 8 * eps) & (move <= max(_SETTLED, 64 * eps))
+        there = (jnp.abs(new.weight - state.weight) <= 64 * eps) & (move <= max(_SETTLED, 64 * eps))
+        there = there & (~new.binds | (jnp.abs(earned) <= 1e-9 * surplus))
         last = state.count + 1 == MAX_STEPS
         on = state.running & ~there & ~last
         new = new._replace(
@@ -158,7 +160,8 @@ def _next_weight(state, floor, earned, slope, near):
     low = jnp.where(earned < -near, weight, state.low)
     high = jnp.where(earned > near, weight, state.high)
     newton = weight - earned / slope
-    new = jnp.where((newton >= low) & (newton <= high), newton, 0.5 * (low + high))
+    # Cuts that are not yet in place move R a little.
+    new = jnp.where((newton >= low - _LEEWAY) & (newton <= high + _LEEWAY), newton, 0.5 * (low + high))
     # From w = 1 along R ≈ R₀ + (R₁ − R₀) 4w/(1 + w)², which uniform laws have.
     share = jnp.clip(-state.at_floor / jnp.where(earned > 0, earned - state.at_floor, 1.0), 0.0, 1.0)
     bottom = 4 * floor / (1 + floor) ** 2
