@@ -21,7 +21,7 @@ from jaxmech.numerics.search import count_below, pick
 from jaxmech.optimum.irregular.programme import Point
 from jaxmech.optimum.target_lines import TargetLine
 
-NODES = 4  # of each piece
+NODES = 5  # of each piece
 ALIKE = 1e-7  # parts of w, and of a support
 _EVEN = 64  # pieces at least
 _CHANGES, _CUTS = 24, 32  # places at which V may change its kind, and cuts there; beyond them pieces stay as they are
@@ -121,6 +121,7 @@ class _Node(NamedTuple):
     start: jax.Array  # V, or of the first and the last node of a piece V at the end of that
     stop: jax.Array
     omega: jax.Array
+    beyond: jax.Array  # whether V is above the target line
     binds: jax.Array
     bunched: jax.Array
 
@@ -140,7 +141,7 @@ def _folded(before, after, width):
 def _differ(before, after, width):
     """Whether V changes its kind from node to node."""
     other = (before.binds != after.binds) | (before.bunched != after.bunched)
-    leap = before.free & after.free & (after.omega - before.omega > ALIKE)
+    leap = before.free & after.free & ~before.beyond & after.beyond
     steps = before.bunched & after.bunched & (after.virtual - before.virtual > ALIKE * width)
     return other | leap | steps | _folded(before, after, width)
 
@@ -158,11 +159,12 @@ def moved_cuts(
 ) -> jax.Array:
     """The cuts where V changes its kind, in the sense of `no_cuts`; no derivatives."""
     width, pieces = fixed[-1] - fixed[0], virtual.reshape(-1, NODES, *virtual.shape[1:])
+    beyond = virtual > line.at(eta, mesh.types)
     ends = (
         pieces.at[:, place].set(jnp.einsum("j,pj...->p...", jnp.asarray(end, virtual.dtype), pieces))
         for place, end in zip((0, -1), rule_of(NODES).ends, strict=True)
     )
-    nodes = _Node(mesh.types, virtual, *(end.reshape(virtual.shape) for end in ends), omega, *kind)
+    nodes = _Node(mesh.types, virtual, *(end.reshape(virtual.shape) for end in ends), omega, beyond, *kind)
     before, after = (jax.tree.map(lambda part, way=way: part[way], nodes) for way in (np.s_[:-1], np.s_[1:]))
     changes = jnp.cumsum(_differ(before, after, width) & (mesh.widths[1:] > 0), axis=0, dtype=int)
     wanted = beside(np.arange(1, _CHANGES + 1), eta).astype(int) + jnp.zeros_like(changes[:1])
@@ -188,7 +190,7 @@ class _Curve(NamedTuple):
 def _change(nodes, place, width, early):
     """Where to look for the change between node `place` and the next, and what crosses 0 there.
 
-    Between two that are ψ at different Ω lies the line, where ψ falls a bunch, between a bunch and the line ψ at the Ω
+    Between two that are ψ on both sides of the line lies the line, where ψ falls a bunch, between a bunch and the line ψ at the Ω
     of the bunch: then there are two crossings, of which this is the early or the late one.
     """
     left, right = nodes.at(place), nodes.at(place + 1)

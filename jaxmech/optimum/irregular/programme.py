@@ -23,6 +23,7 @@ from jaxmech.arrays import total
 from jaxmech.optimum.multipliers import arrowhead_solve, system_residual
 
 MAX_STEPS = 90
+_FEASIBLE = 1e-13  # part of what the start lacks of the conditions of the optimum that may be left
 _LEAST_WEIGHT = 1e-9  # at w = 0 nothing holds g(l) down
 
 
@@ -150,7 +151,7 @@ def interior_point(programme: Programme) -> tuple[Point, jax.Array, jax.Array]:
     tolerance = float(jnp.finfo(programme.mass.dtype).eps) ** 1.15
 
     def step(state):
-        point, product, reach, running, count = state
+        point, product, reach, off, running, count = state
         aim = product * jnp.where(reach > 0.9, 0.05, jnp.where(reach > 0.5, 0.2, 0.5))
         held = (point.gain, point.participation), (point.steps, point.monotonicity)
         springs = (Spring(-aim / value, multiplier / value) for value, multiplier in held)
@@ -165,17 +166,18 @@ def interior_point(programme: Programme) -> tuple[Point, jax.Array, jax.Array]:
         new_reach = jnp.minimum(1.0, 0.995 * jnp.min(jnp.stack(rooms), axis=0))
         moved = jax.tree.map(lambda old, move: old + new_reach * move, point, moves)
         point = jax.tree.map(lambda old, new: jnp.where(running, new, old), point, moved)
-        new_product = _product(point)
-        there = (new_product <= tolerance) & (new_reach > 0.5)
-        return point, new_product, new_reach, running & ~there, count + 1
+        product, off = _product(point), off * (1 - new_reach)
+        running = running & ~((product <= tolerance) & (off <= _FEASIBLE))
+        return point, product, new_reach, off, running, count + 1
 
     def unfinished(state):
         *_, running, count = state
         return jnp.any(running) & (count < MAX_STEPS)
 
     product = _product(start)
-    state = start, product, jnp.zeros_like(product), jnp.ones_like(product, bool), 0
-    point, product, _, running, count = lax.while_loop(unfinished, step, state)
+    one = jnp.ones_like(product)
+    state = start, product, 0 * one, one, one > 0, 0
+    point, product, _, _, running, count = lax.while_loop(unfinished, step, state)
     return point, jnp.where(running, jnp.inf, product), count
 
 
@@ -188,9 +190,9 @@ def _start(programme):
     eta = (risk_capacity * (total(count * mean) - mean) / others - programme.lower) / programme.width
     gain = programme.gain(virtual, eta, jnp.zeros_like(eta))
     gain = gain - jnp.min(gain, axis=0) + 0.1
-    weight = jnp.broadcast_to(programme.weight, eta.shape)
+    multiplier = 0.1 + jnp.broadcast_to(programme.weight, eta.shape)
     steps = jnp.diff(virtual, axis=0)
-    return Point(virtual, gain, steps, eta, 0 * gain + weight / (size + 1), 0 * steps + 0.01 * weight)
+    return Point(virtual, gain, steps, eta, 0 * gain + multiplier / (size + 1), 0 * steps + 0.1 * multiplier)
 
 
 def _room(value, move):
