@@ -15,9 +15,9 @@ PICTURES = PAGE.parent / "images" / "gallery"
 ASKERS = ("designer", "regulator", "researcher")
 START = """# Gallery
 
-Twelve questions of those who design, supervise and study exchanges, each answered by one script of `examples/`, at most
-forty lines long, that ends by asserting one number. `python examples/NAME.py` runs one and draws its picture, `make
-gallery` all of them, and writes this page. Money is in units of asset² per risk capacity.
+Fifteen questions of those who design, supervise and study exchanges, each answered by one script of `examples/`, at
+most forty lines long, that ends by asserting one number. `python examples/NAME.py` runs one and draws its picture,
+`make gallery` all of them, and writes this page. Money is in units of asset² per risk capacity.
 """
 
 

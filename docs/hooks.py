@@ -15,6 +15,7 @@ ROOMS = {
     "derivatives": "How answers move",
     "sweep": "Sweeps",
     "estimation": "Markets from data",
+    "explorer": "Pages to look at",
     "": "Settings",
 }
 

@@ -16,8 +16,8 @@ import jaxmech as jm
 jax.config.update("jax_enable_x64", True)
 
 market = jm.Market.of(jm.Traders(jm.Uniform(-1.0, 1.0), risk_capacity=0.5, count=5, name="trader"))
-tax, alpha = np.linspace(0.0, 1.0, 41), 0.5
-outcomes = jax.vmap(lambda a: jm.outcomes(jm.solve(market, a)))(alpha * (1 - tax) / (1 - alpha * tax))
+tax, alpha = np.linspace(0.0, 0.975, 40), 0.5
+outcomes = jax.vmap(lambda a: jm.outcomes(jm.solve(market, a)))(jm.after_tax(alpha, tax).alpha)
 fees, gained = np.asarray(outcomes.revenue), np.asarray(outcomes.utility_gain_by_group[:, 0])
 lost = np.asarray(outcomes.first_best_efficiency - outcomes.efficiency)
 surplus, most = outcomes.first_best_surplus[0], int(np.argmax(tax * fees))
@@ -28,7 +28,7 @@ print(f"It yields most at a rate of {tax[most]:.0%}: {(tax * fees)[most] / surpl
 figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
 parts = np.stack([gained, (1 - tax) * fees, tax * fees, lost]) / surplus
 axes.stackplot(100 * tax, 100 * parts, labels=("traders", "exchange", "tax", "lost"), alpha=0.8)
-axes.set(xlabel="tax on fees, %", ylabel="% of first-best gains from trade", xlim=(0, 100), ylim=(0, 100))
+axes.set(xlabel="tax on fees, %", ylabel="% of first-best gains from trade", xlim=(0, 97.5), ylim=(0, 100))
 axes.set_title("Who gets the gains from trade")
 axes.legend(loc="lower left")
 figure.savefig(sys.argv[1] if len(sys.argv) > 1 else "tax_on_fees.svg")

@@ -20,7 +20,7 @@ market = jm.Market.of(dealers, clients)
 rule = jm.side_payments(jm.solve(market, alpha=0.5))
 
 by_group = rule.by_group()
-for name, fee, spread in zip(market.names, by_group.participation_fee, by_group.spread(), strict=True):
+for name, fee, spread in zip(market.names, by_group.participation_fee, by_group.spread, strict=True):
     print(f"A {name} pays {fee:.4f} to take part and a spread of {spread:.3f} per unit.")
 
 figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")

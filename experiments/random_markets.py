@@ -1,13 +1,15 @@
 """Random markets by the million: is every one solved, certified and free of NaN?
 
-    python experiments/random_markets.py [--markets 10000000] [--seed 0] [--kinds NAME ...] [--out FOLDER]
-    python experiments/random_markets.py --replay KIND:SEED:BATCH:LANE
+    python experiments/random_markets.py [--markets 10000000] [--seed 0] [--kinds NAME ...] [--extended] [--out FOLDER]
+    python experiments/random_markets.py --replay KIND:SEED:BATCH:LANE [--extended]
 
 Seven batches in ten are ordinary, one is on the edge where the first best just breaks even, two are extreme:
 jaxmech.testing.random_markets draws them. Every batch is drawn from (kind, seed, batch), so that any market
-can be looked at alone. Writes summary.json, summary.txt and a histogram of duality gaps into
-experiments/results/random_markets, or FOLDER. Exit code 1 where a market with finite-looking status holds a NaN, or an
-ordinary one is not certified.
+can be looked at alone. With --extended they have outside options, welfare weights and revenue targets; then a market
+is also well where the target is proved to be infeasible, or where it is refused because an outside option meets a law
+that is not regular. Writes summary.json, summary.txt and a histogram of duality gaps into
+experiments/results/random_markets (random_extended_markets), or FOLDER. Exit code 1 where a market with finite-looking
+status holds a NaN, or an ordinary one is not well.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
@@ -33,13 +36,25 @@ import jaxmech as jm  # noqa: E402
 from jaxmech.market.parameters import group_entries, valid_market  # noqa: E402
 from jaxmech.reports.tables import mechanism_report, mechanism_text  # noqa: E402
 from jaxmech.testing.irregular_markets import irregular_markets  # noqa: E402
-from jaxmech.testing.random_markets import panel_markets, random_alphas, random_markets  # noqa: E402
+from jaxmech.testing.random_markets import (  # noqa: E402
+    FAILED,
+    INFEASIBLE,
+    OK,
+    REFUSED,
+    Extended,
+    extended,
+    panel_markets,
+    random_alphas,
+    random_markets,
+    verdicts,
+)
 
 HERE = Path(__file__).parent
 
 CYCLE = ("ordinary", "extreme", "edge", "ordinary", "ordinary", "extreme", *("ordinary",) * 4)
 REGIMES = ("ordinary", "edge", "extreme", "panels")
-STATUS = ("ok", "certificate_failed", "silent_nan", "invalid_parameters")
+STATUS = ("ok", "infeasible", "refused", "certificate_failed", "silent_nan", "invalid_parameters")
+WELL = 3  # the first ones
 EVIDENCE = ("residual", "duality_gap", "participation_slack", "monotonicity_breach", "budget_shortfall")
 EDGES = np.arange(-20, 3.01, 0.5)  # of the histogram of log10 |duality gap|; smaller gaps count as 1e-20
 LISTED = 10_000  # failures written down with their numbers
@@ -77,8 +92,8 @@ def regime_of(kind, batch):
     return CYCLE[batch % len(CYCLE)] if isinstance(KINDS[kind].structure, tuple) else "panels"
 
 
-def batch_of(kind, seed, batch):
-    """The markets of a batch and their α."""
+def batch_of(kind, seed, batch, more):
+    """The markets of a batch, their α and, if there is more than the paper's problem, their targets."""
     size, structure = KINDS[kind][1:]
     if structure == "named":
         market = panel_markets(size, [seed, batch])
@@ -86,20 +101,29 @@ def batch_of(kind, seed, batch):
         market = irregular_markets(structure, size, [seed, batch])[0]
     else:
         market = random_markets(structure, size, [seed, batch], regime_of(kind, batch))
-    return jm.Market(market.endowment, market.risk_capacity, market.count), random_alphas(size, [seed, batch, 1])
+    market = jm.Market(market.endowment, market.risk_capacity, market.count)
+    alpha = random_alphas(size, [seed, batch, 1])
+    return extended(market, alpha, [seed, batch, 2]) if more else Extended(market, alpha, 0.0)
 
 
-def found_in(kind, seed, batch):
+def found_in(kind, seed, more, batch):
     """(status, evidence) of every market of a batch, NumPy arrays."""
-    market, alpha = batch_of(kind, seed, batch)
-    mechanism = jm.solve(market, alpha)
-    certificate, achieved = jm.certify(mechanism), jm.outcomes(mechanism)
-    numbers = [*achieved, mechanism.weight, mechanism.eta, mechanism.ends]
-    finite = np.all([np.isfinite(part).reshape(-1, len(alpha)).all(axis=0) for part in numbers], axis=0)
+    given = batch_of(kind, seed, batch, more)
+    if more:
+        verdict, mechanism, certificate = verdicts(given)
+    else:
+        mechanism = jm.solve(given.market, given.alpha)
+        certificate = jm.certify(mechanism)
+        verdict = np.where(certificate.ok, OK, FAILED)
+    numbers = [*jm.outcomes(mechanism), mechanism.weight, mechanism.eta, mechanism.ends]
+    finite = np.all([np.isfinite(part).reshape(-1, len(given.alpha)).all(axis=0) for part in numbers], axis=0)
     kept = certificate._asdict() | {"error": mechanism.error, "steps": mechanism.steps, "finite": finite}
     found = {name: np.asarray(value) for name, value in kept.items()}
-    status = np.where(found["ok"], np.where(found["finite"], 0, 2), 1)
-    return np.where(valid_market(market), status, 3), found
+    names = {INFEASIBLE: "infeasible", REFUSED: "refused", FAILED: "certificate_failed"}
+    status = np.where(finite, STATUS.index("ok"), STATUS.index("silent_nan"))
+    for code, name in names.items():
+        status = np.where(verdict == code, STATUS.index(name), status)
+    return np.where(valid_market(given.market), status, STATUS.index("invalid_parameters")), found
 
 
 class Tally:
@@ -125,31 +149,36 @@ class Tally:
         return counts | worst | {"most_steps": self.steps, "nan_among_ok": self.nan, "gaps": self.histogram.tolist()}
 
 
-def lane_of(market, alpha, lane):
-    """One market of a batch, its groups named, and its α."""
-    names = tuple(f"group_{place}" for place in range(1, market.groups + 1))
-    one = jax.tree.map(lambda leaf: leaf[..., lane], market)
-    return jm.Market(one.endowment, one.risk_capacity, one.count, names), float(alpha[lane])
+def lane_of(given, lane):
+    """One market of a batch, its groups named, and what is asked of it, plain numbers."""
+    names = tuple(f"group_{place}" for place in range(1, given.market.groups + 1))
+    one = jax.tree.map(lambda leaf: leaf[..., lane] if np.ndim(leaf) else leaf, given)
+    return Extended(replace(one.market, names=names), float(one.alpha), float(one.minimum_revenue))
 
 
 def numbers_of(market):
     """The numbers of one market, one dictionary a group."""
     laws = [type(law).__name__ for law, _, length in market.laws() for _ in range(length)]
     rows = group_entries(market)
+    if market.outside is not None:
+        more = market.outside.entries(slice(None)) | {"welfare_weight": market.welfare_weight}
+        rows = [row | {name: value[place] for name, value in more.items()} for place, row in enumerate(rows)]
     return [{"law": law} | {k: float(v) for k, v in row.items()} for law, row in zip(laws, rows, strict=True)]
 
 
-def failures_of(kind, seed, batch, status, found):
-    """Every market of a batch that is not ok: coordinates, numbers, evidence."""
-    drawn = batch_of(kind, seed, batch) if status.any() else None
-    for lane in np.flatnonzero(status):
-        market, alpha = lane_of(*drawn, lane)
+def failures_of(kind, seed, more, batch, status, found):
+    """Every market of a batch that is not well: coordinates, numbers, evidence."""
+    bad = np.flatnonzero(status >= WELL)
+    drawn = batch_of(kind, seed, batch, more) if len(bad) else None
+    for lane in bad:
+        market, alpha, target = lane_of(drawn, lane)
         evidence = {name: float(found[name][lane]) for name in (*EVIDENCE, "error", "steps")}
         yield {
             "replay": f"{kind}:{seed}:{batch}:{lane}",
             "regime": regime_of(kind, batch),
             "status": STATUS[status[lane]],
             "alpha": alpha,
+            "minimum_revenue": target,
             **evidence,
             "groups": numbers_of(market),
         }
@@ -160,7 +189,7 @@ def workers(number):
     return ProcessPoolExecutor(number, get_context("spawn"))
 
 
-def run(markets, seed, kinds):
+def run(markets, seed, kinds, more):
     """Solve them all; (tallies by (kind, regime), failures listed, seconds)."""
     from tqdm import tqdm
 
@@ -173,10 +202,10 @@ def run(markets, seed, kinds):
         try:
             for kind in kinds:
                 bar.set_description(kind)
-                results = pool.map(partial(found_in, kind, seed), range(batches[kind]))
+                results = pool.map(partial(found_in, kind, seed, more), range(batches[kind]))
                 for batch, (status, found) in enumerate(results):
                     tallies.setdefault((kind, regime_of(kind, batch)), Tally()).add(status, found)
-                    failures += islice(failures_of(kind, seed, batch, status, found), LISTED - len(failures))
+                    failures += islice(failures_of(kind, seed, more, batch, status, found), LISTED - len(failures))
                     bar.update(len(status))
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
@@ -212,14 +241,15 @@ def text_of(summary):
         + ", ".join(f"{name.replace('_', ' ')} {status[name]:,}" for name in STATUS[1:]),
         f"NaN among ok: {summary['nan_among_ok']}",
         "",
-        f"{'kind':<18}{'regime':<10}{'markets':>11}{'not ok':>8}{'gap':>10}{'residual':>10}{'slack':>10}{'fall':>10}"
-        f"{'shortfall':>11}{'steps':>7}",
+        f"{'kind':<18}{'regime':<10}{'markets':>11}{'infeasible':>11}{'refused':>8}{'not ok':>8}{'gap':>10}"
+        f"{'residual':>10}{'slack':>10}{'fall':>10}{'shortfall':>11}{'steps':>7}",
     ]
     for row in rows:
         worst = [row["worst_" + name] for name in ("duality_gap", "residual", *EVIDENCE[2:])]
         number = sum(row[name] for name in STATUS)
         lines.append(
-            f"{row['kind']:<18}{row['regime']:<10}{number:>11,}{number - row['ok']:>8,}"
+            f"{row['kind']:<18}{row['regime']:<10}{number:>11,}{row['infeasible']:>11,}{row['refused']:>8,}"
+            f"{sum(row[name] for name in STATUS[WELL:]):>8,}"
             + "".join(f"{value:>{width}.0e}" for value, width in zip(worst, (10, 10, 10, 10, 11), strict=True))
             + f"{row['most_steps']:>7}"
         )
@@ -254,13 +284,14 @@ def picture(summary, folder):
     figure.savefig(folder / "random_markets.png", dpi=150)
 
 
-def replay(where):
+def replay(where, more):
     """Print one market and what becomes of it, alone."""
     kind, seed, batch, lane = where.split(":")
-    market, alpha = lane_of(*batch_of(kind, int(seed), int(batch)), int(lane))
+    market, alpha, target = lane_of(batch_of(kind, int(seed), int(batch), more), int(lane))
     for row in numbers_of(market):
         print("  " + ", ".join(f"{key} {value!r}" for key, value in row.items()))
-    print(f"  alpha {alpha!r}\n" + mechanism_text(mechanism_report(jm.solve(market, alpha))))
+    print(f"  alpha {alpha!r}, minimum revenue {target!r}")
+    print(mechanism_text(mechanism_report(jm.solve(market, alpha, target))))
 
 
 def main():
@@ -268,19 +299,21 @@ def main():
     parser.add_argument("--markets", type=lambda text: int(float(text)), default=10_000_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "random_markets")
+    parser.add_argument("--extended", action="store_true")
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--replay", metavar="KIND:SEED:BATCH:LANE")
     options = parser.parse_args()
     if options.replay:
-        return replay(options.replay)
-    summary = summary_of(*run(options.markets, options.seed, options.kinds), options.seed)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+        return replay(options.replay, options.extended)
+    out = options.out or HERE / "results" / ("random_extended_markets" if options.extended else "random_markets")
+    summary = summary_of(*run(options.markets, options.seed, options.kinds, options.extended), options.seed)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     text = text_of(summary)
-    (options.out / "summary.txt").write_text(text + "\n")
-    picture(summary, options.out)
+    (out / "summary.txt").write_text(text + "\n")
+    picture(summary, out)
     print(text)
-    failed = sum(sum(row[name] for name in STATUS[1:]) for row in summary["rows"] if row["regime"] != "extreme")
+    failed = sum(sum(row[name] for name in STATUS[WELL:]) for row in summary["rows"] if row["regime"] != "extreme")
     return 1 if summary["nan_among_ok"] or failed else 0
 
 

@@ -2,8 +2,10 @@
 
 from jaxmech import _moved
 from jaxmech.auctions.audit import Audit, audit, best_reply
+from jaxmech.auctions.balanced import BalancedPayments, balanced
 from jaxmech.auctions.double_auction import DoubleAuction, double_auction
 from jaxmech.auctions.fee_notice import fee_sheet
+from jaxmech.auctions.reform import Reform, reform
 from jaxmech.auctions.robustness import MisjudgedCapacity, Robustness, misjudged_capacity, robustness
 from jaxmech.auctions.schedule_search import simple_schedule
 from jaxmech.auctions.side_payments import SidePayments, side_payments
@@ -38,15 +40,20 @@ from jaxmech.estimation.cot import CommitmentsOfTraders, read_cot
 from jaxmech.estimation.cot_market import CotMarket, cot_market
 from jaxmech.estimation.fit import Fit, fit
 from jaxmech.estimation.market_from_table import fit_market
+from jaxmech.explorer.live import explore
+from jaxmech.explorer.report import report
 from jaxmech.market.market import Market, MarketError, Traders
+from jaxmech.market.outside import OutsideMarket, OutsideOption
 from jaxmech.optimum.cara import CaraSchedule, cara_certainty_equivalent, cara_schedule
 from jaxmech.optimum.certificate import Certificate, certify
 from jaxmech.optimum.closed_forms import Example1, example_1, explicit_mechanism
 from jaxmech.optimum.conditions import condition_1, condition_2
 from jaxmech.optimum.first_best import first_best_is_attainable, minimum_subsidy
+from jaxmech.optimum.keeping import keeping_everybody
 from jaxmech.optimum.mechanism import Mechanism
 from jaxmech.optimum.outcomes import Outcomes, outcomes
 from jaxmech.optimum.solve import budget_weight, first_best, solve, solve_at_weight
+from jaxmech.optimum.taxes import after_tax
 from jaxmech.sweep import Range, open_sweep, sweep
 from jaxmech.sweep.global_sensitivity import GlobalSensitivity, global_sensitivity
 
@@ -56,6 +63,7 @@ __version__ = "0.2.0"
 __all__ = [
     "Answers",
     "Audit",
+    "BalancedPayments",
     "Bands",
     "Beta",
     "Calibration",
@@ -79,8 +87,11 @@ __all__ = [
     "MisjudgedCapacity",
     "Mixture",
     "Outcomes",
+    "OutsideMarket",
+    "OutsideOption",
     "PiecewiseLinear",
     "Range",
+    "Reform",
     "RobustDesign",
     "Robustness",
     "Sensitivity",
@@ -96,9 +107,11 @@ __all__ = [
     "TruncatedStudent",
     "Uniform",
     "WorstCase",
+    "after_tax",
     "answer_bands",
     "answers",
     "audit",
+    "balanced",
     "best_reply",
     "budget_weight",
     "calibrate",
@@ -112,6 +125,7 @@ __all__ = [
     "double_auction",
     "example_1",
     "explicit_mechanism",
+    "explore",
     "fee_sheet",
     "first_best",
     "first_best_is_attainable",
@@ -119,12 +133,15 @@ __all__ = [
     "fit_market",
     "frontier",
     "global_sensitivity",
+    "keeping_everybody",
     "least_competition",
     "minimum_subsidy",
     "misjudged_capacity",
     "open_sweep",
     "outcomes",
     "read_cot",
+    "reform",
+    "report",
     "robust_design",
     "robustness",
     "sensitivity",

@@ -1,5 +1,6 @@
 """Tables and single values that users write, and the error that tells them what is wrong with one."""
 
+import json
 import tomllib
 from collections.abc import Collection, Iterable, Set
 from numbers import Integral
@@ -24,6 +25,16 @@ def read_toml(path: AnyPath) -> dict[str, Any]:
         return tomllib.loads(data.decode("utf-8-sig"))  # some editors write a mark first
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MarketError(f"{path}: not valid TOML: {error}") from None
+
+
+def toml_text(value: Any) -> str:
+    """A value as TOML. JSON's strings, numbers and lists are TOML's; floats keep every digit."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml_text(part)}" for key, part in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(toml_text(part) for part in value) + "]"
+    # DEL is the one character that JSON leaves bare and TOML does not allow.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def bytes_of(path: Path, wanted: str) -> bytes:

@@ -2,7 +2,7 @@
 
 import datetime
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -63,7 +63,7 @@ def brief(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name}: {brief(part)}" for name, part in value.items()) + "}"
     if is_dataclass(value) or hasattr(value, "_fields"):
-        said = (f"{name}={_inside(getattr(value, name))}" for name in _names(type(value)))
+        said = (f"{name}={_inside(getattr(value, name))}" for name in told(value, _names(type(value))))
         return f"{type(value).__name__}({', '.join(said)})"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(brief, value))}]" if len(value) <= _SHORT else f"{len(value)} of them"
@@ -141,5 +141,11 @@ def _names(cls):
     return [entry.name for entry in fields(cls)] if is_dataclass(cls) else cls._fields
 
 
+def told(value: Any, names: Iterable[str]) -> list[str]:
+    """Those of the names that are something: not None where None is what a field is if nothing is said."""
+    silent = {entry.name for entry in fields(value) if entry.default is None} if is_dataclass(value) else ()
+    return [name for name in names if name not in silent or getattr(value, name) is not None]
+
+
 def _parts(value, names):
-    return {name: plain(getattr(value, name)) for name in names}
+    return {name: plain(getattr(value, name)) for name in told(value, names)}

@@ -79,10 +79,16 @@ _LISTS = {
 }
 
 
-def market_of(endowment=None, risk_capacity=0.7, count=3, name="fund"):
+def market_of(endowment=None, risk_capacity=0.7, count=3, name="fund", welfare_weight=0.0, outside=None):
     return jm.Market.of(
-        jm.Traders(endowment, risk_capacity, count, name), jm.Traders(jm.Uniform(-1.0, 1.0), 1.0, 2, "b")
+        jm.Traders(endowment, risk_capacity, count, name, welfare_weight, outside),
+        jm.Traders(jm.Uniform(-1.0, 1.0), 1.0, 2, "b"),
     )
+
+
+def market_with_outside(family):
+    """Of an outside option of that kind the market."""
+    return lambda **numbers: market_of(jm.Uniform(-1.0, 1.0), outside=family(**numbers))
 
 
 def _law_case(family, good):
@@ -103,11 +109,24 @@ def market_cases():
         "risk_capacity": (*numbers, uniform, [1.0, -1.0], [1.0, np.nan]),
         "count": (*numbers, 0.5, -1, 2.5, 1e-9, [1, 0], [1, 1.5], uniform),
         "name": (None, 3, 0.5, [], object(), True, "b"),
+        "welfare_weight": NOT_A_NUMBER,
+        "outside": (3, "dealer", [], {}, object(), jm.OutsideOption),
     }
+    money = {"reserve": (*NOT_A_NUMBER, -1e-9)}
     good = {"endowment": uniform, "risk_capacity": 0.7, "count": 3, "name": "fund"}
     cases = {f"Market.of({law.__name__})": _law_case(law, fields) for law, fields in LAWS.items()}
     return cases | {
         "Traders": Case(market_of, good, traders),
+        "OutsideMarket": Case(
+            market_with_outside(jm.OutsideMarket),
+            {"price": 0.0, "cost": 2.0},
+            money | {"price": NOT_A_NUMBER, "cost": (*NOT_A_NUMBER, 0.0, -1.0, 0.29)},
+        ),
+        "OutsideOption": Case(
+            market_with_outside(jm.OutsideOption),
+            {"gamma": 0.2},
+            money | {"gamma": (*NOT_A_NUMBER, -0.1, 1.0, 0.83), "centre": NOT_A_NUMBER},
+        ),
         "Market.of": Case(
             lambda traders: jm.Market.of(traders), {"traders": None}, {"traders": (*NOT_NUMBERS, 3, uniform)}
         ),
@@ -142,10 +161,18 @@ def solver_cases():
     one = {"market": market()}
     at = one | {"alpha": 0.5}
     no_market, no_alpha = {"market": NOT_DESIGNS}, {"alpha": OUTSIDE_01}
+    no_target = tuple(value for value in NOT_ONE_NUMBER if not (value is None or value is NOT_FINITE[2]))
     key = jax.random.key(0)
     no_key = {"key": (None, "key", 0.5, [], object())}
     cases = {
-        "solve": Case(jm.solve, at, no_market | no_alpha),
+        "solve": Case(jm.solve, at, no_market | no_alpha | {"minimum_revenue": no_target}),
+        "reform": Case(jm.reform, at, no_market | no_alpha),
+        "keeping_everybody": Case(jm.keeping_everybody, {"mechanism": mechanism()}, {"mechanism": NOT_DESIGNS}),
+        "after_tax": Case(
+            jm.after_tax,
+            {"alpha": 0.5, "rate": 0.2},
+            {"alpha": (*NOT_A_NUMBER, -0.1, 1.1), "rate": (*NOT_A_NUMBER, -0.1, 1.0)},
+        ),
         "solve_at_weight": Case(
             jm.solve_at_weight, one | {"weight": 0.5}, no_market | {"weight": OUTSIDE_01, "alpha": OUTSIDE_01[1:]}
         ),
@@ -162,6 +189,8 @@ def solver_cases():
                 "half_width": (*NOT_A_NUMBER, 0.0, -1.0),
                 "risk_capacity": (*NOT_A_NUMBER, 0.0, -1.0),
                 "mean": NOT_A_NUMBER,
+                "gamma": (*NOT_A_NUMBER, -0.1, 2 / 3, 1.0),
+                "reserve": (*NOT_A_NUMBER, -1e-9),
             },
         ),
         "explicit_mechanism": Case(jm.explicit_mechanism, one | {"weight": 0.5}, no_market | {"weight": OUTSIDE_01}),
@@ -169,6 +198,7 @@ def solver_cases():
         "side_payments": Case(
             jm.side_payments, {"mechanism": mechanism()}, {"mechanism": NOT_DESIGNS, "price_unit": NOT_NAMES}
         ),
+        "balanced": Case(jm.balanced, {"rule": rule()}, {"rule": NOT_DESIGNS, "form": NOT_NAMES[1:]}),
         "cara_schedule": Case(
             jm.cara_schedule, {"mechanism": mechanism()}, {"mechanism": NOT_DESIGNS, "types": (*NOT_WHOLE, 0, 1)}
         ),
@@ -307,6 +337,19 @@ def study_cases():
     return {
         "frontier": Case(
             jm.frontier, {"market": market()}, no_market | {"tolerance": NOT_POSITIVE[1:], "points": (*NOT_WHOLE, 0, 1)}
+        ),
+        "explore": Case(jm.explore, {"market": market()}, no_market | {"port": (*NOT_WHOLE, 65536)}),
+        "report": Case(
+            jm.report,
+            at | {"path": "report.html"},
+            no_market
+            | {
+                "alpha": OUTSIDE_01,
+                "path": NOT_PATHS,
+                "over": (3, "over", [1], {"nobody.loc": (0.0, 1.0)}, {"all.misspelt": (0.0, 1.0)}, {"all.count": 3}),
+                "title": (3, [], object()),
+                "provenance": (3, "file", [1]),
+            },
         ),
         "sensitivity": Case(jm.sensitivity, at, no_market | no_alpha | {"second": ("yes", 3, None, object())}),
         "sweep": Case(

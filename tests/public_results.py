@@ -9,6 +9,7 @@ from bad_inputs import LAWS, market, mechanism, rule
 import jaxmech as jm
 from commitments import THREE_CONTRACTS
 from every_law import bell
+from jaxmech.market.parameters import market_at
 
 DRAWS = np.random.default_rng(0).uniform(-1.0, 1.0, 40)
 
@@ -23,6 +24,11 @@ def reports():
     return jm.read_cot(THREE_CONTRACTS)
 
 
+def extended():
+    """The market with an outside market and a welfare weight."""
+    return market_at(market().with_outside("all", jm.OutsideMarket(0.0, 2.0)), {"fund.welfare_weight": 0.3})
+
+
 KEY, CAPACITY = jax.random.key(0), {"fund.risk_capacity": (0.5, 2.0)}
 RESULTS = {
     "Market": market,
@@ -32,11 +38,18 @@ RESULTS = {
     "Mechanism with bunches": lambda: jm.solve(
         jm.Market.of(jm.Traders(jm.Histogram([-1.0, 0.0, 0.5, 1.0], [0.6, 0.1, 0.3]), 1.0, 3)), 0.5
     ),
+    "Mechanism of all extensions": lambda: jm.solve(extended(), 0.2, minimum_revenue=0.01),
+    "OutsideMarket": lambda: jm.OutsideMarket(0.0, 2.0),
+    "OutsideOption": lambda: jm.OutsideOption(0.2),
+    "Reform": lambda: jm.reform(market(), 0.5),
+    "AfterTax": lambda: jm.after_tax(0.5, 0.2),
+    "Keeping": lambda: jm.keeping_everybody(mechanism()),
     "first best": lambda: jm.first_best(market()),
     "Outcomes": lambda: jm.outcomes(mechanism()),
     "Certificate": lambda: jm.certify(mechanism()),
     "Answers": lambda: jm.answers(market(), 0.5),
     "SidePayments": rule,
+    "BalancedPayments": lambda: jm.balanced(rule()),
     "DoubleAuction": lambda: jm.double_auction(market()),
     "SimpleSchedule": lambda: jm.simple_schedule(market(), 0.5),
     "SimpleSchedule of numbers": lambda: jm.SimpleSchedule.of(market(), 0.1, 0.1),

@@ -21,6 +21,7 @@ LAYERS = (
     ("auctions", "derivatives"),
     ("sweep", "estimation"),
     ("reports",),
+    ("explorer",),
     ("",),
     ("cli", "testing"),
 )

@@ -13,7 +13,7 @@ import jaxmech
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(jaxmech.__file__).parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-EQUATIONS, ERRATA, THEORY = ((ROOT / "docs" / f"{name}.md").read_text() for name in ("equations", "errata", "theory"))
+EQUATIONS, ERRATA = ((ROOT / "docs" / f"{name}.md").read_text() for name in ("equations", "errata"))
 
 NAMED = r"(Lemma|Theorem|Corollary|Proposition|Example|Condition) (\d+(?:\.\d+)?)"
 RANGE = r"\(\d+\)(?:–\(\d+\))?"
@@ -195,8 +195,12 @@ def test_relative_links_resolve(page):
         assert not anchor or anchor in anchors(path.read_text()), f"{page.name}: {target}"
 
 
-def test_every_section_of_the_theory_that_the_code_cites_exists():
-    sections = set(re.findall(r"^## (\d+)\. ", THEORY, re.M))
-    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
-        for listed in re.findall(r"theory (§\d+(?:(?:–|, )§?\d+)*)", path.read_text()):
-            assert set(re.findall(r"\d+", listed)) <= sections, f"{path.name}: theory {listed}"
+@pytest.mark.parametrize(("page", "cited_as"), [("theory", "theory"), ("beyond_the_paper", "beyond")])
+def test_every_section_of_a_page_that_the_code_cites_exists(page, cited_as):
+    sections = set(re.findall(r"^## (\d+)\. ", (ROOT / "docs" / f"{page}.md").read_text(), re.M))
+    cited = set()
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py"), *(ROOT / "experiments").glob("*.py")]:
+        for listed in re.findall(rf"{cited_as} (§\d+(?:(?:–|, )§?\d+)*)", path.read_text()):
+            cited |= set(re.findall(r"\d+", listed))
+            assert set(re.findall(r"\d+", listed)) <= sections, f"{path.name}: {cited_as} {listed}"
+    assert cited

@@ -91,7 +91,7 @@ CALLS = {
     "rule.demand": (1, lambda at: at["rule"].demand(Z, 0.1)),
     "rule.clearing_price": (1, lambda at: at["rule"].clearing_price(Z)),
     "rule.side_payment": (1, lambda at: at["rule"].side_payment(0.1, Z)),
-    "rule.spread": (1, lambda at: at["rule"].spread()),
+    "rule.spread": (1, lambda at: at["rule"].spread),
     "rule.curvature": (1, lambda at: at["rule"].curvature),
     "rule.by_group": (0, lambda at: at["rule"].by_group()),
     "fee_sheet": (2, lambda at: fee_text(jm.fee_sheet(at["rule"]))),
@@ -182,10 +182,10 @@ def test_what_is_asked_of_numpy_is_the_same_inside_jit():
     def traced(alpha):
         mechanism = jm.solve(market, alpha)
         rule = jm.side_payments(mechanism)
-        return mechanism.binding_interval, rule.participation_fee, rule.spread(), rule.demand(Z, 0.1), rule.curvature
+        return mechanism.binding_interval, rule.participation_fee, rule.spread, rule.demand(Z, 0.1), rule.curvature
 
     mechanism = jm.solve(market, 0.5)
     rule = jm.side_payments(mechanism)
-    eager = mechanism.binding_interval, rule.participation_fee, rule.spread(), rule.demand(Z, 0.1), rule.curvature
+    eager = mechanism.binding_interval, rule.participation_fee, rule.spread, rule.demand(Z, 0.1), rule.curvature
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12), traced(0.5), eager)
-    assert np.isfinite(jax.grad(lambda alpha: jm.side_payments(jm.solve(market, alpha)).spread().sum())(0.5))
+    assert np.isfinite(jax.grad(lambda alpha: jm.side_payments(jm.solve(market, alpha)).spread.sum())(0.5))

@@ -80,3 +80,11 @@ def test_nonsense_is_nan_and_not_ok_and_its_neighbours_keep_their_bytes(name):
 def test_a_weight_that_no_market_has_is_nan():
     market = changed("risk_capacity", -1.0)(batch_of(market_of("normal"), 3))[0]
     assert np.array_equal(np.isnan(jm.budget_weight(market)), [False, True, False])
+
+
+def test_the_budgets_multiplier_is_a_number_only_where_there_is_a_mechanism():
+    market = batch_of(market_of("normal"), 3)
+    most = jm.outcomes(jm.solve(market, 1.0)).revenue[0]
+    multiplier = jm.solve(market, 0.4, most * jnp.asarray([0.0, 1.1, 0.9])).budget_multiplier
+    assert np.array_equal(np.isnan(multiplier), [False, True, False])
+    assert multiplier[0] == 0 and multiplier[2] > 0

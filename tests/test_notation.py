@@ -9,6 +9,7 @@ import pytest
 import jaxmech as jm
 from jaxmech.endowments import Law
 from jaxmech.optimum.outcomes import Interim
+from jaxmech.optimum.target_lines import TargetLine
 
 DOCS = Path(__file__).parents[1] / "docs"
 ROWS = [
@@ -17,7 +18,7 @@ ROWS = [
     if "|---" not in line and "| in code |" not in line
 ]
 NAMES = sorted({name for row in ROWS for cell in row for name in re.findall(r"`([\w.]+)`", cell)})
-CLASSES = vars(jm) | {"Law": Law, "Interim": Interim}
+CLASSES = vars(jm) | {"Law": Law, "Interim": Interim, "TargetLine": TargetLine}
 
 
 def held_by(kind):
@@ -43,9 +44,11 @@ def test_every_outcome_and_every_answer_has_a_letter():
 
 def test_every_place_exists():
     sections = set(re.findall(r"^## (\d+)\. ", (DOCS / "theory.md").read_text(), re.M))
+    beyond = set(re.findall(r"^## (\d+)\. ", (DOCS / "beyond_the_paper.md").read_text(), re.M))
     errata = set(re.findall(r"^## (E\d+)\.", (DOCS / "errata.md").read_text(), re.M))
     for *_, place in ROWS:
         assert re.search(r"§|\(\d+\)|Theorem|Lemma", place)
-        assert set(re.findall(r"§(\d+)", place)) <= sections
+        assert set(re.findall(r"beyond §(\d+)", place)) <= beyond
+        assert set(re.findall(r"(?<!beyond )§(\d+)", place)) <= sections
         assert set(re.findall(r"E\d+", place)) <= errata
         assert all(1 <= int(number) <= 30 for number in re.findall(r"\((\d+)\)", place))

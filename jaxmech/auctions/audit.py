@@ -19,6 +19,7 @@ from jaxmech.auctions.side_payments import SidePayments
 from jaxmech.inputs import positive_number, real_numbers, whole_number
 from jaxmech.market.market import MarketError
 from jaxmech.optimum.first_best import first_best_surplus
+from jaxmech.optimum.target_lines import outside_gain
 from jaxmech.plain import result
 from jaxmech.programs import compiled, derived
 
@@ -31,7 +32,9 @@ class Audit(NamedTuple):
     """The most that anybody gains by deviating. Money in the unit of holding costs."""
 
     deviation_gain: jax.Array  # largest gain of a deviation at a price, over all audited traders; 0 in equilibrium
-    participation_slack: jax.Array  # least expected gain of any type from participating; below 0 some type stays away
+    participation_slack: (
+        jax.Array
+    )  # least expected gain of any type over what he can do instead; below 0 some stay away
     surplus: jax.Array  # first-best surplus of the market, the unit to judge both by
     trader: jax.Array  # who gains most by deviating, counted from 0
     endowment: jax.Array  # his type,
@@ -50,8 +53,9 @@ def audit(
     """Search for gainful deviations from the demands of a rule, at every price and type.
 
     Args:
-      rule: SidePayments, DoubleAuction, SimpleSchedule, or anything with their `market`, `demand`, `clearing_price`,
-        `side_payment` and `utility_gain`. Demands must be linear in the price, types may enter in any way.
+      rule: SidePayments, BalancedPayments, DoubleAuction, SimpleSchedule, or anything with their `market`, `demand`,
+        `clearing_price`, `side_payment` and `utility_gain`. Demands must be linear in the price, types may enter in any
+        way.
       types, prices, quantities: points of the grids; the best quantity is refined to rounding.
       traders: which traders to audit; by default one of each distinct kind.
 
@@ -79,21 +83,26 @@ class Payment(NamedTuple):
     """What a trader pays, as told by a rule of as few columns as can be: one a group, or one a trader."""
 
     rule: object
-    columns: jax.Array  # zeros, one a column of the rule
+    columns: jax.Array | None  # zeros, one a group; None of a rule that may look at what the others trade
     place: jax.Array  # the trader's column; one for each of several
 
-    def side_payment(self, price, quantity):
-        """Money that he pays beyond p q."""
-        return self.rule.side_payment(price, self.columns.at[self.place].set(quantity))[self.place]
+    def side_payment(self, price, quantity, others):
+        """Money that he pays beyond p q.
+
+        Args:
+          others: what all traders ask for at that price, (N,); his own entry counts for nothing.
+        """
+        columns = others if self.columns is None else self.columns
+        return self.rule.side_payment(price, columns.at[self.place].set(quantity))[self.place]
 
 
 def payment_of(rule, market, trader) -> Payment:
     """What the trader pays, or each of several, in a market of one group a trader."""
-    column = np.arange(market.groups)
-    if type(rule) is SidePayments:
-        rule, column = rule.by_group(), traders_of(rule.design.market)
+    if type(rule) is not SidePayments:
+        return Payment(rule, None, on_device(np.asarray(trader)))
+    column = traders_of(rule.design.market)
     columns = np.zeros(column[-1] + 1, market.risk_capacity.dtype)
-    return Payment(rule, *on_device((columns, column[np.asarray(trader)])))
+    return Payment(rule.by_group(), *on_device((columns, column[np.asarray(trader)])))
 
 
 def check_trader(trader, market):
@@ -118,7 +127,7 @@ def _search(rule, payment, market, chosen, types, prices, quantities):
     gain, endowment, price, quantity = (part[place] for part in worst)
     law = rule.market.endowment
     grid = law.lower + jnp.linspace(0, 1, 16 * types + 1)[:, None] * law.width
-    slack = jnp.min(rule.utility_gain(grid))
+    slack = jnp.min(rule.utility_gain(grid) - outside_gain(rule.market.option, grid, rule.market.risk_capacity))
     surplus = first_best_surplus(market.prepared())
     return Audit(gain, slack, surplus, chosen[place], endowment, price, quantity)
 
@@ -185,7 +194,7 @@ _compiled_replies = compiled(_replies, static_argnames="quantities")
 
 
 def distinct_traders(market):
-    """The first trader of each kind: same law, same risk capacity."""
+    """The first trader of each kind: same law, same risk capacity, same outside option and welfare weight."""
     _, first = np.unique(np.asarray(_marks(market)).round(12), axis=1, return_index=True)
     return sorted(int(k) for k in first)
 
@@ -195,7 +204,8 @@ def _marks(market):
     """What tells traders apart, one column each."""
     law = market.endowment
     probes = law.lower + jnp.asarray([0.25, 0.5, 0.75])[:, None] * law.width
-    return jnp.concatenate([jnp.stack([law.lower, law.upper, market.risk_capacity]), law.cdf(probes)])
+    others = jax.tree.leaves((market.option, market.welfare_weight))
+    return jnp.concatenate([jnp.stack([law.lower, law.upper, market.risk_capacity, *others]), law.cdf(probes)])
 
 
 def _largest_gain(rule, payment, market, trader, types, prices, quantities):
@@ -220,8 +230,9 @@ def best_point(rule, payment, market, trader, z, price, kappa, quantities):
     truth, impact = demanded[trader], -1 / (jnp.sum(slopes) - slopes[trader])
 
     def utility(quantity):
-        new_price = price + impact * (quantity - truth)
-        charged = payment.side_payment(new_price, quantity)
+        change = impact * (quantity - truth)
+        new_price = price + change
+        charged = payment.side_payment(new_price, quantity, demanded + slopes * change)
         return -quantity * (z + 0.5 * quantity) / kappa - new_price * quantity - charged
 
     reach = 1.5 * jnp.max(market.endowment.width)

@@ -24,7 +24,9 @@ def unfolded_market(market) -> Market:
     names = tuple(f"{market.names[g]}_{k}" for k, g in enumerate(group, 1)) if market.names else ()
     law = laws[0] if len(laws) == 1 else SideBySide(tuple(laws))
     ones = on_device(np.ones(group.shape, market.risk_capacity.dtype))
-    return Market(law, picked(market.risk_capacity, group), ones, names)
+    capacity, welfare = picked((market.risk_capacity, market.welfare_weight), group)
+    outside = market.outside and market.outside.of_groups(group)
+    return Market(law, capacity, ones, names, welfare, outside, market.minimum_revenue)
 
 
 def unfolded(mechanism) -> Mechanism:
@@ -33,9 +35,8 @@ def unfolded(mechanism) -> Mechanism:
     bunching = mechanism.bunching and tuple(
         picked(part, own) for part, own in zip(mechanism.bunching, _places(mechanism.market, group), strict=True)
     )
-    by_group = mechanism.eta, mechanism.ends, mechanism.at_ends, mechanism.moments
-    eta, ends, at_ends, moments = picked(by_group, group)
-    return replace(mechanism, market=market, eta=eta, ends=ends, at_ends=at_ends, moments=moments, bunching=bunching)
+    by_group = {name: getattr(mechanism, name) for name in ("eta", "ends", "at_ends", "moments", "rebate")}
+    return replace(mechanism, market=market, bunching=bunching, **picked(by_group, group))
 
 
 def _places(market, group):

@@ -18,6 +18,7 @@ import numpy as np
 from jax import lax
 
 from jaxmech.arrays import NumbersLike, is_traced, on_device, pytree, standard, takes_arrays, total
+from jaxmech.auctions.participation import least_over_outside
 from jaxmech.inputs import real_numbers
 from jaxmech.market.market import Market, MarketError, checked_market
 from jaxmech.optimum.outcomes import Interim, absorbed_variance
@@ -37,7 +38,7 @@ class DoubleAuction:
 
     market: Market
     slope: jax.Array  # b, (G,): units bought less for each unit of price
-    participation_fee: jax.Array  # (G,), money per trader, the same whatever he trades
+    participation_fee: jax.Array  # (G,), money per trader, the same whatever he trades; below 0 he is paid to take part
     error: jax.Array  # distance of Σ b to its equation, relative; ∞ where no equilibrium exists
     endowment_mean: jax.Array  # E Z, (G,)
     endowment_variance: jax.Array  # Var Z, (G,)
@@ -143,10 +144,20 @@ class DoubleAuction:
 
     @derived
     def largest_fee(self) -> jax.Array:
-        """The largest fee that every type of each group accepts, (G,): the least gain of his types without fee."""
-        law, neutral = self.market.endowment, self.neutral_type
-        worst = jnp.where(neutral < law.lower, law.lower, jnp.where(neutral > law.upper, law.upper, neutral))
-        return self._gross_gain(self.interim_allocation(worst) ** 2 + self._absorbed)
+        """The largest fee that every type of each group accepts, (G,): the least gain of his types without fee.
+
+        With outside options, the least over what they can do instead; below 0 it is what they must be paid to come.
+        """
+        market, law, neutral = self.market, self.market.endowment, self.neutral_type
+
+        def gain(z):
+            return self._gross_gain(self.interim_allocation(z) ** 2 + self._absorbed)
+
+        if market.option is not None:
+            steepness = self._gross_gain(((1 - self.share) * self.unloading) ** 2)
+            at = market.option, law.lower, law.upper, market.risk_capacity
+            return least_over_outside(gain, neutral[None], steepness, *at)
+        return gain(jnp.where(neutral < law.lower, law.lower, jnp.where(neutral > law.upper, law.upper, neutral)))
 
     @property
     def _absorbed(self):
@@ -167,7 +178,8 @@ def double_auction(
     Args:
       market: a Market of at least three traders; batches carry trailing axes, or use `vmap`.
       fee: "by trader", for each the largest that all his types accept; "common", the largest that everybody accepts;
-        "none"; or an amount of money, a scalar or (groups,).
+        "none"; or an amount of money, a scalar or (groups,). Accepting is having no better outside option, which may
+        take a fee below 0; with "none" or an amount some types may prefer theirs (see `audit`).
 
     Returns:
       DoubleAuction, differentiable in the market. Revenue is the fees: payments for the asset cancel. Inside jit

@@ -22,6 +22,7 @@ from jaxmech.market.market import Market, MarketError, checked_market
 from jaxmech.market.prepared import Prepared
 from jaxmech.numerics.polynomials import unit_rule
 from jaxmech.optimum.first_best import first_best_efficiency, first_best_surplus
+from jaxmech.optimum.target_lines import outside_gain
 from jaxmech.plain import result
 from jaxmech.programs import compiled
 
@@ -40,7 +41,7 @@ class Robustness(NamedTuple):
     revenue_by_group: jax.Array  # (G,), all traders of the group together
     efficiency_by_group: jax.Array  # (G,), likewise
     utility_gain_by_group: jax.Array  # (G,), likewise, everybody participating
-    least_gain: jax.Array  # (G,), of one type; below 0 that type loses by participating
+    least_gain: jax.Array  # (G,), of one type over what he can do instead; below 0 he loses by participating
     losing_share: jax.Array  # (G,), probability that a trader's type loses by participating
 
 
@@ -51,7 +52,8 @@ def robustness(side_payments: SidePayments, true_market: Market) -> Robustness:
 
     Args:
       side_payments: SidePayments, designed for a market of the same groups.
-      true_market: a Market with the same groups, counts and risk capacities; endowments may differ, supports too.
+      true_market: a Market with the same groups, counts and risk capacities; endowments may differ, supports too. Who
+        loses by participating is judged by its outside options, which may differ as well.
 
     Returns:
       Robustness. With the market of the design itself these are the outcomes of its mechanism.
@@ -67,12 +69,12 @@ def robustness(side_payments: SidePayments, true_market: Market) -> Robustness:
         if jnp.shape(theirs) != jnp.shape(ours):
             raise MarketError(f"true_market has {jnp.shape(theirs)[0]} groups, the schedule {jnp.shape(ours)[0]}")
         if not is_traced(theirs) and not np.allclose(*on_host((theirs, ours)), rtol=1e-12):
-            raise MarketError(f"{name} of true_market is {theirs}, the schedule's {ours}; only endowments may differ")
-    return _robustness(side_payments.by_group(), true_market.endowment)
+            raise MarketError(f"{name} of true_market is {theirs}, the schedule's {ours}; they may not differ")
+    return _robustness(side_payments.by_group(), true_market.endowment, true_market.option)
 
 
 @compiled
-def _robustness(rule, law):
+def _robustness(rule, law, option):
     market = rule.market
     best = Prepared.of(law, market.risk_capacity, market.count)
     z, chance = _types(rule, law)
@@ -85,7 +87,7 @@ def _robustness(rule, law):
     held = -jnp.sum(chance * (z**2 + 2 * z * bought + square), axis=0) / (2 * kappa)
     revenue = count * jnp.sum(chance * paid, axis=0)
     grid = law.lower + jnp.linspace(0, 1, _TYPES)[:, None] * law.width
-    gains = rule.gain_of(grid, *rule.expected(grid, mean, variance))
+    gains = rule.gain_of(grid, *rule.expected(grid, mean, variance)) - outside_gain(option, grid, kappa)
     loses = gains < -1e-10 * first_best_surplus(best)
     between = jnp.diff(law.cdf(grid), axis=0)
     return Robustness(

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxmech.arrays import mirrored, norm, standard, total
+from jaxmech.auctions.participation import least_over_outside
 from jaxmech.numerics.tangents import directional
 from jaxmech.optimum.multipliers import arrowhead_solve, system_residual, uniform_eta
 from jaxmech.optimum.outcomes import absorbed_variance
@@ -39,7 +40,8 @@ class ScheduleMoments(NamedTuple):
     pull: jax.Array  # E[Z (η − V)]
     rent: jax.Array  # ∫ F (η − V)⁺ + (1 − F)(V − η)⁺
     shared_risk_gain: jax.Array  # s² v₋/(2κ(1 − s)), gain of the types on [a, b] without fee, money
-    largest_fee: jax.Array  # the least gain without fee, money
+    least_gain: jax.Array  # of any type without fee, money
+    largest_fee: jax.Array  # the same; with outside options, over what he can do instead
     endowment_mean: jax.Array  # E Z
     endowment_variance: jax.Array  # Var Z
 
@@ -57,7 +59,15 @@ def schedule_moments(market, spread, slope, eta) -> ScheduleMoments:
     sure = positive(off) * (market.upper - mean) + positive(-off) * (mean - market.lower)
     share = risk_capacity / total(count * risk_capacity)
     shared = absorbed_variance(variance, share, count) / (2 * risk_capacity * (1 - share))
-    least = (1 - share) / risk_capacity * 0.5 * steepness * (beyond[0] + beyond[1]) ** 2
+    rise = (1 - share) / risk_capacity * 0.5 * steepness
+    least = largest = shared + rise * (beyond[0] + beyond[1]) ** 2
+    if market.outside is not None:
+        starts = jnp.stack([free[0], -free[1]])
+
+        def gain(z):
+            return shared + rise * (positive(starts[0] - z) + positive(z - starts[1])) ** 2
+
+        largest = least_over_outside(gain, starts, rise, market.outside, market.lower, market.upper, risk_capacity)
     return ScheduleMoments(
         ends=ends,
         mean=eta - off - short[0] + short[1],
@@ -66,7 +76,8 @@ def schedule_moments(market, spread, slope, eta) -> ScheduleMoments:
         pull=jnp.sum(ends * short - lever, axis=0) + off * mean,
         rent=earned[0] + earned[1] + sure,
         shared_risk_gain=shared,
-        largest_fee=shared + least,
+        least_gain=least,
+        largest_fee=largest,
         endowment_mean=mean,
         endowment_variance=market.variance,
     )

@@ -53,17 +53,19 @@ _GRID = tuple(product((0.25, 0.6, 1.2), (-1.0, 0.0, 0.6, 1.8)))  # (x, y): far f
 def simple_schedule(
     market: Market, alpha: ArrayLike, kind: Literal["by group", "common", "no access fee", "no rebate"] = "by group"
 ) -> SimpleSchedule:
-    """The simple schedules that maximise αR + (1 − α)A subject to R ≥ 0, among double auctions whose side
-    payments have a spread, a slope and an access fee (theory §8).
+    """The simple schedules that maximise αR + (1 − α)A subject to R ≥ 0, or the market's R_min, among double auctions
+    whose side payments have a spread, a slope and an access fee (theory §8).
 
     Kinds:
-      "by group": a spread, a slope and a fee for each group. Of uniform endowments no other rule does better.
+      "by group": a spread, a slope and a fee for each group. Of uniform endowments no other rule does better, unless
+        there are outside options.
       "common": the same jump of the marginal tax in money per unit, the same slope in money per unit squared and the
         same fee for all. The kink stays at each group's η and the slope starts at its mean endowment.
-      "no access fee": as by group, with fees 0.
+      "no access fee": as by group, with fees 0: no outside options then, which fees are there to match.
       "no rebate": as by group, and nobody pays less per unit for buying or selling more: fees and spreads are ≥ 0, as
-        always, and at each fixed price S is convex in q, `size_charge` ≥ 0, that is σ ≤ −s/(1 − s)². The price is the
-        marginal value of the asset; the plain double auction of symmetric traders is of this kind.
+        always without outside options, and at each fixed price S is convex in q, `size_charge` ≥ 0, that is
+        σ ≤ −s/(1 − s)². The price is the marginal value of the asset; the plain double auction of symmetric traders is
+        of this kind.
 
     Args:
       market: a Market, no batch; use `vmap`.
@@ -76,15 +78,22 @@ def simple_schedule(
       at a smooth optimum, and not small where "common" ends on a tie of two groups' largest fees. Searches start
       from the optimal mechanism, the rule of uniform endowments, the last weight's optimum and a coarse grid, and
       the best is kept; the objective is not concave, so a better one cannot be ruled out. `.error` is ∞ where no
-      w ≤ 1 was found at which R ≥ 0. Not differentiable in the market: for the slope of the objective hold the
+      w ≤ 1 was found at which R ≥ R_min. Not differentiable in the market: for the slope of the objective hold the
       numbers and use `SimpleSchedule.of` (envelope).
 
     Raises:
-      MarketError: not a Market, alpha outside [0, 1], or an unknown kind (outside jit only).
+      MarketError: not a Market, alpha outside [0, 1], or an unknown kind (outside jit only); welfare weights; outside
+        options with the kind "no access fee".
     """
     checked_market(market)
     if not isinstance(kind, str) or kind not in KINDS:
         raise MarketError(f"kind is {kind!r}; choose {', '.join(map(repr, KINDS))}")
+    if market.welfare_weight is not None:
+        raise MarketError(
+            "welfare_weight: the search is for αR + (1 − α)A alone; leave it out, or see SimpleSchedule.of"
+        )
+    if market.outside is not None and kind == "no access fee":
+        raise MarketError("kind is 'no access fee', but outside options need fees to match them; choose another kind")
     dtype = market.risk_capacity.dtype
     if not is_traced(alpha):
         alpha = one_number("alpha", alpha, "one number in [0, 1], 1 for revenue alone, and use vmap for more", 0, 1)
@@ -97,16 +106,17 @@ def simple_schedule(
 
 @compiled
 def _search(market, alpha, kind):
-    """The smallest w ≥ α with R ≥ 0. R never falls in w: tried are α, then 1, then a bracketed secant iteration."""
+    """The smallest w ≥ α with R ≥ R_min. R never falls in w: tried are α, then 1, then a bracketed secant iteration."""
     prepared, rounding = market.prepared(), jnp.finfo(alpha.dtype).eps
     surplus = first_best_surplus(prepared)
-    aim = rounding**0.625 * surplus  # 2e-10 in double precision: R ≥ 0 though R of an optimum just found is not exact
+    aim = rounding**0.625 * surplus  # 2e-10 in double precision: R ≥ R_min though R of an optimum found is not exact
 
     def step(state):
         weight, bracket, kept, last, _, steps = state
         last, gradient = _best_at(market, prepared, weight, kind, last, surplus)
         found = _schedule(market, prepared, last, kind)
         earned = total(revenue_by_group(found.interim(), market.risk_capacity, market.count))
+        earned = earned if market.minimum_revenue is None else earned - market.minimum_revenue
         found = replace(found, weight=weight, gradient=gradient)
         good = earned >= jnp.where(steps == 0, -10 * rounding * surplus, 0.0)
         kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), (found, earned), kept)

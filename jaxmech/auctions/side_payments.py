@@ -2,16 +2,22 @@
 
 At a price p, in money per unit, trader i asks for q_i(p) = −V_i(Z_i) − κ_i p/ρ and pays p q + S_i(p, q) with
 
-    S_i = (c_i/2) q² − T_i(l) + τ_i,    l = −q − κ_i p/ρ,    T_i'(l) = (1 − s_i)/κ_i · (ρ l − V_i⁻¹(l)),  T_i(η_i) = 0,
-    c_i = (ρ − 1)/κ_i − ρ/(K − κ_i),    τ_i = ρ s_i² Σ_{j≠i} v_j / (2κ_i(1 − s_i)).
+    S_i = (k_i/2) q² − T_i(l) + τ_i,    l = −q − κ_i p/ρ,    T_i'(l) = (1 − s_i)/κ_i · (ρ l − V_i⁻¹(l)),  T_i(η_i) = 0,
+    k_i = (ρ − 1)/κ_i − ρ/(K − κ_i),    τ_i = ρ s_i² Σ_{j≠i} v_j / (2κ_i(1 − s_i)).
 
 ρ is the price's scale: the market clears at p = −ρ ΣV/K. ρ = 1 makes p the marginal value of the asset ("natural");
 there S is a rebate of the trader's own price impact, q²/(2(K − κ)), a tax by virtual type that vanishes under the first
-best, and an access fee. ρ = K is the paper's unit, p = −ΣV (erratum E5), and gives its c_i. Both implement the same
+best, and an access fee. ρ = K is the paper's unit, p = −ΣV (erratum E5), and k_i its c_i. Both implement the same
 allocation at the same expected payments; what is paid in one auction differs.
 
 Along the residual demand of the others l falls by K/(K − κ) for each unit bought, and the trader's marginal utility is
 (V⁻¹(l) − z)/κ whatever the price: asking for l = V(z) is optimal price by price, whatever the others' endowments are.
+
+With outside options o(z) = r + γ(z − c)²/(2κ) only V⁻¹ and the fee differ (beyond §9). On the target line t, between
+t(a) and t(b), V⁻¹ has slope 1/σ: T' falls there by the spread (1 − σ)(b − a)(1 − s)/κ, at once only where σ = 0. With
+z_b the type of [a, b] nearest to c, and z̄ halfway from c to it, T(t(z_b)) = 0 and what goes to the trader besides is
+
+    τ_i = ρ s_i² Σ_{j≠i} v_j / (2κ_i(1 − s_i)) + γ_i (z_b − c_i)/κ_i · (z̄ − ρ t_i(z̄)) − r_i − his rebate.
 """
 
 from dataclasses import replace
@@ -21,11 +27,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import NumbersLike, on_device, picked, pytree, takes_arrays, total
+from jaxmech.arrays import NumbersLike, is_traced, on_device, picked, pytree, takes_arrays, total
 from jaxmech.auctions.columns import traders_of, unfolded
 from jaxmech.market.market import Market, MarketError
 from jaxmech.optimum.mechanism import Mechanism, checked_mechanism
 from jaxmech.optimum.outcomes import absorbed_variance
+from jaxmech.optimum.target_lines import TargetLine
 from jaxmech.optimum.virtual_types import inverse_virtual_type
 from jaxmech.plain import result
 from jaxmech.programs import compiled, derived
@@ -34,7 +41,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@result("curvature", "price_impact", without=("columns",))
+@result("curvature", "price_impact", "spread", without=("columns",))
 @pytree
 class SidePayments:
     """Demands, clearing price and side payments of Theorem 2, one column a trader. Made by `side_payments`.
@@ -45,7 +52,7 @@ class SidePayments:
     design: Mechanism  # the mechanism implemented, one column a group
     columns: Mechanism  # the same, one column a trader
     price_scale: jax.Array  # ρ
-    participation_fee: jax.Array  # τ, (N,): money per trader, part of the side payment
+    participation_fee: jax.Array  # τ, (N,): money per trader, part of the side payment; below 0 he is paid to take part
 
     @property
     def market(self) -> Market:
@@ -54,7 +61,7 @@ class SidePayments:
 
     @derived
     def curvature(self) -> jax.Array:
-        """c, (N,): money per unit bought squared."""
+        """k, the paper's c, (N,): money per unit bought squared."""
         kappa, others = self._kappa, self._capacity - self._kappa
         return (self.price_scale - 1) / kappa - self.price_scale / others
 
@@ -62,6 +69,16 @@ class SidePayments:
     def price_impact(self) -> jax.Array:
         """ρ/(K − κ), (N,): how much buying one unit more raises the trader's price in equilibrium."""
         return self.price_scale / (self._capacity - self._kappa)
+
+    @derived
+    def spread(self) -> jax.Array:
+        """(1 − σ)(b − a)(1 − s)/κ, (N,): money per unit, the bid–ask spread: T' falls by it from a's offer to b's.
+
+        It is a jump, at η, only where σ = 0: with an outside option that trades, T is curved between these offers.
+        """
+        interval, line = self.columns.binding_interval, self.columns.line()
+        spread = self._factor * (interval[:, 1] - interval[:, 0])
+        return spread if line is None else line.power * spread
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Side payments by quantity at the expected price, group by group. Needs the extra `plot`.
@@ -97,8 +114,12 @@ class SidePayments:
     @compiled
     def side_payment(self, price: NumbersLike, quantity: NumbersLike) -> jax.Array:
         """S(p, q), Theorem 2: money paid beyond p q, whether or not anybody would ask for q at p; shape of quantity."""
-        offered = -quantity - self._kappa / self.price_scale * price[..., None]
-        return 0.5 * self.curvature * quantity**2 - self.tax(offered) + self.participation_fee
+        tax = self.tax(self.offered(price, quantity))
+        return 0.5 * self.curvature * quantity**2 - tax + self.participation_fee
+
+    def offered(self, price: jax.Array, quantity: jax.Array) -> jax.Array:
+        """l = −q − κp/ρ, the offer by which a trader asks for q at p; asset units, shape of quantity."""
+        return -quantity - self._kappa / self.price_scale * price[..., None]
 
     @takes_arrays
     @compiled
@@ -106,30 +127,53 @@ class SidePayments:
         """T(l) of Theorem 2, in money, with T(η) = 0 and a kink there; asset units in, shape (..., N).
 
         On the range of V, T(V(z)) = (1 − s)/κ · [(V − η)((V + η)/2 − z) + (ρ − 1)(V² − η²)/2] + g(z), g the gain (3).
-        Beyond it V⁻¹ goes on with slope 1, so that demands there do not pay.
+        Beyond it V⁻¹ goes on with slope 1, so that demands there do not pay. With outside options T(t(z_b)) = 0, and
+        where σ > 0 there is no kink:
+
+        T(V(z)) = (1 − s)/κ · [(V − t)((V + t)/2 − z) + σ(z − z_b)(η − c − (1 − σ)(z + z_b − 2c)/2)
+                               + (ρ − 1)(V² − t(z_b)²)/2] + (g − o)(z)
         """
         inside, z = self._inverse(offered)
         return self._tax(inside, z, offered - inside)
 
     def _tax(self, inside, z, beyond):
         """T at inside + beyond: `inside` = V(z) in the range of V, `beyond` the rest of the offer."""
-        eta, scale = self.columns.eta, self.price_scale
-        on_range = (inside - eta) * (0.5 * (inside + eta) - z) + 0.5 * (scale - 1) * (inside**2 - eta**2)
+        at, scale, line = self.columns, self.price_scale, self.columns.line()
+        target = start = at.eta
+        if line is not None:
+            kept = binding_type(at, line)
+            target, start = line.at(at.eta, z), line.at(at.eta, kept)
+        on_range = (inside - target) * (0.5 * (inside + target) - z) + 0.5 * (scale - 1) * (inside**2 - start**2)
+        if line is not None:
+            middle = at.eta - line.centre - 0.5 * line.power * (z + kept - 2 * line.centre)
+            on_range = on_range + line.slope * (z - kept) * middle
         off_range = beyond * (scale * (inside + 0.5 * beyond) - 0.5 * beyond - z)
-        return self._factor * (on_range + off_range) + self.columns.utility_gain(z)
+        tax = self._factor * (on_range + off_range) + at.participation_gain(z)
+        return tax if at.rebate is None else tax - at.rebate
 
     @takes_arrays
     @compiled
     def marginal_tax(self, offered: NumbersLike) -> jax.Array:
-        """T'(l) = (1 − s)/κ · (ρ l − V⁻¹(l)); at the kink the slope on the left."""
+        """T'(l) = (1 − s)/κ · (ρ l − V⁻¹(l)); at a kink the slope on the left."""
         inside, z = self._inverse(offered)
         return self._factor * (self.price_scale * offered - (z + offered - inside))
 
+    @takes_arrays
     @compiled
-    def spread(self) -> jax.Array:
-        """Jump of T' at η, (N,): money per unit, the model's bid–ask spread, (1 − s)(b − a)/κ."""
-        interval = self.columns.binding_interval
-        return self._factor * (interval[:, 1] - interval[:, 0])
+    def payment_of_type(self, z: NumbersLike, price: NumbersLike) -> jax.Array:
+        """S where type z of the support asks for what he does; money, shape of z. `side_payment` without a search."""
+        tax = self._tax(self.offer(z), z, jnp.zeros_like(z))
+        return 0.5 * self.curvature * self.demand(z, price) ** 2 - tax + self.participation_fee
+
+    @takes_arrays
+    @compiled
+    def marginal_payment_of_type(self, z: NumbersLike, price: NumbersLike) -> jax.Array:
+        """∂S/∂q where type z of the support asks for what he does: c q + T'(V(z)), money per unit, shape of z.
+
+        By type it is single-valued at the kink too: the types at its two ends have its two slopes.
+        """
+        tax = self._factor * (self.price_scale * self.offer(z) - z)
+        return self.curvature * self.demand(z, price) + tax
 
     @takes_arrays
     @compiled
@@ -154,15 +198,25 @@ class SidePayments:
         Returns:
           E X, E X² and E[pX + S], each of the shape of z.
         """
-        law, share, count = self.market.endowment, self.columns.share, self.market.count
+        law = self.market.endowment
         inside = jnp.where(z < law.lower, law.lower, jnp.where(z > law.upper, law.upper, z))
         virtual, beyond = self.columns.virtual_type(inside), z - inside
-        offered = virtual + beyond
+        return self._expected(virtual + beyond, self._tax(virtual, inside, beyond), mean, variance)
+
+    def _expected(self, offered, tax, mean, variance):
+        """The same of an offer with this tax."""
+        share, count = self.columns.share, self.market.count
         bought = -(1 - share) * offered + share * (total(count * mean) - mean)
         square = bought**2 + absorbed_variance(variance, share, count)
         for_asset = -self.price_scale / self._kappa * (square + offered * bought)
-        tax = self._tax(virtual, inside, beyond)
         return bought, square, for_asset + 0.5 * self.curvature * square - tax + self.participation_fee
+
+    @takes_arrays
+    @compiled
+    def expected_payment(self, offered: NumbersLike) -> jax.Array:
+        """What a trader expects to pay who offers l, for the asset and by the side payment; money, shape (..., N)."""
+        moments = self.columns.interim()
+        return self._expected(offered, self.tax(offered), moments.mean, moments.variance)[2]
 
     @takes_arrays
     @compiled
@@ -197,7 +251,9 @@ class SidePayments:
         law, at = self.market.endowment, self.columns
         low, high = at.virtual_type(law.lower), at.virtual_type(law.upper)
         inside = jnp.where(offered < low, low, jnp.where(offered > high, high, offered))
-        z = inverse_virtual_type(inside, law.sides(), at.eta, at.ends, at.weight, at.bunching)
+        (weight, _), line = at.kernel(), at.line()
+        own = weight if line is None else weight * line.power  # w, the kernel's times 1 − σ
+        z = inverse_virtual_type(inside, law.sides(), at.eta, at.ends, own, at.bunching, line)
         # V may be flat up to an end of the support, where its inverse is not unique: go on from that end.
         return inside, jnp.where(offered < low, law.lower, jnp.where(offered > high, law.upper, z))
 
@@ -225,13 +281,24 @@ def side_payments(mechanism: Mechanism, price_unit: Literal["natural", "paper"] 
       SidePayments, one column a trader, groups in order.
 
     Raises:
-      MarketError: an unknown unit, something else than a mechanism, or traced counts.
+      MarketError: an unknown unit, something else than a mechanism, one that there is not (see its status; outside jit
+        only), or traced counts.
     """
-    checked_mechanism(mechanism)
+    by_group = payments_by_group(mechanism, price_unit)
+    fee = picked(by_group.participation_fee, traders_of(mechanism.market))
+    return replace(by_group, columns=unfolded(mechanism), participation_fee=fee)
+
+
+def payments_by_group(mechanism: Mechanism, price_unit: Literal["natural", "paper"] = "natural") -> SidePayments:
+    """`side_payments(mechanism).by_group()`, but that no shape depends on counts: nothing compiles anew when one moves.
+
+    Args, Raises: as for `side_payments`; counts may be traced.
+    """
+    if not is_traced(checked_mechanism(mechanism)) and np.isnan(np.asarray(mechanism.eta)).any():
+        raise MarketError(f"mechanism is none: {mechanism.status}")
     if not isinstance(price_unit, str) or price_unit not in ("natural", "paper"):
         raise MarketError(f"price_unit is {price_unit!r}; choose 'natural' or 'paper'")
-    scale, fee = _scale_and_fee(mechanism, on_device(price_unit == "paper"))
-    return SidePayments(mechanism, unfolded(mechanism), scale, picked(fee, traders_of(mechanism.market)))
+    return SidePayments(mechanism, mechanism, *_scale_and_fee(mechanism, on_device(price_unit == "paper")))
 
 
 @compiled
@@ -240,4 +307,15 @@ def _scale_and_fee(mechanism, in_paper_unit):
     market, share = mechanism.market, mechanism.share
     scale = jnp.where(in_paper_unit, market.total_risk_capacity, 1.0)
     absorbed = absorbed_variance(mechanism.interim().variance, share, market.count)
-    return scale, scale * absorbed / (2 * market.risk_capacity * (1 - share))
+    fee, option, line = scale * absorbed / (2 * market.risk_capacity * (1 - share)), market.option, mechanism.line()
+    if option is not None and line is not None:
+        away = binding_type(mechanism, line) - line.centre
+        halfway = line.centre + 0.5 * away
+        dearer = halfway - scale * line.at(mechanism.eta, halfway)
+        fee = fee + option.gamma * away / market.risk_capacity * dearer - option.reserve
+    return scale, fee if mechanism.rebate is None else fee - mechanism.rebate
+
+
+def binding_type(mechanism: Mechanism, line: TargetLine) -> jax.Array:
+    """z_b, (G,): the type of [a, b] that trades least outside, where T is 0."""
+    return jnp.clip(line.centre, mechanism.ends[0], -mechanism.ends[1])

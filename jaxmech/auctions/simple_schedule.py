@@ -49,7 +49,7 @@ class SimpleSchedule:
     mean: jax.Array  # μ, (G,): mean endowment of the group, where the slope starts
     spread: jax.Array  # δ ≥ 0, (G,), asset units: the length of [a, b]; C δ is the jump of T' at η
     slope: jax.Array  # σ < 1, (G,): C σ is the slope of T'
-    participation_fee: jax.Array  # τ, (G,): money per trader, part of the side payment
+    participation_fee: jax.Array  # τ, (G,): money per trader, part of the side payment; below 0 he is paid to take part
     eta: jax.Array  # η, (G,): the offer of those who expect no trade
     ends: jax.Array  # (a, −b), (2, G): the flat part of V within the support, its upper end mirrored
     moments: ScheduleMoments  # of V
@@ -72,7 +72,8 @@ class SimpleSchedule:
           spread: δ ≥ 0, asset units; a scalar, or the shape of the market's risk capacities.
           slope: σ < 1; likewise.
           fee: "by trader", for each the largest that all his types accept; "common", the largest that everybody
-            accepts; "none"; or an amount of money, shaped likewise.
+            accepts; "none"; or an amount of money, shaped likewise. Accepting is having no better outside option,
+            which may take a fee below 0; with "none" or an amount some types may prefer theirs (see `audit`).
 
         Returns:
           SimpleSchedule, differentiable to any order in the market and the numbers. Nothing raises inside jit.
@@ -117,7 +118,11 @@ class SimpleSchedule:
     @property
     def largest_fee(self) -> jax.Array:
         """The largest fee that every type of each group accepts, (G,), money: s² v₋/(2κ(1 − s)), v₋ = Σ_{j≠i} v_j, and
-        more where all his types surely buy or surely sell."""
+        more where all his types surely buy or surely sell.
+
+        With outside options, the least of what his types gain over what they can do instead; below 0 it is what they
+        must be paid to come.
+        """
         return self.moments.largest_fee
 
     @takes_arrays
@@ -213,7 +218,7 @@ class SimpleSchedule:
             allocation_mean=expected,
             allocation_square=(1 - share) ** 2 * at.variance + absorbed + expected**2,
             cross=(1 - share) * at.pull,
-            rent=(1 - share) * at.rent + market.risk_capacity * (at.largest_fee - self.participation_fee),
+            rent=(1 - share) * at.rent + market.risk_capacity * (at.least_gain - self.participation_fee),
             no_trade=at.flat,
             endowment_mean=at.endowment_mean,
             endowment_variance=at.endowment_variance,

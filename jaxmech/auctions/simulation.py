@@ -44,7 +44,7 @@ class Simulation(NamedTuple):
     volume_error: np.ndarray
     volume_by_trader: np.ndarray  # (N,), |X|
     volume_by_trader_error: np.ndarray  # (N,)
-    utility_gain: np.ndarray  # (N,), over staying away
+    utility_gain: np.ndarray  # (N,), over keeping what one has
     utility_gain_error: np.ndarray  # (N,)
     payment: np.ndarray  # (N,), for the asset and by the side payment
     payment_error: np.ndarray  # (N,)
@@ -87,8 +87,8 @@ def simulate(
     The same key and laws also give the same endowments whatever the demands are: compare runs with the same key.
 
     Args:
-      rule: SidePayments, DoubleAuction, SimpleSchedule, or any pytree with their `market`, `demand`, `clearing_price`
-        and `side_payment`, one column a trader.
+      rule: SidePayments, BalancedPayments, DoubleAuction, SimpleSchedule, or any pytree with their `market`, `demand`,
+        `clearing_price` and `side_payment`, one column a trader.
       key: `jax.random.key(seed)`.
       auctions: how many, ≥ 1.
       market: where endowments and risk capacities come from, with as many traders; by default that of the rule.

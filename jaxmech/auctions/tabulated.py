@@ -1,11 +1,13 @@
 """Tables of what a simulation asks millions of times: V and T of Theorem 2, and quantiles of beta laws.
 
 Cubic Hermite interpolation on uniform grids, with exact values and slopes at the nodes. V and T are smooth but for the
-flat part of V and the kink of T at η: each has one grid below and one above. A table knows its largest error halfway
-between its nodes; where that is not far below what a simulation can see, the exact function is kept.
+flat part of V and the kink of T at η: each has one grid below and one above. With outside options there is a target
+line between them, on which V is known and T is a parabola, and V itself is brought back from the kernel's, Ṽ. A table
+knows its largest error halfway between its nodes; where that is not far below what a simulation can see, the exact
+function is kept.
 """
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 
 import jax
@@ -14,10 +16,12 @@ import numpy as np
 from jax.scipy.special import gammaln
 
 from jaxmech.arrays import on_device, on_host, pytree
+from jaxmech.auctions.balanced import BalancedPayments
 from jaxmech.auctions.columns import traders_of
 from jaxmech.auctions.side_payments import SidePayments
 from jaxmech.endowments import Beta, SideBySide
 from jaxmech.endowments.draws import uniform_draws
+from jaxmech.optimum.target_lines import lifted
 from jaxmech.optimum.virtual_types import outer_branch
 from jaxmech.programs import compiled, derived
 
@@ -78,8 +82,8 @@ class TabulatedSidePayments(SidePayments):
     """Side payments that read V and T from tables of one column a group; all else is theirs. Made by `tabulated`."""
 
     group: jax.Array  # (N,), group of each trader
-    offers: Table  # V(z)
-    taxes: Table  # T(l) on the range of V
+    offers: Table  # Ṽ(z), which is V without outside options
+    taxes: Table  # T(l) on the range of V but for the target line
     range: jax.Array  # (2, groups), the least and the largest V
     outer_slope: jax.Array  # (2, groups), T' just outside the range
 
@@ -98,28 +102,40 @@ class TabulatedSidePayments(SidePayments):
         """V(z), what type z offers at price 0; types outside the support offer one for one beyond its ends."""
         law = self.market.endowment
         inside = jnp.where(z < law.lower, law.lower, jnp.where(z > law.upper, law.upper, z))
-        return self.offers(inside, self.group) + (z - inside)
+        return lifted(self.offers(inside, self.group), inside, self.columns.line()) + (z - inside)
 
     @compiled
     def tax(self, offered):
-        """T(l), in money, with T(η) = 0 and a kink there; shape (..., N). Beyond the range of V a parabola."""
+        """T(l), in money, shape (..., N); see `SidePayments.tax`. Beyond the range of V a parabola."""
         (low, high), slopes = self.range[:, self.group], self.outer_slope[:, self.group]
         beyond = jnp.where(offered < low, offered - low, jnp.where(offered > high, offered - high, 0.0))
         slope = jnp.where(beyond < 0, slopes[0], slopes[1])
         outer = beyond * (slope + 0.5 * self._factor * (self.price_scale - 1) * beyond)
-        return self.taxes(offered, self.group) + outer
+        taxed, line = self.taxes(offered, self.group) + outer, self.columns.line()
+        return taxed if line is None else taxed + self._on_line(offered, line)
+
+    def _on_line(self, offered, line):
+        """T(l) − T(t(b)) on the target line, in the range of V: what the second grid lacks below its start."""
+        at = self.columns
+        start, end = jnp.clip(line.at(at.eta, at.binding_interval.T), *self.range[:, self.group])
+        offered, below = jnp.clip(offered, start, end), offered <= self.taxes.turn[self.group]
+        middle = 0.5 * (offered + end)
+        z = line.centre + (middle - at.eta) / jnp.where(line.slope > 0, line.slope, 1.0)
+        return jnp.where(below, 0.0, self._factor * (offered - end) * (self.price_scale * middle - z))
 
 
 def tabulated(rule, cells=CELLS):
     """Side payments that read V and T from tables, for simulations; any other rule is returned as it is.
 
     Args:
-      rule: SidePayments, or something else.
-      cells: of each table, twice: below and above η.
+      rule: SidePayments, BalancedPayments, or something else.
+      cells: of each table, twice: below and above the binding interval.
 
     Returns:
       TabulatedSidePayments; or the rule itself where V or T cannot be tabulated to 1e-7 of their scale.
     """
+    if isinstance(rule, BalancedPayments):
+        return replace(rule, schedule=tabulated(rule.schedule, cells))
     if not isinstance(rule, SidePayments) or isinstance(rule, TabulatedSidePayments):
         return rule
     if rule.design.bunching is not None:  # V has flat pieces and jumps between any two nodes
@@ -145,10 +161,10 @@ def _tables(rule, cells):
 
 @partial(compiled, static_argnames="cells")
 def _offer_table(rule, cells):
-    """V, one column a group, one grid on each side of the binding interval."""
-    law, ends, weight = rule.market.endowment, rule.columns.ends, rule.columns.weight
+    """Ṽ, one column a group, one grid on each side of the binding interval."""
+    law, ends, (weight, level) = rule.market.endowment, rule.columns.ends, rule.columns.kernel()
     sign, sides = jnp.asarray([[1.0], [-1.0]], ends.dtype), law.sides()
-    eta = sign * rule.columns.eta
+    eta = sign * level
 
     def offer(z):
         value, slope = outer_branch(sides, sign * z, weight)
@@ -159,21 +175,24 @@ def _offer_table(rule, cells):
 
 @partial(compiled, static_argnames="cells")
 def _tax_table(rule, cells):
-    """T, one column a group, one grid on each side of η; the range of V, and T' just outside it."""
-    law, eta, factor, scale = rule.market.endowment, rule.columns.eta, rule._factor, rule.price_scale
-    low, high = rule.columns.virtual_type(law.lower), rule.columns.virtual_type(law.upper)
-    middle = jnp.clip(eta, low, high)
+    """T, one column a group, one grid on each side of the offers of [a, b]; the range of V, and T' just outside it."""
+    law, at, factor, scale = rule.market.endowment, rule.columns, rule._factor, rule.price_scale
+    low, high, line = at.virtual_type(law.lower), at.virtual_type(law.upper), at.line()
+    start = end = at.eta
+    if line is not None:
+        start, end = line.at(at.eta, at.binding_interval.T)
+    first, second = jnp.clip(start, low, high), jnp.clip(end, low, high)
 
     def tax(offered):
         # The end of the first grid must not round to beyond the kink. There the second grid has another slope.
-        below, above = jnp.minimum(offered[..., 0, :], middle), jnp.maximum(offered[..., 1, :], middle)
+        below, above = jnp.minimum(offered[..., 0, :], first), jnp.maximum(offered[..., 1, :], second)
         offered = jnp.stack([below, above], axis=-2)
         inside, z = rule._inverse(offered)
-        jump = jnp.stack([jnp.zeros_like(above), jnp.where(above == eta, rule.spread(), 0.0)], axis=-2)
-        return rule._tax(inside, z, offered - inside), factor * (scale * offered - z) - jump
+        jump = jnp.stack([jnp.zeros_like(above), jnp.where(above == end, -at.ends[1] - z[..., 1, :], 0.0)], axis=-2)
+        return rule._tax(inside, z, offered - inside), factor * (scale * offered - z - jump)
 
-    table = hermite_table(jnp.stack([low, middle]), jnp.stack([middle, high]), cells, tax)
-    away = law.width * jnp.asarray([[-1.0], [1.0]], eta.dtype)
+    table = hermite_table(jnp.stack([low, second]), jnp.stack([first, high]), cells, tax)
+    away = law.width * jnp.asarray([[-1.0], [1.0]], low.dtype)
     slopes = rule.marginal_tax(jnp.stack([low, high]) + away) - factor * (scale - 1) * away
     return table, jnp.stack([low, high]), slopes
 

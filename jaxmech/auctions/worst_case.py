@@ -5,7 +5,8 @@ the one it is made of is √Σ_g [((μ_g − μ⁰_g)/σ⁰_g)² + log²(σ_g/σ
 
 What a schedule is worth elsewhere is αR + (1 − α)A with revenue *secured*: where some type would lose by participating,
 its group's fee is cut by the largest loss of any type, for all of its traders, so that everybody still participates
-and the allocation is as designed. Gains beyond what was promised are not taken back. Secured revenue may be negative.
+and the allocation is as designed. Gains beyond what was promised are not taken back. Secured revenue may be negative,
+and below a target that the design has. Welfare weights count what traders gain, fees cut, Σ nβ E g.
 """
 
 from dataclasses import replace
@@ -41,10 +42,10 @@ class WorstCase(NamedTuple):
     """The worst law found for a schedule. Money in the unit of holding costs."""
 
     market: Market  # with the worst laws
-    objective: float  # αR + (1 − α)A there, revenue secured
+    objective: float  # αR + (1 − α)A there, revenue secured, and what welfare weights add
     revenue: float  # secured
     efficiency: float
-    least_gain: np.ndarray  # (G,), of one type before fees are cut
+    least_gain: np.ndarray  # (G,), of one type, before fees are cut, over what he can do instead
     distance: float  # of the market from the centre of the ball, at most its radius
     moves: np.ndarray  # (2, G), as in `moved`
 
@@ -140,8 +141,12 @@ def _secured_slope(counts, schedule, centre, alpha, moves):
 def _secured_value(schedule, market, alpha):
     """αR + (1 − α)A with revenue secured, and R, A and the least gains."""
     there = robustness(schedule, market)
-    revenue = there.revenue + total(market.count * jnp.minimum(there.least_gain, 0.0))
-    return alpha * revenue + (1 - alpha) * there.efficiency, (revenue, there.efficiency, there.least_gain)
+    cut = market.count * jnp.minimum(there.least_gain, 0.0)
+    revenue = there.revenue + total(cut)
+    value = alpha * revenue + (1 - alpha) * there.efficiency
+    if market.welfare_weight is not None:
+        value = value + total(market.welfare_weight * (there.utility_gain_by_group - cut))
+    return value, (revenue, there.efficiency, there.least_gain)
 
 
 def _with_moves(market, moves):
@@ -218,9 +223,14 @@ def robust_design(market: Market, alpha: ArrayLike, radius: float, *, rounds: in
       RobustDesign.
 
     Raises:
-      MarketError: alpha outside [0, 1], a radius not above 0.
+      MarketError: alpha outside [0, 1], a radius not above 0, a market with outside options or a minimum revenue.
     """
     alpha = weight_of(market, alpha, "alpha")
+    if market.outside is not None or market.minimum_revenue is not None:
+        raise MarketError(
+            "market has outside options or a minimum revenue: some market near it may have no mechanism that keeps "
+            "every type or earns that; leave them out, or judge a schedule with worst_case_law"
+        )
     if jnp.ndim(alpha) > 0:
         raise MarketError("market is a batch; design for one market at a time")
     _check_radius(radius)

@@ -13,7 +13,10 @@ from pathlib import Path
 from jaxmech.cli.sweep import add_sweep, say_written
 from jaxmech.compile_cache import command_cache
 from jaxmech.extras import MissingExtra
+from jaxmech.inputs import read_toml
 from jaxmech.market.market import Market, MarketError
+from jaxmech.market.outside import OutsideMarket
+from jaxmech.market.parameters import market_at
 from jaxmech.plain import json_text
 
 _FAMILY = {"default": "truncated_normal", "help": "law of every group, as in jaxmech.fit; or best"}
@@ -41,7 +44,7 @@ def main(arguments=None) -> int:
     options = _parser().parse_args(arguments)
     try:
         out = getattr(options, "out", None)
-        if out is not None and options.command not in ("fit", "cot") and out.exists() and not out.is_dir():
+        if out is not None and options.command not in ("fit", "cot", "report") and out.exists() and not out.is_dir():
             raise MarketError(f"--out {out}: is a file; give a folder")
         with command_cache(off=options.no_cache):
             code = options.run(options)
@@ -69,6 +72,7 @@ def _parser():
     parser = argparse.ArgumentParser(prog="jaxmech", description="Optimal trading mechanisms for an exchange.")
     commands = parser.add_subparsers(dest="command", required=True)
     _on_a_market(commands, "solve", _solve, "solve one market and print its optimal mechanism")
+    _on_a_market(commands, "reform", _reform, "the best change of a plain double auction that harms nobody")
     _on_a_market(commands, "compare", _compare, "the optimum beside the first best and the double auction")
     fees = _on_a_market(commands, "fees", _fees, "the fees that implement the optimum, as an exchange would print them")
     fees.add_argument("--price-unit", choices=("natural", "paper"), default="natural", help="unit of the price")
@@ -82,6 +86,17 @@ def _parser():
     trace.add_argument("--band", help="parameter whose change is drawn as a band, such as all.risk_capacity.factor")
     trace.add_argument("--change", type=float, help="by how much it rises and falls")
     trace.add_argument("--out", type=Path, help="folder for frontier.json and the figure")
+    page = _on_a_market(commands, "report", _report, "one HTML file with sliders, to look at and to mail", False, False)
+    page.add_argument("--alpha", type=float, default=0.5, help="weight on revenue where its slider starts, 0 to 1")
+    page.add_argument(
+        "--over", type=_range, action="append", help="NAME=LOW,HIGH of a number with a slider; at most two"
+    )
+    page.add_argument("--out", type=Path, required=True, help="the file to write, such as report.html")
+    live = _on_a_market(
+        commands, "explore", _explore, "a page on this machine with a knob for every number", False, False
+    )
+    live.add_argument("--port", type=int, default=0, help="of the page on this machine; a free one if not given")
+    live.add_argument("--no-browser", action="store_true", help="print the page's address and open nothing")
     match = commands.add_parser("calibrate", help="parameters at which outcomes match targets, or one is largest")
     match.add_argument("spec", help="TOML file of the calibration")
     match.add_argument("--json", **_JSON)
@@ -94,15 +109,53 @@ def _parser():
     return parser
 
 
-def _on_a_market(commands, name, run, purpose, alpha=True):
-    """The parser of a command on one market, at one α unless told otherwise."""
+def _on_a_market(commands, name, run, purpose, alpha=True, prints=True):
+    """The parser of a command on one market, at one α and printing an answer unless told otherwise."""
     command = commands.add_parser(name, help=purpose)
     command.add_argument("market", help="TOML file of the market")
     if alpha:
         command.add_argument("--alpha", type=float, required=True, help="weight on revenue, 0 to 1")
-    command.add_argument("--json", **_JSON)
+    least = "what revenue must be at least, money; -inf for no budget at all"
+    command.add_argument("--minimum-revenue", type=float, help=least)
+    for name, kind, purpose in (
+        ("welfare-weight", _of_group(float), "weight of the traders' gains in the objective"),
+        ("outside", _of_group(_outside_market), "PRICE,COST of a market outside that each trader may turn to instead"),
+    ):
+        said = f"{purpose}; again as GROUP=… for one group"
+        command.add_argument(f"--{name}", type=kind, action="append", default=[], help=said)
+    if prints:
+        command.add_argument("--json", **_JSON)
     command.set_defaults(run=run)
     return command
+
+
+def _range(text):
+    """NAME=LOW,HIGH as (name, (low, high))."""
+    name, mark, ends = text.rpartition("=")
+    try:
+        low, high = map(float, ends.split(","))
+    except ValueError:
+        mark = ""
+    if not mark:
+        raise argparse.ArgumentTypeError(f"{text!r}: give NAME=LOW,HIGH, such as all.risk_capacity.factor=0.5,2")
+    return name, (low, high)
+
+
+def _outside_market(text):
+    """PRICE,COST."""
+    price, cost = map(float, text.split(","))
+    return OutsideMarket(price, cost)
+
+
+def _market_of(options):
+    """The market of the file, and what the command line says of it besides."""
+    market = Market.from_toml(options.market)
+    for group, outside in options.outside:
+        market = market.with_outside(group or "all", outside)
+    if options.welfare_weight:
+        names = [f"{group or 'all'}.welfare_weight" for group, _ in options.welfare_weight]
+        market = market_at(market, dict(zip(names, (weight for _, weight in options.welfare_weight), strict=True)))
+    return market if options.minimum_revenue is None else market.earning(options.minimum_revenue)
 
 
 def _add_fit(commands):
@@ -135,7 +188,7 @@ def _of_group(kind):
         try:
             return (group if mark else None), kind(number)
         except ValueError:
-            wanted = "a whole number" if kind is int else "a number"
+            wanted = {int: "a whole number", float: "a number"}.get(kind, "PRICE,COST")
             raise argparse.ArgumentTypeError(f"{text!r}: give {wanted}, or GROUP=NUMBER") from None
 
     return pair
@@ -161,16 +214,24 @@ def _solve(options):
     from jaxmech.optimum.solve import solve
     from jaxmech.reports.tables import mechanism_report, mechanism_text
 
-    report = mechanism_report(solve(Market.from_toml(options.market), options.alpha))
+    report = mechanism_report(solve(_market_of(options), options.alpha))
     print(json_text(report) if options.json else mechanism_text(report))
     return 0 if report["ok"] else 1
+
+
+def _reform(options):
+    from jaxmech.auctions.reform import reform, reform_text
+
+    found = reform(_market_of(options), options.alpha)
+    print(json_text(found) if options.json else reform_text(found))
+    return _uncertified(found.mechanism)
 
 
 def _compare(options):
     from jaxmech.optimum.solve import solve
     from jaxmech.reports.tables import comparison, comparison_text
 
-    market = Market.from_toml(options.market)
+    market = _market_of(options)
     rows = comparison(market, options.alpha)
     print(json_text(rows) if options.json else comparison_text(rows))
     return max(_uncertified(solve(market, alpha)) for alpha in (options.alpha, 0.0, 1.0))
@@ -180,6 +241,9 @@ def _uncertified(mechanism):
     """0 for what is certified; else 1, and what is wrong on the error stream."""
     from jaxmech.optimum.certificate import certify
 
+    if mechanism.status != "optimal":
+        print(f"jaxmech: no mechanism at α = {float(mechanism.alpha):g}: {mechanism.status}", file=sys.stderr)
+        return 1
     try:
         certify(mechanism).raise_if_failed(f"optimum at α = {float(mechanism.alpha):g}")
     except ValueError as error:
@@ -195,7 +259,10 @@ def _fees(options):
 
     if options.sizes < 1:
         raise MarketError(f"--sizes is {options.sizes}; give a whole number ≥ 1")
-    rule = side_payments(solve(Market.from_toml(options.market), options.alpha), options.price_unit)
+    mechanism = solve(_market_of(options), options.alpha)
+    if mechanism.status != "optimal":
+        return _uncertified(mechanism)
+    rule = side_payments(mechanism, options.price_unit)
     sheet = fee_sheet(rule, options.sizes)
     print(json_text(sheet) if options.json else fee_text(sheet))
     if options.out:
@@ -211,7 +278,7 @@ def _fees(options):
 def _sensitivity(options):
     from jaxmech.derivatives.sensitivity import STATUS, sensitivity
 
-    slopes = sensitivity(Market.from_toml(options.market), options.alpha, options.second)
+    slopes = sensitivity(_market_of(options), options.alpha, options.second)
     text = json_text(slopes)
     print(text if options.json else slopes)
     if options.out:
@@ -229,7 +296,7 @@ def _frontier(options):
     from jaxmech.derivatives.frontier import frontier
     from jaxmech.reports.tables import frontier_designs, frontier_report, frontier_text
 
-    market = Market.from_toml(options.market)
+    market = _market_of(options)
     if options.band and not options.out:
         raise MarketError(f"--band {options.band}: needs --out FOLDER for the figure it is drawn in")
     traced, designs = frontier(market, options.tolerance), frontier_designs(market)
@@ -244,6 +311,30 @@ def _frontier(options):
         (options.out / "frontier.json").write_text(json_text(report) + "\n", encoding="utf-8")
         say_written([written(figure, options.out, "frontier")])
     return 0 if report["ok"] else 1
+
+
+def _report(options):
+    from jaxmech.explorer.report import report
+
+    table = read_toml(options.market)
+    told = {name: table[name] for name in ("name", "units") if name in table} | table.get("provenance", {})
+    over = None if options.over is None else dict(options.over)
+    say_written([report(_market_of(options), options.out, options.alpha, over, table.get("name"), told)])
+    return 0
+
+
+def _explore(options):
+    import webbrowser
+
+    from jaxmech.explorer.live import Explorer
+
+    print("jaxmech: compiling", file=sys.stderr, flush=True)
+    with Explorer(_market_of(options), options.port) as page, suppress(KeyboardInterrupt):
+        print(page.address, flush=True)
+        if not options.no_browser:
+            webbrowser.open(page.address)
+        page.wait()
+    return 0
 
 
 def _calibrate(options):

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxmech.arrays import NumbersLike
+from jaxmech.arrays import NumbersLike, total
 from jaxmech.market.market import Market
 from jaxmech.optimum.budget import solve_within_budget
 from jaxmech.optimum.mechanism import mechanism_of
 from jaxmech.optimum.outcomes import outcomes
-from jaxmech.optimum.solve import weight_of
+from jaxmech.optimum.solve import aimed, weight_of
 from jaxmech.plain import result
 from jaxmech.programs import compiled, derived
 
@@ -20,7 +20,7 @@ from jaxmech.programs import compiled, derived
 class Answers(NamedTuple):
     """The optimum at an α. Scalars have the batch's shape, arrays by group the group axis in front."""
 
-    objective: jax.Array  # J = αR + (1 − α)A, money
+    objective: jax.Array  # J = αR + (1 − α)A, and Σ nβ E g where there are welfare weights, money
     revenue: jax.Array  # R, money
     efficiency: jax.Array  # A, money
     first_best_efficiency: jax.Array  # A under Lemma 2, money
@@ -50,13 +50,14 @@ def answers_and_mechanism(market, alpha):
     prepared = market.prepared().provided((alpha >= 0) & (alpha <= 1))
     # In front of the batch: loops run along the last axis, which must be long.
     axis = -1 - alpha.ndim
-    twice = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf], axis=axis), prepared)
-    both = solve_within_budget(twice, jnp.stack([jnp.zeros_like(alpha), alpha]))
+    (unweighted, least), (prepared, floor) = (aimed(market, prepared, at) for at in (jnp.zeros_like(alpha), alpha))
+    twice = jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=axis), unweighted, prepared)
+    both = solve_within_budget(twice, jnp.stack([least, floor]))
     floor, at_alpha = both[0][0], jax.tree.map(lambda leaf: lax.index_in_dim(leaf, 1, axis, keepdims=False), both)
     mechanism = mechanism_of(market, alpha, *at_alpha)
     achieved, interim = outcomes(mechanism), mechanism.interim()
     found = Answers(
-        objective=alpha * achieved.revenue + (1 - alpha) * achieved.efficiency,
+        objective=objective_of(market, alpha, achieved),
         revenue=achieved.revenue,
         efficiency=achieved.efficiency,
         first_best_efficiency=achieved.first_best_efficiency,
@@ -75,6 +76,14 @@ def answers_and_mechanism(market, alpha):
         error=mechanism.error,
     )
     return found, mechanism
+
+
+def objective_of(market, alpha, achieved):
+    """αR + (1 − α)A, and the traders' gains as far as their welfare weights count them (beyond §1)."""
+    value = alpha * achieved.revenue + (1 - alpha) * achieved.efficiency
+    if market.welfare_weight is None:
+        return value
+    return value + total(market.welfare_weight * achieved.utility_gain_by_group)
 
 
 @compiled

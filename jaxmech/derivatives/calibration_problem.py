@@ -20,7 +20,8 @@ from jaxmech.derivatives.named_outcomes import market_sizes, named_outcome, outc
 from jaxmech.inputs import MarketError, one_number
 from jaxmech.market.market import checked_market
 from jaxmech.market.parameters import (
-    is_location,
+    MAY_BE_NOTHING,
+    is_signed,
     market_with,
     named_parameter,
     present_values,
@@ -217,9 +218,9 @@ def _bound(name, parameter, bound):
     if name == ALPHA:
         least, most = 0.0, 1.0
     else:
-        least = -math.inf if is_location(parameter.field) else 1.0 if parameter.field == "count" else 0.0
+        least = -math.inf if is_signed(parameter.field) else 1.0 if parameter.field == "count" else 0.0
         least, most = 0.0 if parameter.factor else least, math.inf
-    positive = log or (name != ALPHA and least == 0)
+    positive = log or (name != ALPHA and least == 0 and parameter.field not in MAY_BE_NOTHING)
     if low < least or high > most or (positive and low <= 0):
         rule = "lie in [0, 1]" if name == ALPHA else f"be at least {least:g}" if least > 0 else "be above 0"
         raise MarketError(f"free: bounds of {name} are {low:g} to {high:g}; they must {rule}")

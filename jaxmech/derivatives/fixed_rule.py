@@ -32,6 +32,8 @@ def fixed_rule_outcomes(mechanism, market):
 
         R = −Σ n/κ (E[Z X̄] + ∫ (F − Ω/w̄) X̄ dz + ½ E X²),    X̄ = −(1 − s) V + s (M − m)
 
+    and Σ n ∫ o dΩ/w̄ less where types have outside options. Nothing is rebated.
+
     Args:
       mechanism: held fixed; no derivatives pass through it.
       market: the market that moves.
@@ -39,6 +41,11 @@ def fixed_rule_outcomes(mechanism, market):
     Returns:
       Two arrays of the batch's shape, money.
     """
+    return fixed_rule_money(mechanism, market)[:2]
+
+
+def fixed_rule_money(mechanism, market):
+    """(revenue, efficiency, Σ nβ E g), the last 0 without welfare weights."""
     fixed = jax.lax.stop_gradient(mechanism)
     law, capacity, count = market.endowment.resolved(), market.risk_capacity, market.count
     share, sides = capacity / market.total_risk_capacity, law.sides()
@@ -59,8 +66,18 @@ def fixed_rule_outcomes(mechanism, market):
     )
     cross = jnp.sum(chance * z * expected, axis=0)
     rent = jnp.sum(widths * (cdf - bound) * expected, axis=0)
+    if market.outside is not None:
+        option = market.option
+        left = (law.upper - option.centre) ** 2 - 2 * jnp.sum(widths * bound * (z - option.centre), axis=0)
+        rent = rent + capacity * option.reserve + 0.5 * option.gamma * left
     revenue = -total(count * (cross + rent + 0.5 * square) / capacity)
-    return revenue, -total(count * (own_variance + own_mean**2 + 2 * cross + square) / (2 * capacity))
+    efficiency = -total(count * (own_variance + own_mean**2 + 2 * cross + square) / (2 * capacity))
+    if market.welfare_weight is None:
+        return revenue, efficiency, 0 * revenue
+    gained = count * rent / capacity
+    if fixed.rebate is not None:  # whatever it is, it is paid out of revenue
+        gained = gained + fixed.market.count * fixed.rebate
+    return revenue, efficiency, total(market.welfare_weight * gained)
 
 
 def _binding_share(mechanism, participation, law, z):
@@ -69,6 +86,8 @@ def _binding_share(mechanism, participation, law, z):
     Where everybody buys or everybody sells in expectation it is a step at an end of the support, and moves with it.
     """
     weight, (low, high) = mechanism.weight, _binding_interval(mechanism, law)
+    if mechanism.budget_share is not None:
+        weight = mechanism.group_weight
     largest = (1 + mechanism.budget_multiplier) * jnp.where(weight > 0, weight, 1.0)
     old = mechanism.market.endowment
     below = jnp.where(-mechanism.ends[1] <= old.lower, 1.0, 0.0)

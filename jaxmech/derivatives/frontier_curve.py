@@ -19,11 +19,12 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jaxmech.arrays import NumbersLike, is_traced, on_device, on_host, pytree, takes_arrays
-from jaxmech.derivatives.frontier_trace import quintic, solved
+from jaxmech.derivatives.frontier_trace import achieved, prepared_for, quintic, solved
 from jaxmech.market.market import Market, MarketError
 from jaxmech.market.parameters import market_with, named_parameter, present_values
 from jaxmech.optimum.mechanism import Mechanism
-from jaxmech.optimum.outcomes import Outcomes, outcomes
+from jaxmech.optimum.multipliers import solve_multipliers
+from jaxmech.optimum.outcomes import Outcomes, interim_moments
 from jaxmech.optimum.solve import solve_at_weight
 from jaxmech.plain import result
 from jaxmech.programs import compiled, derived
@@ -62,7 +63,7 @@ class Frontier:
     market: Market
     weight: jax.Array  # w of each point
     revenue: jax.Array  # R
-    efficiency: jax.Array  # A
+    efficiency: jax.Array  # A, and Σ nβ E g where the market has welfare weights: they count w's way there, β(1 − w)
     curvature: jax.Array  # H'' = dR/dw − dA/dw ≥ 0
     points: jax.Array  # how many differ, scalar or (B,)
     error: jax.Array  # largest error of revenue at an efficiency, or the reverse, measured halfway between points
@@ -174,7 +175,8 @@ class Frontier:
             got = ", ".join(given) or "nothing"
             raise MarketError(f"mechanism_at got {got}; give one of revenue, efficiency, exchange_rate")
         ((name, value),) = given.items()
-        return solve_at_weight(self.market, _exact_weight(self, self._checked_reach(name, value), name))
+        weight = _exact_weight(self, self._checked_reach(name, value), name)
+        return solve_at_weight(self.market, weight, None if self.market.welfare_weight is None else 0.0)
 
     def shift(self, parameter: str) -> Shift:
         """How the frontier of one market moves with a parameter, named as in `sweep`: "dealer.loc", "all.count.factor".
@@ -251,8 +253,9 @@ class Frontier:
         return on_device(value.astype(self.weight.dtype))
 
     def _cell(self, nodes, wanted):
-        """The interval whose ends enclose `wanted`, given rising values at the points."""
-        below = nodes[1:-1].reshape((-1,) + (1,) * (jnp.ndim(wanted) - (nodes.ndim - 1)) + nodes.shape[1:]) <= wanted
+        """The interval whose ends enclose `wanted`, given rising values at the points; at a point that on its left, as
+        behind the last one there may be others, that repeat it."""
+        below = nodes[1:-1].reshape((-1,) + (1,) * (jnp.ndim(wanted) - (nodes.ndim - 1)) + nodes.shape[1:]) < wanted
         return jnp.sum(below, axis=0)
 
     def _pick(self, nodes, place):
@@ -276,7 +279,7 @@ def _exact_weight(traced, wanted, name):
     an exchange rate there is a formula."""
     if name == "exchange_rate":
         return jnp.maximum(1 / (1 + wanted), traced.weight[0])
-    rising, market = name == "revenue", traced.market.prepared()
+    rising, (market, _) = name == "revenue", prepared_for(traced.market)
 
     def step(_, weight):
         (earned, kept, bend), _ = solved(market, weight)
@@ -292,9 +295,9 @@ def _exact_weight(traced, wanted, name):
 def _shifts(market, named, values, weight):
     """dR/dθ and dA/dθ at the same weights, (K,)."""
 
-    def achieved(value):
-        result = outcomes(solve_at_weight(market_with(market, named, value), weight))
-        return result.revenue, result.efficiency
+    def reached(value):
+        there, _ = prepared_for(market_with(market, named, value))
+        return achieved(there, interim_moments(there, weight, solve_multipliers(there, weight)))
 
     values = jnp.broadcast_to(values[:, None], (1, weight.size))
-    return jax.jvp(achieved, (values,), (jnp.ones_like(values),))[1]
+    return jax.jvp(reached, (values,), (jnp.ones_like(values),))[1]

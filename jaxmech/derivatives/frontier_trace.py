@@ -15,10 +15,11 @@ from jax import lax
 
 from jaxmech.arrays import total
 from jaxmech.numerics.tangents import directional
-from jaxmech.optimum.budget import solve_within_budget
+from jaxmech.optimum.budget import left_over, solve_within_budget
 from jaxmech.optimum.first_best import first_best_surplus
 from jaxmech.optimum.multipliers import moved, solve_multipliers
 from jaxmech.optimum.outcomes import efficiency_by_group, interim_moments, revenue_by_group
+from jaxmech.optimum.solve import aimed
 from jaxmech.programs import compiled
 
 STEEP = 1e-3  # nearer to an end the frontier is all but vertical or flat
@@ -45,10 +46,28 @@ def quintic(left, right, weight):
     return value, slope / jnp.where(width > 0, width, 1.0)
 
 
+def prepared_for(market):
+    """(the market to trace, the least weight): at α = 0, so that w is the one unknown; welfare weights β count w's way,
+    a group's weight being w − β(1 − w) (beyond §2)."""
+    return aimed(market, market.prepared(), jnp.zeros(market.risk_capacity.shape[1:], market.risk_capacity.dtype))
+
+
 def solved(market, weight):
     """(R, A, H'') of a Prepared market at a weight, and the error of the solve."""
     solution = solve_multipliers(market, weight)
-    return money(market, weight, solution), solution.error
+    error = solution.error
+    if solution.refused is not None:
+        error = jnp.where(solution.refused, jnp.inf, error)
+    return money(market, weight, solution), error
+
+
+def achieved(market, moments):
+    """R and A of a Prepared market's interim moments; to A are added the gains Σ nβ E g."""
+    by_group = (of(moments, market.risk_capacity, market.count) for of in (revenue_by_group, efficiency_by_group))
+    earned, kept = map(total, by_group)
+    if market.lean is not None:
+        kept = kept - total(market.count * market.lean * moments.rent / market.risk_capacity)
+    return earned, kept
 
 
 def money(market, weight, solution):
@@ -56,12 +75,7 @@ def money(market, weight, solution):
     at, one = (market, weight, solution), jnp.ones_like(weight)
     dots = None, one, moved(solution, market, weight, None, one)
     moments, moments_dot = directional(interim_moments, at, dots)
-
-    def achieved(moments):
-        by_group = (of(moments, market.risk_capacity, market.count) for of in (revenue_by_group, efficiency_by_group))
-        return tuple(map(total, by_group))
-
-    (earned, kept), (earned_slope, kept_slope) = directional(achieved, (moments,), (moments_dot,))
+    (earned, kept), (earned_slope, kept_slope) = directional(partial(achieved, market), (moments,), (moments_dot,))
     return earned, kept, earned_slope - kept_slope
 
 
@@ -110,7 +124,7 @@ def trace(market, tolerance, points):
     Returns:
       ([w, R, A, H''], number, error, solves): arrays (points, B), the last point repeated behind it, and three (B,).
     """
-    market = market.prepared()
+    market, floor = prepared_for(market)
     surplus = first_best_surplus(market)
     lane, twice = jnp.arange(surplus.size), jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf], axis=-1), market)
 
@@ -142,9 +156,12 @@ def trace(market, tolerance, points):
         *_, solves, running = state
         return jnp.any(running & (solves < 4 * points))
 
-    weight, solution, _ = solve_within_budget(market, jnp.zeros_like(surplus))
+    weight, solution, moments = solve_within_budget(market, floor)
     first = (weight, *money(market, weight, solution))
-    worst = jnp.where((solution.error <= _trusted(surplus)) & jnp.isfinite(first[1]), 0.0, jnp.inf)
+    good = (solution.error <= _trusted(surplus)) & jnp.isfinite(first[1])
+    if market.extended:  # R_min may be more than anything earns
+        good = good & (left_over(market, moments) >= -1e-9 * surplus)
+    worst = jnp.where(good, 0.0, jnp.inf)
     nodes = [jnp.broadcast_to(part, (points, part.size)) for part in first]
     reach = (1 - weight) * jnp.clip(_FIRST_STEP / _speed(first, surplus), 1e-3, 1.0)
     nothing = jnp.zeros(lane.shape, int)

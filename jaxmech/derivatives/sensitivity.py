@@ -16,12 +16,12 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxmech.derivatives.answers import answers, answers_and_mechanism
-from jaxmech.derivatives.fixed_rule import fixed_rule_outcomes
+from jaxmech.derivatives.fixed_rule import fixed_rule_money
 from jaxmech.derivatives.named_outcomes import market_sizes, named_outcome, outcome_names, outcome_rows
 from jaxmech.extras import extra
 from jaxmech.inputs import yes_or_no
 from jaxmech.market.market import Market, MarketError, checked_market
-from jaxmech.market.parameters import every_parameter, is_location, market_with, present_values
+from jaxmech.market.parameters import LEAST, UNITS, every_parameter, is_location, market_with, present_values
 from jaxmech.optimum.solve import weight_of
 from jaxmech.plain import plain, result
 from jaxmech.programs import compiled
@@ -51,7 +51,8 @@ class Sensitivity:
     value: np.ndarray  # (Y,), the outcomes
     at: np.ndarray  # (P,), the parameters
     scale: np.ndarray  # (Y,), what is large for each outcome: the first-best surplus, the widest support, or 1
-    unit: np.ndarray  # (P,), what one percent is of: the parameter, or the support's width for loc, lower and upper
+    unit: np.ndarray  # (P,), what one percent is of: the parameter, or the support's width for loc, lower and upper; of
+    # what may be 0 besides, the surplus for money, 1 for welfare weights and γ
     derivative: np.ndarray  # (Y, P)
     left: np.ndarray  # (Y, P), derivative on the side of smaller parameters
     right: np.ndarray  # (Y, P), and of larger ones
@@ -170,7 +171,7 @@ def sensitivity(market: Market, alpha: ArrayLike, second: bool = False) -> Sensi
     second = yes_or_no("second", second)
     parameters = every_parameter(market)
     surplus, width = market_sizes(market)
-    at, unit = _place_and_unit(market, width, alpha, parameters)
+    at, unit = _place_and_unit(market, surplus, width, alpha, parameters)
     step = np.diag(np.finfo(at.dtype).eps ** 0.45 * unit)
     size = len(at)
     points = np.concatenate([at[:, None] + sign * step for sign in (0.0, -1.0, 1.0)], axis=1)
@@ -214,7 +215,11 @@ def _tangents(market, parameters, points, ways):
         (found, mechanism), law = answers_and_mechanism(there, points[0]), there.endowment
         case = [found.binding_lower <= law.lower, found.binding_lower >= law.upper]
         case += [found.binding_upper <= law.lower, found.binding_upper >= law.upper]
-        case = jnp.concatenate([*case, (found.budget_weight > points[0])[None]])
+        # Where a welfare weight exceeds α the budget binds, and the kink is where a rebate begins.
+        binds = found.budget_weight > points[0] if mechanism.rebate is None else found.budget_multiplier > 0
+        case = jnp.concatenate([*case, binds[None]])
+        if mechanism.rebate is not None:
+            case = jnp.concatenate([case, jnp.any(mechanism.rebate > 0, axis=0)[None]])
         return outcome_rows(found, there), (found.solved, case, jax.tree.map(lambda leaf: leaf[..., 0], mechanism))
 
     values, slopes, seen = jax.jvp(rows, (points,), (ways,), has_aux=True)
@@ -242,14 +247,15 @@ def _second(market, parameters, at, unknown):
 
 @partial(compiled, static_argnames="parameters")
 def _direct_tangents(market, parameters, rule, values):
-    return jax.jacfwd(lambda values: fixed_rule_outcomes(rule, market_with(market, parameters, values)))(values)
+    return jax.jacfwd(lambda values: fixed_rule_money(rule, market_with(market, parameters, values)))(values)
 
 
 def _direct(market, parameters, rule, alpha, at, value):
     """Derivatives of MAIN with the rule held fixed, (3, P): those of the Lagrangian (11)."""
-    revenue, efficiency = map(np.asarray, _direct_tangents(market, parameters, rule, at[1:]))
+    revenue, efficiency, welfare = map(np.asarray, _direct_tangents(market, parameters, rule, at[1:]))
     multiplier = float(rule.budget_multiplier)
-    objective = (alpha + multiplier) * revenue + (1 - alpha) * efficiency
+    objective = (alpha + multiplier) * revenue + (1 - alpha) * efficiency + welfare
+    objective = objective - multiplier * np.array([parameter.field == LEAST for parameter in parameters])
     by_alpha = [value[1] - value[2], 0.0, 0.0]  # J = αR + (1 − α)A
     return np.concatenate([np.array(by_alpha)[:, None], np.stack([objective, revenue, efficiency])], axis=1)
 
@@ -277,9 +283,18 @@ def _reported(sides, status, alpha):
     return np.where(smooth, center, np.nan), left, right
 
 
-def _place_and_unit(market, width, alpha, parameters):
+def _place_and_unit(market, surplus, width, alpha, parameters):
     values = np.asarray(present_values(market, parameters))
-    units = [width[p.group] if is_location(p.field) else value for p, value in zip(parameters, values, strict=True)]
+    kinds = [UNITS.get(p.field, "asset" if is_location(p.field) else "itself") for p in parameters]
+    capacity = np.asarray(market.risk_capacity)
+    large = {
+        "itself": lambda place, value: value,
+        "asset": lambda place, value: width[place],
+        "price": lambda place, value: width[place] / capacity[place],
+        "money": lambda place, value: surplus,
+        "number": lambda place, value: 1.0,
+    }
+    units = [large[kind](p.group, value) for kind, p, value in zip(kinds, parameters, values, strict=True)]
     return np.concatenate([[alpha], values]).astype(values.dtype), np.asarray([1.0, *units], values.dtype)
 
 

@@ -148,12 +148,13 @@ class Law:
         """Nodes and weights of ∫_l^z, (n, ...), in order: witnesses, others than `squared_ratio_integral_from` has."""
         raise NotImplementedError
 
-    def witnesses(self, z: jax.Array, kinks: jax.Array, known: Any) -> Witnesses:
-        """The nodes of `nodes_to`, and both ends of what is integrated. V may have kinks at `kinks`, (k, ...)."""
+    def witnesses(self, z: jax.Array, kinks: jax.Array, beyond: jax.Array, known: Any) -> Witnesses:
+        """The nodes of `nodes_to`, both ends of what is integrated, and a place beyond. V may have kinks at `kinks`,
+        (k, ...)."""
         nodes, weights = self.nodes_to(z)
         nothing = jnp.zeros_like(z)[None]
-        types = jnp.concatenate([self.lower[None], nodes, z[None]])
-        return Witnesses(types, jnp.concatenate([nothing, weights, nothing]), None, len(types))
+        types = jnp.concatenate([self.lower[None], nodes, z[None], beyond[None]])
+        return Witnesses(types, jnp.concatenate([nothing, weights, nothing, nothing]), None, len(types))
 
     def unstacked(self) -> Self:
         """What one row of a stacked law is called: laws know nothing of it, but for those of several families."""

@@ -199,9 +199,9 @@ class Panels(Law):
     def landmarks(self) -> jax.Array:
         return self.cuts
 
-    def witnesses(self, z: jax.Array, kinks: jax.Array, known: Cuts) -> Witnesses:
+    def witnesses(self, z: jax.Array, kinks: jax.Array, beyond: jax.Array, known: Cuts) -> Witnesses:
         """Nodes of their own on every panel, where all is known by one product of matrices; on panels that z or a kink
-        cuts in two their weight is 0, and other nodes lie on the pieces."""
+        cuts in two their weight is 0, and other nodes lie on the pieces. The place beyond is a piece of no length."""
         count = self.values.shape[1]
         places, weights = np.polynomial.legendre.leggauss(12 if count > 12 else count + 1)
         basis = np.polynomial.chebyshev.chebvander(places, count + 2).T
@@ -211,11 +211,13 @@ class Panels(Law):
         cdf, density = seen(density, mass, half[:, None], known.cdf[:-1, None], least[:, None], known.floor)
 
         # Pieces from the end or the cut before to each end, and from there to the next cut where no other end is.
-        panel, t = self.place(jnp.sort(jnp.concatenate([kinks, z[None]]), axis=0))
+        ordered = jnp.sort(jnp.concatenate([kinks, z[None]]), axis=0)
+        panel, t = self.place(jnp.concatenate([ordered, beyond[None]]))
+        last, there, panel, t = panel[-1:], t[-1:], panel[:-1], t[:-1]
         one, same = jnp.ones_like(t), panel[1:] == panel[:-1]
-        low = jnp.concatenate([-one[:1], jnp.where(same, t[:-1], -1.0), t[:-1]])
-        high = jnp.concatenate([t, jnp.where(same | (t[:-1] <= -1), t[:-1], 1.0)])
-        pieces, reach, whole = jnp.concatenate([panel, panel[:-1]]), 0.5 * (high - low), jnp.arange(len(start))
+        low = jnp.concatenate([-one[:1], jnp.where(same, t[:-1], -1.0), t[:-1], there])
+        high = jnp.concatenate([t, jnp.where(same | (t[:-1] <= -1), t[:-1], 1.0), there])
+        pieces, reach, whole = jnp.concatenate([panel, panel[:-1], last]), 0.5 * (high - low), jnp.arange(len(start))
         cut = jnp.any((panel == beside(whole, z)[:, None]) & (t > -1), axis=1)
         whole = jnp.where(cut | (self.cuts[1:] > z), 0.0, half)[:, None] * self.column(weights)
         at = low + reach * (1 + beside(places, low))

@@ -34,7 +34,7 @@ class Ratios(NamedTuple):
 class Witnesses(NamedTuple):
     """Nodes of ∫_l^z of what the density does, which no formula of the law knows: for certificates."""
 
-    types: jax.Array  # (n, ...)
+    types: jax.Array  # (n, ...); the last one is a place beyond, of weight 0
     weights: jax.Array
     ratios: Ratios | None  # there; None: not yet asked for
     ordered: int  # how many of them, from the first on, are in order

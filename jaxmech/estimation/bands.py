@@ -205,7 +205,9 @@ def _markets(places, laws, market, vectors):
     def market_of(vector):
         rows = zip(laws, places, known, strict=True)
         endowments = [law(vector[slice(*place)]) if law else as_known for law, place, as_known in rows]
-        return Market.of(*map(Traders, endowments, market.risk_capacity, market.count))
+        found = Market.of(*map(Traders, endowments, market.risk_capacity, market.count))
+        besides = {name: getattr(market, name) for name in ("welfare_weight", "outside", "minimum_revenue")}
+        return replace(found, **besides)
 
     return jax.vmap(market_of, in_axes=1, out_axes=-1)(vectors)
 
@@ -243,7 +245,7 @@ def _fees(counts, sizes, mechanism):
     price = -total(market.count * mechanism.interim().mean) / market.total_risk_capacity
     quantities = jnp.broadcast_to(sizes[:, None], (sizes.size, len(counts)))
     payments = [rule.side_payment(jnp.broadcast_to(price, sizes.shape), quantities).ravel()] if sizes.size else []
-    return jnp.concatenate([rule.participation_fee, rule.spread(), *payments])
+    return jnp.concatenate([rule.participation_fee, rule.spread, *payments])
 
 
 @partial(compiled, static_argnums=0)

@@ -1,6 +1,5 @@
 """A market file from a table of observed endowments."""
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -9,7 +8,7 @@ from jaxmech.cells import listed
 from jaxmech.estimation.fit import Fit, checked_options, fit
 from jaxmech.estimation.observation_files import Format, checked_format
 from jaxmech.estimation.observations import observations
-from jaxmech.inputs import AnyPath, MarketError, file_to_write, positive_number, whole_number
+from jaxmech.inputs import AnyPath, MarketError, file_to_write, positive_number, toml_text, whole_number
 from jaxmech.market.market import Market, Traders
 from jaxmech.plain import result
 
@@ -119,13 +118,17 @@ def made_or_refused(parts, make):
 
 def written_market(out, name, fits, counts, capacities, facts, remark) -> str:
     """The TOML of a market with fitted laws, written to a file, if any; `facts` become its provenance, by key."""
-    lines = [f"# Laws fitted to data. {remark}", f"name = {_toml(name)}", ""]
+    lines = [f"# Laws fitted to data. {remark}", f"name = {toml_text(name)}", ""]
     for group, made in fits.items():
-        lines += ["[[traders]]", f"name = {_toml(group)}", f"count = {counts[group]}"]
-        lines += [f"risk_capacity = {_toml(capacities[group])}", f"endowment = {_toml(made.endowment_table())}", ""]
-    lines += ["[provenance]", *(f"{key} = {_toml(value)}" for key, value in facts.items())]
+        lines += ["[[traders]]", f"name = {toml_text(group)}", f"count = {counts[group]}"]
+        lines += [
+            f"risk_capacity = {toml_text(capacities[group])}",
+            f"endowment = {toml_text(made.endowment_table())}",
+            "",
+        ]
+    lines += ["[provenance]", *(f"{key} = {toml_text(value)}" for key, value in facts.items())]
     for place, (group, made) in enumerate(fits.items(), 1):
-        lines.append(f"group_{place} = {_toml(_said_of(group, made))}")
+        lines.append(f"group_{place} = {toml_text(_said_of(group, made))}")
     text = "\n".join(lines) + "\n"
     if out is not None:
         out.write_text(text, encoding="utf-8")
@@ -143,16 +146,6 @@ def _said_of(group, made: Fit):
         *made.notes,
     ]
     return "; ".join(parts)
-
-
-def _toml(value):
-    """A value as TOML. JSON's strings, numbers and lists are TOML's; floats keep every digit."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(part)}" for key, part in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(_toml(part) for part in value) + "]"
-    # DEL is the one character that JSON leaves bare and TOML does not allow.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _by_group(name, given, groups, checked=None):

@@ -14,7 +14,7 @@ from jaxmech.arrays import as_array, is_traced, total
 from jaxmech.endowments import Law, Mixture, Numerical
 from jaxmech.endowments.law import Rules
 from jaxmech.endowments.numerical import resolved_to
-from jaxmech.inputs import MarketError, real_numbers
+from jaxmech.inputs import MarketError, one_number, real_numbers
 from jaxmech.market.outside import OUTSIDE_FIELDS, Outside, OutsideMarket, OutsideOption
 from jaxmech.programs import compiled
 
@@ -88,14 +88,11 @@ def one_entry_a_group(block: Any, called: str) -> Block:
         return library.broadcast_to(array, array.shape[:listed] + shape)
 
     welfare = None if _is_nothing(welfare) else filled("", welfare)
-    given = None
-    if not all(_is_nothing(value) for value in outside.values()):
-        if priced := isinstance(block.outside, OutsideMarket):
-            numbers = (outside["outside_cost"], outside["outside_price"], outside["outside_reserve"])
-        else:
-            numbers = (outside["outside_gamma"], outside["outside_centre"], outside["outside_reserve"])
-        given = Outside(*(filled("", value) for value in numbers), (priced,) * shape[0])
-    return Block(law.mapped(filled), filled("", capacity), filled("", count), welfare, given, shape[0])
+    outside = {name: filled("", value) for name, value in outside.items()}
+    priced = isinstance(block.outside, OutsideMarket)
+    nothing = not priced and all(map(_is_nothing, outside.values()))
+    outside = None if nothing else Outside.of(outside, (priced,) * shape[0])
+    return Block(law.mapped(filled), filled("", capacity), filled("", count), welfare, outside, shape[0])
 
 
 def _is_nothing(value):
@@ -183,16 +180,28 @@ def outside_rules(numbers: dict[str, Any]) -> Rules:
     return [(name, good(numbers[name]), remedy) for name, good, remedy in rules if name in numbers]
 
 
+def one_outside(outside: Any, called: str) -> dict[str, Any]:
+    """The numbers of an outside option by name, one each; MarketError for those that it cannot have."""
+    names = {f"outside_{entry.name}": entry.name for entry in fields(_checked_outside(outside, called))}
+    numbers = {name: getattr(outside, own) for name, own in names.items()}
+    if is_traced(numbers):
+        return numbers
+    numbers = {name: np.asarray(one_number(f"{name} of {called}", value)) for name, value in numbers.items()}
+    for name, good, remedy in outside_rules(numbers):
+        _refuse(name, numbers[name][None], np.asarray(good)[None], remedy, called)
+    return numbers
+
+
 def check_kept_inside(outside: Outside | None, capacity: Any, count: Any, names: Sequence[str]) -> None:
     """MarketError where an outside option is as good as all the others inside (beyond §16)."""
     if outside is None or is_traced((outside, capacity, count)):
         return
-    outside, capacity, count = jax.tree.map(np.asarray, (outside, capacity, count))
-    others = np.sum(count * capacity) - capacity
-    gamma, most = outside.option(capacity).gamma, others / (others + capacity)
-    for group in np.flatnonzero(~(gamma < most)):
-        if outside.priced[group]:
-            said = f"outside_cost of {names[group]} is {outside.steepness[group]:g}; it must be above 1/(K − κ) = "
+    held, own, count = jax.tree.map(np.asarray, (outside, capacity, count))
+    others = np.sum(count * own) - own
+    gamma, most = held.option(own).gamma, others / (others + own)
+    for group in map(int, np.flatnonzero(~(gamma < most))):
+        if held.priced[group]:
+            said = f"outside_cost of {names[group]} is {held.steepness[group]:g}; it must be above 1/(K − κ) = "
             raise MarketError(f"{said}{1 / others[group]:g}, or that market is deeper than all others inside")
         said = f"outside_gamma of {names[group]} is {gamma[group]:g}; it must be below 1 − κ/K = {most[group]:g}"
         raise MarketError(f"{said}, or trading outside is as good as with all others inside")
@@ -239,6 +248,24 @@ def complying(law: Law, capacity: ArrayLike, count: ArrayLike) -> np.ndarray:
     rules += [good for _, good, _ in [*law.rules(), *_trader_rules(capacity, count)]]
     batch = np.ndim(capacity) - 1
     return np.all([np.all(good, axis=tuple(range(np.ndim(good) - batch))) for good in rules], axis=0)
+
+
+def complying_besides(market: Any) -> np.ndarray | bool:
+    """The same of what a market, of NumPy, has besides laws, risk capacities and counts."""
+    good, outside = True, market.outside
+    if market.welfare_weight is not None:
+        good = good & np.all(np.isfinite(market.welfare_weight), axis=0)
+    if market.minimum_revenue is not None:
+        good = good & (market.minimum_revenue < np.inf)
+    if outside is None:
+        return good
+    total_capacity = np.sum(market.count * market.risk_capacity, axis=0)
+    gamma = outside.option(market.risk_capacity).gamma
+    rules = [gamma * total_capacity < total_capacity - market.risk_capacity]
+    rules += [np.isfinite(part) for part in (outside.steepness, outside.place, outside.reserve)]
+    good = good & np.all([np.all(rule, axis=0) for rule in rules], axis=0)
+    by_group = (outside_rules(outside.entries(group)) for group in range(len(gamma)))
+    return good & np.all([rule for rules in by_group for _, rule, _ in rules], axis=0)
 
 
 _LEAST_TRACED = 0.99  # differences and one-sided derivatives at one trader look a step below it

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxmech.arrays import NumbersLike, is_traced, on_device, pytree, total
 from jaxmech.endowments import FAMILIES, Law, SideBySide
-from jaxmech.inputs import AnyPath, MarketError, read_toml, refuse_other_keys
+from jaxmech.inputs import AnyPath, MarketError, read_toml, real_numbers, refuse_other_keys, shown
 from jaxmech.market.checks import (
     Block,
     check_group_name,
@@ -24,6 +24,7 @@ from jaxmech.market.checks import (
     check_numbers,
     check_resolution,
     one_entry_a_group,
+    one_outside,
     possible,
 )
 from jaxmech.market.outside import Outside, OutsideMarket, OutsideOption, no_outside
@@ -71,6 +72,7 @@ class Market:
       names: one name a group.
       welfare_weight: β, shape (G,); None where all are 0.
       outside: what traders can do instead; None where nobody has anything.
+      minimum_revenue: R_min, what the exchange must earn, money, a scalar; None for 0, a balanced budget.
 
     A batch of markets carries further axes behind the group axis of every field: (G, B). That is the fast form; `vmap`
     over markets with the batch axis in front works too.
@@ -82,10 +84,15 @@ class Market:
     names: tuple[str, ...] = field(default=(), metadata={"static": True, "label": True})
     welfare_weight: jax.Array | None = None
     outside: Outside | None = None
+    minimum_revenue: jax.Array | None = None
 
     @classmethod
-    def of(cls, *traders: Traders) -> Self:
+    def of(cls, *traders: Traders, minimum_revenue: NumbersLike = 0.0) -> Self:
         """A market of the given traders, groups in the order given.
+
+        Args:
+          minimum_revenue: R_min, money: what the exchange must earn instead of nothing; negative for a subsidy, −∞ for
+            no budget at all. `solve` takes another one where it is asked to.
 
         Raises:
           MarketError: naming the traders, the argument, the value and the remedy; before anything is compiled.
@@ -101,7 +108,8 @@ class Market:
             raise MarketError("count: a market needs at least two traders, got one; add traders or raise count")
         welfare, outside = _joined_welfare(numbers), _joined_outside(numbers)
         check_kept_inside(outside, capacity, count, names)
-        return cls(_side_by_side([one.law for one in numbers]), capacity, count, names, welfare, outside)
+        law = _side_by_side([one.law for one in numbers])
+        return cls(law, capacity, count, names, welfare, outside).earning(minimum_revenue)
 
     @classmethod
     def from_toml(cls, path: AnyPath) -> Self:
@@ -115,10 +123,13 @@ class Market:
             welfare_weight = 0.2                        # these two only where they are wanted
             outside = { price = 0.0, cost = 0.5 }       # or { gamma = 0.3, centre = 0.0, reserve = 0.0 }
 
+        and, before the first table, `minimum_revenue = 0.01` where revenue has a target.
+
         Raises:
           MarketError: missing file, bad TOML, unknown law or key, or whatever `Market.of` refuses.
         """
-        return cls.of(*_traders_from(read_toml(path), path))
+        table = read_toml(path)
+        return cls.of(*_traders_from(table, path), minimum_revenue=table.get("minimum_revenue", 0.0))
 
     @property
     def groups(self) -> int:
@@ -129,6 +140,43 @@ class Market:
     def total_risk_capacity(self) -> jax.Array:
         """K = Σ κ over traders."""
         return total(self.count * self.risk_capacity)
+
+    def earning(self, minimum_revenue: NumbersLike) -> Self:
+        """The market where the exchange must earn R_min, money, one number for each market of a batch.
+
+        Raises:
+          MarketError: NaN or +∞, or another shape (outside jit only).
+        """
+        shape, dtype = self.risk_capacity.shape[1:], self.risk_capacity.dtype
+        if is_traced(minimum_revenue):
+            return replace(self, minimum_revenue=jnp.broadcast_to(jnp.asarray(minimum_revenue, dtype), shape))
+        least = real_numbers("minimum_revenue", minimum_revenue, "money, one number for each market")
+        if np.any(np.isnan(least) | (least == np.inf)):
+            said = f"minimum_revenue is {shown(minimum_revenue)}"
+            raise MarketError(f"{said}; give numbers, 0 for a balanced budget and −∞ for none")
+        try:
+            least = np.broadcast_to(least, shape).astype(dtype)
+        except ValueError:
+            raise MarketError(f"minimum_revenue has shape {least.shape}; give one number for each market") from None
+        return replace(self, minimum_revenue=on_device(least) if np.any(least) else None)
+
+    def with_outside(self, group: str, outside: OutsideMarket | OutsideOption) -> Self:
+        """The market where each trader of a group, or of "all", has this outside option instead of his own.
+
+        Raises:
+          MarketError: no such group, numbers that an option cannot have, or one that is as good as all others inside.
+        """
+        if group != "all" and group not in self.names:
+            raise MarketError(f"group {group!r} is not in this market; choose all, {', '.join(self.names)}")
+        places = range(self.groups) if group == "all" else (self.names.index(group),)
+        held, numbers = self.outside or no_outside(self.groups, self.risk_capacity), one_outside(outside, group)
+        rows, priced = [held.entries(k) for k in range(self.groups)], list(held.priced)
+        for place in places:
+            rows[place] = {name: jnp.full_like(self.risk_capacity[0], value) for name, value in numbers.items()}
+            priced[place] = isinstance(outside, OutsideMarket)
+        new = replace(held, priced=tuple(priced)).with_entries(rows)
+        check_kept_inside(new, self.risk_capacity, self.count, self.names)
+        return replace(self, outside=new)
 
     @property
     def option(self) -> OutsideOption | None:
@@ -159,7 +207,12 @@ class Market:
 def _prepared(market):
     option = market.option
     good = possible([law for law, *_ in market.laws()], market.risk_capacity, market.count, option)
-    return replace(Prepared.of(market.endowment, market.risk_capacity, market.count, good), outside=option)
+    if market.outside is not None:
+        good = good & market.outside.has_costs()
+    if market.minimum_revenue is not None:
+        good = good & (market.minimum_revenue < jnp.inf)
+    found = Prepared.of(market.endowment, market.risk_capacity, market.count, good)
+    return replace(found, outside=option, target=market.minimum_revenue)
 
 
 def checked_market(market: Any) -> Market:
@@ -170,7 +223,7 @@ def checked_market(market: Any) -> Market:
 
 
 def _traders_from(table, path):
-    refuse_other_keys(table, {"name", "traders", "provenance", "units"}, path)
+    refuse_other_keys(table, {"name", "traders", "provenance", "units", "minimum_revenue"}, path)
     groups = table.get("traders")
     if not isinstance(groups, list) or not groups:
         raise MarketError(f"{path}: no [[traders]] table; write one for each group of traders")
@@ -243,7 +296,8 @@ def _joined_outside(blocks):
         return None
     each = [block.outside or no_outside(block.groups, block.risk_capacity) for block in blocks]
     numbers = ([getattr(one, name) for one in each] for name in ("steepness", "place", "reserve"))
-    return Outside(*(_joined(*parts) for parts in numbers), tuple(chain.from_iterable(one.priced for one in each)))
+    priced = tuple(chain.from_iterable(one.priced for one in each))
+    return Outside(*(_joined(*parts) for parts in numbers), priced=priced)
 
 
 def _distinct_names(names):

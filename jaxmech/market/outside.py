@@ -6,6 +6,7 @@ is what type z of risk capacity κ gains by going. A market in which a quantity 
 c = −κP₀: the best trade there is −(z − c)γ.
 """
 
+from collections.abc import Sequence
 from dataclasses import field
 from typing import Any
 
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmech.arrays import Numbers, pytree
+from jaxmech.arrays import Numbers, picked, pytree
 from jaxmech.plain import result
 
 # Numbers of a market that are not there are 0; their names, and in which order `Outside` holds them.
@@ -39,7 +40,7 @@ class OutsideMarket:
 
     price: Numbers
     cost: Numbers
-    reserve: Numbers = 0.0
+    reserve: Numbers = 0.0  # pyright: ignore[reportAssignmentType]
 
 
 @result()
@@ -54,8 +55,8 @@ class OutsideOption:
     """
 
     gamma: Numbers
-    centre: Numbers = 0.0
-    reserve: Numbers = 0.0
+    centre: Numbers = 0.0  # pyright: ignore[reportAssignmentType]
+    reserve: Numbers = 0.0  # pyright: ignore[reportAssignmentType]
 
 
 @pytree
@@ -66,6 +67,11 @@ class Outside:
     place: jax.Array  # P₀ of markets, c of other options
     reserve: jax.Array  # r
     priced: tuple[bool, ...] = field(default=(), metadata={"static": True})  # which are markets
+
+    @classmethod
+    def of(cls, numbers: dict[str, Any], priced: tuple[bool, ...]) -> "Outside":
+        """The options with these numbers, all of one kind, by name."""
+        return cls(*(numbers[name] for name in (_MARKET if priced[0] else _OPTION)), priced=priced)
 
     def option(self, risk_capacity: jax.Array) -> OutsideOption:
         """All of them in the raw form."""
@@ -78,6 +84,16 @@ class Outside:
             gamma, centre = jnp.where(column, gamma, self.steepness), jnp.where(column, centre, self.place)
         return OutsideOption(gamma, centre, self.reserve)
 
+    def has_costs(self) -> jax.Array:
+        """Whether each ρ of a market can be one, of the batch's shape."""
+        cost = self.steepness[np.flatnonzero(self.priced)]
+        return jnp.all((cost > 0) & (cost < jnp.inf), axis=0)
+
+    def of_groups(self, groups: np.ndarray) -> "Outside":
+        """Those of some of the groups, each as often as it is named."""
+        numbers = picked((self.steepness, self.place, self.reserve), groups)
+        return Outside(*numbers, priced=tuple(self.priced[group] for group in groups))
+
     def names(self, group: int) -> tuple[str, str, str]:
         """What the numbers of a group are called."""
         return _MARKET if self.priced[group] else _OPTION
@@ -87,9 +103,14 @@ class Outside:
         numbers = self.steepness[group], self.place[group], self.reserve[group]
         return dict(zip(self.names(0 if isinstance(group, slice) else group), numbers, strict=True))
 
+    def with_entries(self, rows: Sequence[dict[str, Any]]) -> "Outside":
+        """The options with the numbers of these rows, one a group."""
+        each = zip(*([row[name] for name in self.names(k)] for k, row in enumerate(rows)), strict=True)
+        return Outside(*map(jnp.stack, each), priced=self.priced)
+
 
 def no_outside(groups: int, like: Any) -> Outside:
     """Outside options that are worth nothing, of the type of an array."""
-    library = np if isinstance(like, np.ndarray) else jnp
+    library: Any = np if isinstance(like, np.ndarray) else jnp
     nothing = library.zeros((groups, *like.shape[1:]), like.dtype)
     return Outside(nothing, nothing, nothing, (False,) * groups)

@@ -42,10 +42,8 @@ class Prepared:
     def weights(self, weight: jax.Array) -> jax.Array:
         """The weight of each group's revenue and rents: w_i = u + (1 − u)(α − β_i), (G, ...), where welfare weights are
         given; and without them w itself (beyond §2).
-
-        Rounding must not make that of the group with the largest β negative.
         """
-        return weight if self.lean is None else jnp.maximum(weight + (1 - weight) * self.lean, 0.0)
+        return weight if self.lean is None else group_weights(weight, self.lean)
 
     def provided(self, condition: jax.Array | bool) -> Self:
         """The market, impossible unless the condition holds too."""
@@ -65,3 +63,15 @@ class Prepared:
     def share(self) -> jax.Array:
         """s = κ/K."""
         return self.risk_capacity / self.total_risk_capacity
+
+
+def group_weights(share: jax.Array, lean: jax.Array) -> jax.Array:
+    """u + (1 − u)(α − β), which is 0 of the group with the largest β at the least u: but for rounding, which is taken
+    off.
+
+    Args:
+      share: u.
+      lean: α − β.
+    """
+    found = share + (1 - share) * lean
+    return jnp.where(found > 4 * jnp.finfo(found.dtype).eps * share, found, 0.0)

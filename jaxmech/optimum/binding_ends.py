@@ -50,9 +50,11 @@ def move_ends(
     the one before, `last`, or more, takes back half of it.
     """
     lower, mean, inside, upper, _ = within
-    gap, rent, rent_slope = target - ends, weight * at_ends.ratio, weight * at_ends.ratio_slope
+    # Where the density vanishes at the lower end its slope there is rounding; F/f rises from 0.
+    slope = jnp.where(ends > lower, at_ends.ratio_slope, jnp.maximum(at_ends.ratio_slope, 0.0))
+    gap, rent, rent_slope = target - ends, weight * at_ends.ratio, weight * slope
     room, width = upper - ends, upper - lower
-    new = _newton(ends, gap, rent, rent_slope, room, width, top - inside, target < top)
+    new = _newton(ends, gap, rent, rent_slope, room, width, top - inside, target < top, slope > 2)
     new = jnp.where((new <= lower) & (rent > gap) & (target > lower), 0.5 * (ends + lower), new)
     new = jnp.where((rent > 1e30 * (jnp.abs(gap) + width)) & (ends > mean), 0.5 * (ends + mean), new)
     new = jnp.where(target >= top, upper, new)
@@ -65,15 +67,16 @@ def move_ends(
     return jnp.where(swings, ends - 0.5 * last, new)
 
 
-def _newton(ends, gap, rent, rent_slope, room, width, highest, interior):
+def _newton(ends, gap, rent, rent_slope, room, width, highest, interior, steeply):
     """Newton's step on the equation in the form that is nearly linear where it stands.
 
     With rent = w F/f and gap = η − a, equal at the root, Newton on ψ itself divides by 1 + rent'. Near the root the
     slope 1 + rent' √(gap/rent) lies between Newton's for ψ and Newton's for gap/rent, whose errors have opposite signs.
     Far `above` the root the rent grows like an exponential at rate k = rent'/rent, and y = η − a solves
     ky + log ky = log rent' + k·gap =: L, which a rational guess at ky takes down in one step; `far` from η, y ≈ gap.
-    Where the rent is next to nothing, w tiny, it is the same exponential that stops a `climb`. Short of an end where
-    F/f is infinite, rent ∝ (h − a)^−β: a step `beyond` that end and one `away` from it are taken in log(h − a).
+    Where the rent is next to nothing, w tiny, it is the same exponential that stops a `climb`; where F/f only rises
+    from 0, by no more than z, there is none. Short of an end where F/f is infinite, rent ∝ (h − a)^−β: a step `beyond`
+    that end and one `away` from it are taken in log(h − a).
     """
     below, above = rent < 0.2 * gap, (rent > 8 * gap) & (rent_slope > 1)
     balance = jnp.where((gap > 0) & (rent > 0.1 * gap), gap, 0.0) / jnp.where(rent > 0, rent, 1.0)
@@ -81,7 +84,7 @@ def _newton(ends, gap, rent, rent_slope, room, width, highest, interior):
     beyond = (ends + move >= ends + room) & interior & (rent > 0)
     away = (room < 0.01 * width) & (room > 0) & (gap > room) & (rent > 1.001 * gap) & (rent_slope > 1)
     away = away & (highest > 1.5 * rent)
-    climb = (rent > 0) & (rent < 1e-10 * gap) & (rent_slope > 0) & ~beyond
+    climb = (rent > 0) & (rent < 1e-10 * gap) & steeply & ~beyond
     steep, powers = above | beyond | away | climb, beyond | away
     rate = jnp.where(steep, rent_slope, 1.0) / jnp.where(steep, rent, 1.0)
     far = above & (rate * gap > 30)

@@ -52,15 +52,23 @@ def cara_certainty_equivalent(mechanism: Mechanism, z: NumbersLike, report: Numb
     Risk aversion is 1/κ, not 1/(2κ) (erratum E7).
 
     Args:
-      mechanism: a Mechanism (no batch).
+      mechanism: a Mechanism (no batch) without outside options.
       z, report: endowments, shape (..., G), inside the support.
 
     Returns:
       Shape (..., G). NaN where what the others' endowments leave a trader to hold varies by too many of his risk
       capacities for the quadrature: these are far below the width of the endowments.
     """
-    checked_mechanism(mechanism)
+    _checked(mechanism)
     return _certainty_equivalent(mechanism, *(_by_group(mechanism, *pair) for pair in (("z", z), ("report", report))))
+
+
+def _checked(mechanism):
+    """A mechanism of traders who can only hold what they have."""
+    if checked_mechanism(mechanism).market.outside is not None:
+        said = "mechanism has outside options, whose worth to traders with CARA utility is not that of the model"
+        raise MarketError(f"{said}; solve the market without them")
+    return mechanism
 
 
 @compiled
@@ -128,13 +136,13 @@ def cara_schedule(mechanism: Mechanism, types: int = 129) -> CaraSchedule:
     Corollary 1.2 claims this of the transfers (4), for which it fails (erratum E8).
 
     Args:
-      mechanism: a Mechanism (no batch).
+      mechanism: a Mechanism (no batch) without outside options.
       types: how many types of each group, evenly spaced over its support.
 
     Returns:
       CaraSchedule.
     """
-    return _schedule(checked_mechanism(mechanism), jnp.linspace(0, 1, whole_number("types", types, 2)))
+    return _schedule(_checked(mechanism), jnp.linspace(0, 1, whole_number("types", types, 2)))
 
 
 def _least(value, slope, steps):

@@ -14,6 +14,7 @@ import numpy as np
 from jaxmech.arrays import mirrored, total
 from jaxmech.numerics.batching import differentiable_behind
 from jaxmech.optimum.first_best import first_best_surplus
+from jaxmech.optimum.ironing.bunching import refuses
 from jaxmech.optimum.ironing.ironed import faults
 from jaxmech.optimum.mechanism import Mechanism, checked_mechanism
 from jaxmech.optimum.outcomes import endowments_of, revenue_by_group, trade_gain_by_group
@@ -28,7 +29,8 @@ from jaxmech.programs import compiled
 class Certificate(NamedTuple):
     """Evidence for one mechanism, or a batch. All but the residual are in units of the first-best surplus."""
 
-    residual: jax.Array  # largest |E X̄| that a binding type should not have, relative to width + |η|
+    residual: jax.Array  # largest |E X̄| that a binding type should not have, and what ψ⁻ and ψ⁺ lack of η next to the
+    # ends of the binding interval, relative to width + |η|
     duality_gap: jax.Array  # upper bound on what any feasible mechanism could add to αR + (1 − α)A, over 1 + λ
     participation_slack: jax.Array  # least utility gain: X̄ changes sign once, so 0 but for what the residual may cost
     monotonicity_breach: jax.Array  # largest fall of the virtual type, relative to the width of the support
@@ -78,11 +80,11 @@ def certify(mechanism: Mechanism) -> Certificate:
 @differentiable_behind
 @in_pieces
 def _certify(mechanism):
-    market, weight, interim = mechanism.market, mechanism.weight, mechanism.interim()
+    market, interim = mechanism.market, mechanism.interim()
     sides, risk_capacity, count = market.endowment.sides(), market.risk_capacity, market.count
     capacity, width = market.total_risk_capacity, sides.width[0]
     share, mean = risk_capacity / capacity, interim.mean
-    total_mean = total(count * mean)
+    total_mean, allowed = total(count * mean), tolerance_of(width.dtype)
     # X̄ = (1 − s)(η − V) + ε exactly; ε = 0 solves (*).
     offset = share * (total_mean - mean) - (1 - share) * mechanism.eta
     charged = interim._replace(
@@ -91,36 +93,26 @@ def _certify(mechanism):
         rent=interim.rent + jnp.abs(offset) * width,
     )
     earned = total(revenue_by_group(charged, risk_capacity, count))
-    gained = total(trade_gain_by_group(charged, risk_capacity, count))
-    bound = 0.5 * total(
-        count * (interim.variance * (1 / risk_capacity - 1 / capacity))
-        + count * risk_capacity * (mean / risk_capacity - total_mean / capacity) ** 2
-    )
+    bound = _bound(mechanism, interim, sides, total_mean / capacity)
     left_over = earned if mechanism.minimum_revenue is None else earned - mechanism.minimum_revenue
-    if market.welfare_weight is None:
-        value = weight * earned + (1 - weight) * gained
-        # λ/(1 + λ), by which revenue that is left over costs the objective at α; α = 1 leaves w no room.
-        multiplier = (weight - mechanism.alpha) / jnp.where(mechanism.alpha < 1, 1 - mechanism.alpha, 1.0)
-    else:
-        value = gained - total(mechanism.group_weight * count * charged.rent / risk_capacity)
-        multiplier = weight * 0 if mechanism.budget_share is None else mechanism.budget_share
-    if market.outside is not None:
-        bound = bound - _bound_outside(mechanism, interim)
+    value, multiplier = _value(mechanism, charged, earned)
     surplus = first_best_surplus(endowments_of(market, interim))
     falls, short = _ironing_faults(mechanism, sides)
-    seen = witness(mechanism, sides)
+    seen = witness(mechanism, sides, allowed)
     gap = bound - value + total(count / risk_capacity * short)
     doubt = _disagreement(mechanism, sides, seen)
     disagreement = doubt.money / surplus
     # Without a budget both are infinite, but for the multiplier, which is 0 then.
     spare = multiplier * jnp.clip(left_over, 0.0, jnp.finfo(left_over.dtype).max)
     gap = (gap + spare) / surplus + disagreement
-    residual = jnp.max((jnp.abs(offset) + doubt.expected) / (width + jnp.abs(mechanism.eta)), axis=0)
+    missed = jnp.abs(offset) + doubt.expected + jnp.max(seen.missed, axis=0)
+    residual = jnp.max(missed / (width + jnp.abs(mechanism.eta)), axis=0)
     breach = jnp.maximum(jnp.max(seen.fall / width, axis=(0, 1)), falls)
     charge = jnp.max(jnp.abs(offset) * width / risk_capacity, axis=0)
     slack = -charge / surplus
+    if mechanism.rebate is not None:
+        slack = jnp.minimum(slack, jnp.min(mechanism.rebate, axis=0) / surplus)
     shortfall = jnp.maximum(0.0, -left_over / surplus)
-    allowed = tolerance_of(surplus.dtype)
     ok = (
         (residual <= allowed)
         & (jnp.abs(gap) <= allowed)
@@ -135,6 +127,16 @@ def _certify(mechanism):
     return Certificate(residual, gap, slack, breach, shortfall, ok)
 
 
+def _bound(mechanism, interim, sides, price):
+    """D, the dual bound over 1 + λ, with ΣM/K for the price (theory §11, beyond §7)."""
+    market, capacity = mechanism.market, mechanism.market.risk_capacity
+    spread = interim.variance * (1 / capacity - 1 / market.total_risk_capacity)
+    bound = 0.5 * total(market.count * spread + market.count * capacity * (interim.mean / capacity - price) ** 2)
+    if market.outside is None:
+        return bound
+    return jnp.where(_bound_is_unknown(mechanism, sides), jnp.nan, bound - _bound_outside(mechanism, interim))
+
+
 def _bound_outside(mechanism, interim):
     """Σ n (w r + γ/(2κ) ∫(z − c)² dΩ), what outside options take off the dual bound, over 1 + λ (beyond §7)."""
     market, option, weight = mechanism.market, mechanism.market.option, mechanism.group_weight
@@ -144,6 +146,28 @@ def _bound_outside(mechanism, interim):
     away = variance - together + (mean - option.centre) * (mean - interim.mean)  # E[(Z − c)(Z − V)]
     square = weight * (variance + (mean - option.centre) ** 2) - 2 * away
     return total(market.count * (weight * option.reserve + option.gamma * square / (2 * market.risk_capacity)))
+
+
+def _value(mechanism, charged, earned):
+    """What the mechanism attains of the Lagrangian, over 1 + λ, and the multiplier λ/(1 + λ) of revenue that is left
+    over."""
+    market, weight, alpha = mechanism.market, mechanism.weight, mechanism.alpha
+    gained = total(trade_gain_by_group(charged, market.risk_capacity, market.count))
+    if market.welfare_weight is None:
+        # α = 1 leaves w no room.
+        multiplier = (weight - alpha) / jnp.where(alpha < 1, 1 - alpha, 1.0)
+        return weight * earned + (1 - weight) * gained, multiplier
+    value = gained - total(mechanism.group_weight * market.count * charged.rent / market.risk_capacity)
+    multiplier = weight * 0 if mechanism.budget_share is None else mechanism.budget_share
+    # The Lagrangian has no largest value where a group's weight is negative: rebates to it raise it without end.
+    least = jnp.min(multiplier + (1 - multiplier) * (alpha - market.welfare_weight), axis=0)
+    return jnp.where(least >= -tolerance_of(least.dtype), value, -jnp.inf), multiplier
+
+
+def _bound_is_unknown(mechanism, sides):
+    """Whether Ω falls where an outside option meets a law that is not regular: then it bounds nothing (beyond §16)."""
+    weight, level = mechanism.kernel()
+    return refuses(sides, level, mechanism.ends, weight, mechanism.line().slope, mechanism.bunching)
 
 
 class Disagreement(NamedTuple):
@@ -185,6 +209,7 @@ def _disagreement(mechanism, sides, seen) -> Disagreement:
     mean, cross = jnp.abs(interim.mean - seen_mean), jnp.abs(cross)
     rent = jnp.abs(interim.rent - _rent_outside(mechanism, interim) - others * rent)
     weights = weight if market.welfare_weight is None and line is None else mechanism.group_weight
+    weights = jnp.where(weights > 0, weights, 1.0)  # the gap does not see rents at w = 0, but the budget does
     price, by_money = total(market.count * interim.mean) / capacity, market.count / risk_capacity
     return Disagreement(
         mean=total(market.count * mean * jnp.abs(interim.mean / risk_capacity - price)),

@@ -30,8 +30,8 @@ def first_best_revenue(market: Prepared) -> jax.Array:
 
         r_i + γ_i (c_i − η_i)²/(2κ_i(1 − σ_i))
 
-    goes to each trader. The second sum vanishes under Condition 1, which the paper's "only if" needs (erratum E6). A δ that is rounding
-    is taken as zero, so that proportional means give exactly 0.
+    goes to each trader. The second sum vanishes under Condition 1, which the paper's "only if" needs (erratum E6). A δ
+    that is rounding is taken as zero, so that proportional means give exactly 0.
     """
     mean, capacity, share = market.mean, market.total_risk_capacity, market.share
     others = capacity - market.risk_capacity

@@ -11,7 +11,7 @@ from jaxmech.arrays import NumbersLike, is_traced, mirrored, mirrored_types, on_
 from jaxmech.endowments import Sides
 from jaxmech.endowments.panels import known_to
 from jaxmech.market.market import Market, MarketError
-from jaxmech.market.prepared import Prepared
+from jaxmech.market.prepared import Prepared, group_weights
 from jaxmech.numerics.batching import differentiable_behind
 from jaxmech.numerics.polynomials import unit_rule
 from jaxmech.optimum.first_best import first_best_surplus
@@ -20,6 +20,7 @@ from jaxmech.optimum.ironing.hull import Bunching
 from jaxmech.optimum.ironing.ironed import bunch_ends, bunches_of, bunching, ironed_gain, standing, still_bunching, sums
 from jaxmech.optimum.multipliers import AtEnds, Multipliers
 from jaxmech.optimum.outcomes import Interim, absorbed_variance, endowments_of, interim_moments, revenue
+from jaxmech.optimum.status import status_text
 from jaxmech.optimum.target_lines import (
     TargetLine,
     kernel_level,
@@ -60,7 +61,6 @@ class Mechanism:
     bunching: Bunching = None  # where laws that are not regular are ironed: see `bunching_intervals`
     # What there is besides where outside options, welfare weights or a target for revenue are given; else None.
     budget_share: jax.Array | None = None  # u = λ/(1 + λ)
-    minimum_revenue: jax.Array | None = None  # R_min
     rebate: jax.Array | None = None  # (G,), money to each trader: what is left over where a welfare weight exceeds α
     largest_revenue: jax.Array | None = None  # of all mechanisms that keep every type, where R_min exceeds it; else NaN
     refused: jax.Array | None = None  # whether a law is not regular where an outside option needs it to be (beyond §16)
@@ -87,8 +87,8 @@ class Mechanism:
         """λ ≥ 0, the multiplier of the budget constraint, Eq. (19): 0 unless α < w*."""
         if self.budget_share is not None:
             return self.budget_share / (1 - self.budget_share)
-        binds = self.weight > self.alpha
-        return jnp.where(binds, (self.weight - self.alpha) / jnp.where(binds, 1 - self.weight, 1.0), 0.0)
+        free = self.weight <= self.alpha
+        return jnp.where(free, 0.0, (self.weight - self.alpha) / jnp.where(free, 1.0, 1 - self.weight))
 
     @derived
     def group_weight(self) -> jax.Array:
@@ -99,7 +99,17 @@ class Mechanism:
         welfare, share = self.market.welfare_weight, self.budget_share
         if welfare is None or share is None:
             return self.weight
-        return jnp.maximum(share + (1 - share) * (self.alpha - welfare), 0.0)
+        return group_weights(share, self.alpha - welfare)
+
+    @property
+    def minimum_revenue(self) -> jax.Array | None:
+        """R_min; None for 0."""
+        return self.market.minimum_revenue
+
+    @property
+    def status(self) -> str:
+        """What became of it, in words; of a batch, how many lanes are what. Not under jit."""
+        return status_text(self.error, self.largest_revenue, self.refused)
 
     def line(self) -> TargetLine | None:
         """The groups' target lines (beyond §4); None without outside options, where they are flat."""
@@ -113,7 +123,8 @@ class Mechanism:
 
     def outside_gain(self, z: NumbersLike) -> jax.Array:
         """o(z), money: what type z gains where he goes instead; 0 without outside options."""
-        return outside_gain(self.market.option, jnp.asarray(z), self.market.risk_capacity) + jnp.zeros_like(z)
+        types = jnp.asarray(z)
+        return outside_gain(self.market.option, types, self.market.risk_capacity) + jnp.zeros_like(types)
 
     @takes_arrays
     @compiled
@@ -267,21 +278,20 @@ def mechanism_of(
     weight: jax.Array,
     solution: Multipliers,
     moments: Interim,
-    target: jax.Array | None = None,
     searched: bool = True,
 ) -> Mechanism:
     """The mechanism with these Multipliers and interim moments; NaN where there is none.
 
     Args:
       weight: w, or u where the market has welfare weights.
-      target: R_min, where there is one.
       searched: whether it is the optimum's weight, rather than one that was asked for.
     """
     error, more = solution.error, {}
     if solution.refused is not None:
         error = jnp.where(solution.refused, jnp.inf, error)
-    if searched and (market.welfare_weight is not None or market.outside is not None or target is not None):
-        error, moments, more = with_budget(market, alpha, weight, error, moments, target)
+    besides = market.welfare_weight, market.outside, market.minimum_revenue
+    if searched and any(part is not None for part in besides):
+        error, moments, more = with_budget(market, alpha, weight, error, moments)
     if market.welfare_weight is not None:
         more["budget_share"], weight = weight, weight + (1 - weight) * alpha
     known = weight, solution.eta, solution.ends, moments, {k: v for k, v in more.items() if k != "largest_revenue"}
@@ -297,18 +307,17 @@ def mechanism_of(
         error,
         solution.steps,
         solution.bunching,
-        minimum_revenue=target,
         refused=solution.refused,
         **(more | known),
     )
 
 
-def with_budget(market, alpha, weight, error, moments, target):
+def with_budget(market, alpha, weight, error, moments):
     """(error, moments, further fields): rebates in the moments; error ∞ where revenue cannot be as large as R_min."""
-    welfare, least = market.welfare_weight, 0.0 if target is None else target
+    welfare, least = market.welfare_weight, 0.0 if market.minimum_revenue is None else market.minimum_revenue
     earned = revenue(market, moments)
     near = known_to(1e-9, earned.dtype) * first_best_surplus(endowments_of(market, moments))
-    missed = (weight >= 1) & (earned < least - near)
+    missed = (weight >= 1) & (earned < least - near) & (error < jnp.inf)
     error, more = jnp.where(missed, jnp.inf, error), {"largest_revenue": jnp.where(missed, earned, jnp.nan)}
     if welfare is None:
         return error, moments, more

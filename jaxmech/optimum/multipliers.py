@@ -96,6 +96,13 @@ def uniform_eta(
     return share * (scaled_sum - intercept)
 
 
+def _residual_at(market, line, eta, ends, at_ends, weight):
+    """(the residual of (*), the probability of the binding interval) at η and the ends, by the kernel's weight."""
+    level, (lower, upper) = kernel_level(eta, line), (market.lower, market.upper)
+    mean, probability, _ = expected_virtual_type(level, ends, at_ends, lower, upper, weight)
+    return system_residual(eta, lifted(mean, market.mean, line), market.risk_capacity, market.count), probability
+
+
 def _uniform_guess(market, weight, line):
     """η of uniform endowments with the same means, and a, b near it."""
     eta, lower = uniform_eta(market.mean, market.risk_capacity, market.count, weight, line), market.sides.lower
@@ -104,23 +111,26 @@ def _uniform_guess(market, weight, line):
     return eta, jnp.maximum((middle + weight * lower) / (1 + weight), lower)
 
 
+def _eta_bounds(market, weight, others):
+    """Between what η lies: 0 ≤ F ≤ 1 bounds every m by the support. Where nobody trades Newton's step has no bound."""
+    bounds = market.lower, market.upper
+    if market.extended:  # so it is up to weights of 1
+        reach = jnp.maximum(market.weights(weight), 1.0)
+        bounds = (market.mean + reach * (end - market.mean) for end in bounds)
+    return (market.risk_capacity * (total(market.count * end) - end) / others for end in bounds)
+
+
 def newton_iteration(market: Prepared, within: EndRange, weight: jax.Array) -> Multipliers:
     """Newton's iteration for (*), from the rule of uniform endowments on.
 
     It solves Eq. (13). Each pass measures the error where it stands and moves only the markets that are not there yet.
     """
     sides, risk_capacity, count, width = market.sides, market.risk_capacity, market.count, market.width
-    others, lower, upper = market.total_risk_capacity - risk_capacity, market.lower, market.upper
-    line = target_line(market)
-    weights, weight = market.weights(weight), kernel_weight(market.weights(weight), line, width)
-    # 0 ≤ F ≤ 1 bounds every m by the support, and so η; where nobody trades Newton's step has no such bound.
-    bounds = lower, upper
-    if market.extended:  # so it is up to weights of 1
-        bounds = (market.mean + jnp.maximum(weights, 1.0) * (end - market.mean) for end in bounds)
-    least, most = (risk_capacity * (total(count * end) - end) / others for end in bounds)
+    others = market.total_risk_capacity - risk_capacity
+    line, (least, most) = target_line(market), _eta_bounds(market, weight, others)
+    weight = kernel_weight(market.weights(weight), line, width)
     rounding = _TOLERANCE * float(jnp.finfo(width.dtype).eps)
-    tolerance, stall = min(rounding, _FINEST), max(rounding, _STALL)
-    curves = virtual_curves(sides, weight)
+    tolerance, stall, curves = min(rounding, _FINEST), max(rounding, _STALL), virtual_curves(sides, weight)
     bunched = still_bunching(curves)
     bunches = bunches_of(bunched)
     find_ends, top = end_finder(sides, curves, bunches), within.inside + weight * within.steepest
@@ -128,16 +138,14 @@ def newton_iteration(market: Prepared, within: EndRange, weight: jax.Array) -> M
     def step(state):
         eta, ends, _, last, best, error, _, steps = state
         tail = sides.tail(ends)
-        mean, probability, _ = expected_virtual_type(kernel_level(eta, line), ends, tail, lower, upper, weight)
-        residual = system_residual(eta, lifted(mean, market.mean, line), risk_capacity, count)
+        residual, probability = _residual_at(market, line, eta, ends, tail, weight)
         contraction = residual / others
         missed = norm(contraction / risk_capacity)
         trusted = (missed < best) | (steps < _TRUSTED)
         move = jnp.where(trusted, arrowhead_solve(residual, probability, risk_capacity, count), contraction)
         new_eta, late = eta + move, steps >= _TRUSTED
         new_eta = jnp.where(new_eta > least, jnp.where(new_eta < most, new_eta, most), least)
-        target = kernel_level(new_eta, line)
-        target = mirrored(target, target)
+        target = mirrored(*(kernel_level(new_eta, line),) * 2)
         new_ends = find_ends(target, move_ends(ends, last, late, target, tail, within, top, weight))
         left, right = (new_ends - ends) / width
         off = move / (width + jnp.abs(eta))
@@ -161,9 +169,16 @@ def newton_iteration(market: Prepared, within: EndRange, weight: jax.Array) -> M
 
     eta, ends, at_ends, _, _, error, _, steps = lax.while_loop(unfinished, step, _start(market, weight, line))
     error = jnp.where(jnp.isnan(error) | overflows(bunches) | ~market.possible, jnp.inf, error)
-    refused = None if line is None else refuses(sides, kernel_level(eta, line), ends, weight, line.slope, bunches)
-    integrals = sums(sides, ends, weight, curves, bunched)
+    integrals, refused = sums(sides, ends, weight, curves, bunched), _refused(market, eta, ends, weight, bunches)
     return Multipliers(eta, ends, at_ends, integrals, error, steps, bunches, refused)
+
+
+def _refused(market, eta, ends, weight, bunches):
+    """Whether a target line meets a law that is not regular; None where there are no lines."""
+    line = target_line(market)
+    if line is None:
+        return None
+    return refuses(market.sides, kernel_level(eta, line), ends, weight, line.slope, bunches)
 
 
 def _start(market, weight, line):
@@ -218,9 +233,7 @@ def moved(solution: Multipliers, market: Prepared, weight: jax.Array, market_dot
         place = jnp.where(at_lower, sides.lower, jnp.where(at_upper, sides.upper, cut))
         tail, curves = sides.tail(place), virtual_curves(sides, weight)
         bunched = standing(curves, solution.bunching)
-        mean, *_ = expected_virtual_type(level, place, tail, market.lower, market.upper, weight)
-        mean = lifted(mean, market.mean, line)
-        residual = system_residual(eta, mean, market.risk_capacity, market.count)
+        residual, _ = _residual_at(market, line, eta, place, tail, weight)
         integrals = sums(sides, place, weight, curves, bunched)
         value = place + weight * tail.ratio
         if line is not None:

@@ -16,10 +16,11 @@ from jaxmech.optimum.first_best import neutral_type
 from jaxmech.optimum.mechanism import Mechanism, mechanism_at, mechanism_of
 from jaxmech.optimum.multipliers import solve_multipliers
 from jaxmech.optimum.outcomes import interim_moments
+from jaxmech.optimum.target_lines import kernel_level, target_line
 from jaxmech.programs import compiled
 
 
-def solve(market: Market, alpha: NumbersLike, minimum_revenue: NumbersLike = 0.0) -> Mechanism:
+def solve(market: Market, alpha: NumbersLike, minimum_revenue: NumbersLike | None = None) -> Mechanism:
     """The mechanism that maximises αR + (1 − α)A subject to budget balance R ≥ 0: Eq. (6), Theorem 1.
 
     What the market's groups have besides is part of the problem (beyond §1): with welfare weights β the objective is
@@ -29,7 +30,8 @@ def solve(market: Market, alpha: NumbersLike, minimum_revenue: NumbersLike = 0.0
     Args:
       market: a Market; batches carry trailing axes, or use `vmap`.
       alpha: weight on revenue, in [0, 1]; a number, or an array of the batch's shape.
-      minimum_revenue: R_min, money, instead of 0; negative for a subsidy, −∞ for no budget at all.
+      minimum_revenue: R_min, money, instead of the market's own, which is 0 unless it was told otherwise; negative for
+        a subsidy, −∞ for no budget at all.
 
     Returns:
       Mechanism, differentiable in the market, in α and in R_min. Nothing raises inside jit: see `.error` and `certify`.
@@ -42,38 +44,39 @@ def solve(market: Market, alpha: NumbersLike, minimum_revenue: NumbersLike = 0.0
         a welfare weight above alpha (outside jit only).
     """
     weight = weight_of(market, alpha, "alpha")
-    target = target_of(market, weight, minimum_revenue)
-    return replace(_solve(market, weight, target), market=market)
+    if minimum_revenue is not None:
+        market = market.earning(minimum_revenue)
+    refuse_unlimited_gain(market, weight)
+    return replace(_solve(market, weight), market=market)
 
 
 @compiled
-def _solve(market, weight, target=None):
-    prepared, floor = aimed(market, market.prepared().provided(is_weight(weight)), weight, target)
-    return mechanism_of(market, weight, *solve_within_budget(prepared, floor), target)
+def _solve(market, weight):
+    prepared, floor = aimed(market, market.prepared().provided(is_weight(weight)), weight)
+    return mechanism_of(market, weight, *solve_within_budget(prepared, floor))
 
 
-def aimed(
-    market: Market, prepared: Prepared, alpha: jax.Array, target: jax.Array | None = None
-) -> tuple[Prepared, jax.Array]:
+def aimed(market: Market, prepared: Prepared, alpha: jax.Array) -> tuple[Prepared, jax.Array]:
     """The market as it is seen at α, and the least weight: α, or of u, λ₀/(1 + λ₀) with λ₀ = max(0, max β − α).
 
     Welfare weights are held fixed, not their ratios to 1 − α (beyond §2).
     """
-    floor, lean = alpha, None
+    floor = alpha
     if market.welfare_weight is not None:
         excess = jnp.maximum(jnp.max(market.welfare_weight, axis=0) - alpha, 0.0)
         floor, lean = excess / (1 + excess), alpha - market.welfare_weight
-    return replace(prepared, lean=lean, target=target), floor
+        prepared = replace(prepared, lean=lean)
+    return prepared, floor
 
 
-def budget_weight(market: Market, minimum_revenue: NumbersLike = 0.0) -> jax.Array:
+def budget_weight(market: Market, minimum_revenue: NumbersLike | None = None) -> jax.Array:
     """w*: the smallest effective weight in [0, 1] at which revenue covers costs, 0 where first best breaks even.
 
     The weight of `solve` at α = 0, and by the same program.
 
     Args:
       market: a Market, or a batch with trailing axes.
-      minimum_revenue: what revenue is to cover.
+      minimum_revenue: as in `solve`.
 
     Returns:
       w*, scalar or of the batch's shape; NaN, inside jit, of what is no market, and where no mechanism earns so much.
@@ -131,8 +134,8 @@ def first_best(market: Market) -> Mechanism:
 def _first_best(market):
     prepared = market.prepared()
     eta = neutral_type(prepared)
-    lower, upper = prepared.lower, prepared.upper
-    binding = jnp.where(eta < lower, lower, jnp.where(eta > upper, upper, eta))
+    lower, upper, level = prepared.lower, prepared.upper, kernel_level(eta, target_line(prepared))
+    binding = jnp.where(level < lower, lower, jnp.where(level > upper, upper, level))
     nothing = jnp.zeros_like(eta[0])
     return mechanism_at(market, prepared, nothing, eta, mirrored(binding, binding), nothing)
 
@@ -144,41 +147,28 @@ def is_weight(value):
 
 def weight_of(market: Any, value: NumbersLike, name: str) -> jax.Array:
     """A weight in [0, 1] as an array of the batch's shape; MarketError, outside jit, when it is not one."""
-    array = _one_a_market(market, value, name, "one number in [0, 1] for each market")
-    if is_traced(array):
-        return array
-    bad = ~((array >= 0) & (array <= 1))
-    if np.any(bad):
-        raise MarketError(f"{name} is {array[bad].flat[0]:g}; it must lie in [0, 1], 1 for revenue alone")
-    return on_device(array)
-
-
-def target_of(market: Market, alpha: jax.Array, value: NumbersLike) -> jax.Array | None:
-    """R_min as an array of the batch's shape, None for 0; MarketError, outside jit, when it cannot be one."""
-    array = _one_a_market(market, value, "minimum_revenue", "money, one number for each market")
-    if is_traced(array):
-        return array
-    if np.any(np.isnan(array) | (array == np.inf)):
-        raise MarketError(f"minimum_revenue is {value!r}; give numbers, 0 for a balanced budget and −∞ for none")
-    if market.welfare_weight is not None and np.any(array == -np.inf) and not is_traced((market, alpha)):
-        above = (array == -np.inf) & (np.asarray(market.welfare_weight) > np.asarray(alpha))
-        if np.any(above):
-            group = market.names[int(np.argmax(np.any(above.reshape(market.groups, -1), axis=1)))]
-            said = (
-                f"minimum_revenue is −∞ and the welfare weight of {group} above alpha: nothing limits what it is given"
-            )
-            raise MarketError(f"{said}; give a minimum_revenue, such as 0")
-    return on_device(array) if np.any(array) else None
-
-
-def _one_a_market(market, value, name, wanted):
-    """A number, or one for each market, as an array of the batch's shape."""
     checked_market(market)
     shape, dtype = jnp.shape(market.risk_capacity)[1:], market.risk_capacity.dtype
     if is_traced(value):
         return jnp.broadcast_to(jnp.asarray(value, dtype), shape)
-    array = real_numbers(name, value, wanted)
+    array = real_numbers(name, value, "one number in [0, 1] for each market")
     try:
-        return np.broadcast_to(array, shape).astype(dtype)
+        array = np.broadcast_to(array, shape)
     except ValueError:
-        raise MarketError(f"{name} is {value!r}; give {wanted}") from None
+        raise MarketError(f"{name} is {value!r}; give one number in [0, 1] for each market") from None
+    bad = ~((array >= 0) & (array <= 1))
+    if np.any(bad):
+        raise MarketError(f"{name} is {array[bad].flat[0]:g}; it must lie in [0, 1], 1 for revenue alone")
+    return on_device(array.astype(dtype))
+
+
+def refuse_unlimited_gain(market, alpha):
+    """MarketError where no budget limits what a group is given that is worth more than revenue."""
+    welfare, least = market.welfare_weight, market.minimum_revenue
+    if welfare is None or least is None or is_traced((welfare, least, alpha)):
+        return
+    above = (np.asarray(least) == -np.inf) & (np.asarray(welfare) > np.asarray(alpha))
+    if np.any(above):
+        group = int(np.argmax(np.any(above.reshape(market.groups, -1), axis=1)))
+        said = f"minimum_revenue is −∞ and the welfare weight of {market.names[group]} above alpha"
+        raise MarketError(f"{said}: nothing limits its gain; give a minimum_revenue, such as 0")

@@ -15,6 +15,7 @@ from jaxmech.endowments import Sides
 from jaxmech.numerics.roots import bracketed_newton
 from jaxmech.optimum.ironing.hull import Bunching
 from jaxmech.optimum.ironing.ironed import ironed, ironed_end
+from jaxmech.optimum.target_lines import TargetLine
 
 
 def expected_virtual_type(
@@ -74,18 +75,36 @@ def virtual_type(
 
 
 def inverse_virtual_type(
-    virtual: jax.Array, sides: Sides, eta: jax.Array, ends: jax.Array, weight: jax.Array, bunching: Bunching = None
+    virtual: jax.Array,
+    sides: Sides,
+    eta: jax.Array,
+    ends: jax.Array,
+    weight: jax.Array,
+    bunching: Bunching = None,
+    line: TargetLine | None = None,
 ) -> jax.Array:
     """The type z with V(z) = virtual; the nearest end of the support outside the range of V, a on the flat part.
 
     What Theorem 2 needs of V. Exact also where the binding interval sits at an end of the support (no Condition 1).
     Derivatives of first order.
+
+    Args:
+      virtual: asset units, (..., G).
+      sides, eta, ends: as for `virtual_type`.
+      weight: w, not the kernel's; a number, or (1, G).
+      bunching: where both sides are ironed.
+      line: target lines; on them z = c + (virtual − η)/σ, between t(a) and t(b) (beyond §9).
     """
-    targets = mirrored_types(jnp.where(virtual < eta, virtual, eta), jnp.where(virtual > eta, virtual, eta), eta.ndim)
+    low, high = (eta, eta) if line is None else (line.at(eta, ends[0]), line.at(eta, -ends[1]))
+    targets = mirrored_types(jnp.where(virtual < low, virtual, low), jnp.where(virtual > high, virtual, high), eta.ndim)
     found = ironed_end(sides, targets, _regular_inverse(sides, targets, ends, weight), weight, bunching)
     found = jnp.where(found < sides.lower, sides.lower, jnp.where(found > ends, ends, found))
     below, above = (jnp.squeeze(part, -eta.ndim - 1) for part in jnp.split(found, 2, axis=-eta.ndim - 1))
-    return jnp.where(virtual > eta, -above, below)
+    if line is not None:
+        sloped = line.slope > 0
+        on_line = line.centre + (virtual - eta) / jnp.where(sloped, line.slope, 1.0)
+        below = jnp.where((virtual < low) | ~sloped, below, jnp.clip(on_line, ends[0], -ends[1]))
+    return jnp.where(virtual > high, -above, below)
 
 
 def _regular_inverse(sides, target, end, weight):

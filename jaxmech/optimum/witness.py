@@ -29,32 +29,42 @@ class Witness(NamedTuple):
     cross: jax.Array  # E[(Z − c) (η − V)]
     rent: jax.Array  # ∫ F (η − V)
     fall: jax.Array  # the largest of V from node to node
+    missed: jax.Array  # what ψ⁻ next to the end, within the binding interval, still lacks of η
 
 
-def witness(mechanism: Mechanism, sides: Sides) -> Witness:
-    """V on nodes between the lower end of each support and the binding interval, and its integrals."""
+def witness(mechanism: Mechanism, sides: Sides, reach: float) -> Witness:
+    """V on nodes between the lower end of each support and the binding interval, and its integrals.
+
+    They do not show an interval that is too wide, at whose end ψ⁻ has not come up to η yet, so that Ω is negative. That
+    is looked for at one type more, beyond the end by the part `reach` of the support's width.
+    """
     (weight, level), ends, at_ends = mechanism.kernel(), mechanism.ends, mechanism.at_ends
     target = mirrored(level, level)
     centre = jnp.clip(target, sides.lower, sides.upper)
     families = sides.families()
     bunching = mechanism.bunching or (None,) * len(families)
-    columns = zip(families, bunching, sides.weights(weight), *map(sides.columns, (ends, target, centre)), strict=True)
+    beyond = ends + reach * sides.width
+    short = beyond < sides.upper  # of the upper end, where η may be anything
+    columns = map(sides.columns, (ends, jnp.where(short, beyond, ends), target, centre))
+    columns = zip(families, bunching, sides.weights(weight), *columns, strict=True)
     found = [_of_family(law, known, bunches, *own) for (law, known), bunches, *own in columns]
     found = jax.tree.map(lambda *parts: sides.joined(parts), *found)
     # Of a support's end where next to nobody is, ∫F (η − z) is much: that has a closed form.
-    return found._replace(rent=(target - ends) * at_ends.integral + at_ends.second_integral - found.rent)
+    rent = (target - ends) * at_ends.integral + at_ends.second_integral - found.rent
+    return found._replace(rent=rent, missed=jnp.where(short, jnp.maximum(found.missed, 0.0), 0.0))
 
 
-def _of_family(law, known, bunches, weight, ends, target, centre) -> Witness:
+def _of_family(law, known, bunches, weight, ends, beyond, target, centre) -> Witness:
     """The witness of one family of laws; in place of the rent what it falls short of ∫ F (η − z)."""
     # V has kinks at the ends of the bunches.
     kinks = ends[None][:0] if bunches is None else jnp.concatenate([bunches.start, bunches.stop])
-    types, weights, ratios, ordered = law.witnesses(ends, jnp.minimum(kinks, ends), known)
+    types, weights, ratios, ordered = law.witnesses(ends, jnp.minimum(kinks, ends), beyond, known)
 
     def seen(before, block, ratios=None, ordered=None):
         (last, found), (types, weights) = before, block
         at = law.ratios(types, known) if ratios is None else ratios
-        virtual = jnp.minimum(ironed_by(law, bunches, types, types + weight * at.ratio), target)
+        reached = ironed_by(law, bunches, types, types + weight * at.ratio)
+        virtual = jnp.minimum(reached, target)
         mass, short = weights * at.density, centre - virtual
         path = jnp.concatenate([last[None], virtual[:ordered]])
         found = Witness(
@@ -63,10 +73,11 @@ def _of_family(law, known, bunches, weight, ends, target, centre) -> Witness:
             cross=found.cross + total(mass * (types - centre) * (short + (target - centre))),
             rent=found.rent + total(weights * at.cdf * (virtual - types)),
             fall=jnp.maximum(found.fall, jnp.max(path[:-1] - path[1:], axis=0)),
+            missed=target - reached[-1],
         )
         return (virtual[-1], found), None
 
-    start = jnp.full_like(ends, -jnp.inf), Witness(*(jnp.zeros_like(ends),) * 5)
+    start = jnp.full_like(ends, -jnp.inf), Witness(*(jnp.zeros_like(ends),) * 6)
     block = max(1, _AT_ONCE // ends.size)
     if ratios is not None or len(types) <= block:
         return seen(start, (types, weights), ratios, ordered)[0][1]

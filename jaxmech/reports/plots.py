@@ -192,13 +192,16 @@ def _payments(axes, rule, sheet, group, place):
 
 
 def _kink(axes, rule, sheet, group, place):
-    law, eta = rule.market.endowment, float(rule.columns.eta[place])
-    ends = sorted([float(law.lower[place]), float(law.upper[place]), eta])
-    for start, end in pairwise(ends):
+    law, eta, line = rule.market.endowment, rule.columns.eta, rule.columns.line()
+    kinks = [eta, eta] if line is None else list(line.at(eta, rule.columns.binding_interval.T))
+    kinks = sorted({float(kink[place]) for kink in kinks})
+    for start, end in pairwise(sorted({float(law.lower[place]), float(law.upper[place]), *kinks})):
         offers = np.linspace(start, end, _POINTS)[1:-1]
         columns = offers[:, None] * np.eye(rule.market.groups)[place]
         axes.plot(offers, rule.marginal_tax(columns)[:, place], color=_UP)
-    axes.axvline(eta, color="grey", lw=0.8, ls=":", label="η, who expects no trade")
+    said = "η, who expects no trade" if len(kinks) == 1 else "between them: no better than outside"
+    for kink, label in zip(kinks, (said, None), strict=False):
+        axes.axvline(kink, color="grey", lw=0.8, ls=":", label=label)
     axes.axhline(0, color="black", lw=0.5)
     axes.set(xlabel="offer l = −q − κp (asset units)", ylabel="marginal tax T′ (money per unit)")
 
@@ -293,10 +296,14 @@ def law_plot(law, ax=None):
 
 
 def mechanism_plot(mechanism, ax=None):
-    """What each type expects to buy, group by group: nothing on the binding interval."""
-    z = _over_supports(mechanism.market.endowment)
+    """What each type expects to buy, group by group: nothing on the binding interval, or what he would buy outside."""
+    market, z = mechanism.market, _over_supports(mechanism.market.endowment)
     bought = np.asarray(mechanism.interim_allocation(z))
-    ax = _lines(ax, z, bought, _names(mechanism.market), _ENDOWMENT, "expected purchase, asset units")
+    ax = _lines(ax, z, bought, _names(market), _ENDOWMENT, "expected purchase, asset units")
+    if market.option is not None:
+        outside = -np.asarray(market.option.gamma * (z - market.option.centre))
+        for k in range(min(market.groups, _MOST)):
+            ax.plot(z[:, k], outside[:, k], ":", lw=1, color=f"C{k}", label="_outside")
     ax.axhline(0, color="black", lw=0.6)
     return ax
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxmech.arrays import is_traced
 from jaxmech.extras import extra
-from jaxmech.plain import aligned, brief
+from jaxmech.plain import aligned, brief, told
 
 _ROWS = 30  # of a longer table the first and the last ones are shown
 _LONGEST = 100  # letters of what stands in one line
@@ -59,7 +59,7 @@ def sheet(result) -> Sheet:
 
 def _held(result):
     """What `to_dict` tells, as it is, numbers as Python's; laws of groups one by one, other results left out."""
-    name, held = type(result).__name__, {key: getattr(result, key) for key in result.told_names}
+    name, held = type(result).__name__, {key: getattr(result, key) for key in told(result, result.told_names)}
     if name in ("Market", "Traders"):
         alone = name == "Traders" or np.ndim(result.count) > 1
         held |= {"endowment": brief(result.endowment) if alone else _laws_of(result)}

@@ -84,7 +84,8 @@ class _Tally:
             self.changes[name] = total + float(np.sum(change[known])), number + int(np.sum(known))
 
     def _add_certificates(self, results, points):
-        plain = [value.reshape(len(points), -1) for name, value in results.items() if not name.startswith("d_")]
+        told = (name for name in results if not name.startswith("d_") and name != "largest_revenue")
+        plain = [results[name].reshape(len(points), -1) for name in told]
         self.silent += int(np.sum(np.isnan(np.concatenate(plain, axis=1)).any(axis=1)))
         gap = np.abs(results["certificate_duality_gap"])
         worst = int(np.argmax(gap))

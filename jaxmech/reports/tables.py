@@ -6,6 +6,7 @@ from jaxmech.arrays import on_host
 from jaxmech.auctions.double_auction import double_auction
 from jaxmech.optimum.certificate import certify
 from jaxmech.optimum.first_best import first_best_money
+from jaxmech.optimum.keeping import keeping_everybody
 from jaxmech.optimum.outcomes import outcomes
 from jaxmech.optimum.solve import first_best, solve
 from jaxmech.plain import plain
@@ -18,6 +19,7 @@ _SHOWN = 9  # rows of a frontier on the screen
 def mechanism_report(mechanism) -> dict:
     """Everything a reader asks of one mechanism, as plain numbers: outcomes, groups, certificate."""
     interval, bunches, multiplier = _shape(mechanism)
+    status, besides = mechanism.status, _besides(mechanism)
     achieved, certificate, mechanism = on_host((outcomes(mechanism), certify(mechanism), mechanism))
     market, interval, bunches = mechanism.market, np.asarray(interval), np.asarray(bunches)
     groups = [
@@ -32,6 +34,7 @@ def mechanism_report(mechanism) -> dict:
             "revenue": float(achieved.revenue_by_group[k]),
             "efficiency": float(achieved.efficiency_by_group[k]),
             "utility_gain": float(achieved.utility_gain_by_group[k]),
+            **{name: float(values[k]) for name, values in besides.items()},
         }
         for k, name in enumerate(market.names)
     ]
@@ -40,10 +43,24 @@ def mechanism_report(mechanism) -> dict:
         "weight": float(mechanism.weight),
         "budget_multiplier": float(multiplier),
         **{name: float(getattr(achieved, name)) for name in _OUTCOMES},
+        **({} if mechanism.minimum_revenue is None else {"minimum_revenue": float(mechanism.minimum_revenue)}),
         "groups": groups,
+        "status": status,
         "certificate": {name: float(value) for name, value in certificate._asdict().items() if name != "ok"},
         "ok": bool(certificate.ok),
     }
+
+
+def _besides(mechanism):
+    """What groups have besides, by name: arrays (G,)."""
+    market, found = mechanism.market, {}
+    if market.welfare_weight is not None:
+        found = {"welfare_weight": market.welfare_weight, "weight": mechanism.group_weight, "rebate": mechanism.rebate}
+    if market.option is not None:
+        option, kept = market.option, keeping_everybody(mechanism)
+        found |= {f"outside_{name}": getattr(option, name) for name in ("gamma", "centre", "reserve")}
+        found |= {"worth_of_keeping": kept.worth, "worth_of_keeping_at": kept.endowment}
+    return on_host({name: value for name, value in found.items() if value is not None})
 
 
 @compiled
@@ -53,6 +70,8 @@ def _shape(mechanism):
 
 def mechanism_text(report) -> str:
     """A report on one screen."""
+    if report["status"] != "optimal":
+        return f"No mechanism at α = {report['alpha']:g}: {report['status']}"
     surplus = report["first_best_surplus"]
     lost = (report["first_best_efficiency"] - report["efficiency"]) / surplus
     lines = [
@@ -71,15 +90,36 @@ def mechanism_text(report) -> str:
             f"  {group['name']:<18}{group['count']:>8}{group['eta']:>12.5g}{f'[{low:.5g}, {high:.5g}]':>26}"
             f"{group['no_expected_trade_probability']:>9.2%}{group['revenue']:>13.6g}{group['utility_gain']:>13.6g}"
         )
-    lines.append("  (idle: probability of expecting no trade; gain: expected utility gained by participating)")
+    idle = "of expecting no trade"
+    if any(group.get("outside_gamma", 0.0) for group in report["groups"]):
+        idle += ", or no more than outside"
+    lines.append(f"  (idle: probability {idle}; gain: expected utility gained by participating)")
     bunched = [(group["name"], pair) for group in report["groups"] for pair in group["bunching_intervals"]]
     if bunched:
         where = ", ".join(f"{name} [{low:.5g}, {high:.5g}]" for name, (low, high) in bunched)
         lines.append(f"  ironed, all types trade the same on: {where}")
+    lines += _besides_text(report)
     lines.append("")
     verdict = "certified" if report["ok"] else "NOT CERTIFIED"
     evidence = ", ".join(f"{name.replace('_', ' ')} {value:.1e}" for name, value in report["certificate"].items())
     return "\n".join([*lines, f"  {verdict}: {evidence}"])
+
+
+def _besides_text(report):
+    """What groups have besides, a line each."""
+    lines = [f"  revenue is to be at least {report['minimum_revenue']:g}"] if "minimum_revenue" in report else []
+    for group in report["groups"]:
+        said = []
+        if "welfare_weight" in group:
+            said.append(f"welfare weight {group['welfare_weight']:g}, so weight {group['weight']:.4g}")
+            said += [f"a rebate of {group['rebate']:.6g} to each trader"] if group["rebate"] > 0 else []
+        if group.get("outside_gamma", 0.0) or group.get("outside_reserve", 0.0):
+            said.append("outside option γ = {outside_gamma:.4g}, c = {outside_centre:.4g}".format(**group))
+            said[-1] += f", r = {group['outside_reserve']:.4g}" if group["outside_reserve"] else ""
+        if group.get("worth_of_keeping", 0.0) < 0:
+            said.append("type {worth_of_keeping_at:.4g} costs more to keep inside than it brings".format(**group))
+        lines += [f"  {group['name']}: {'; '.join(said)}"] if said else []
+    return lines
 
 
 def comparison(market, alpha) -> list[dict]:

@@ -53,7 +53,9 @@ def sweep(
       market: the market to start from.
       alpha: weight on revenue: a number, values, or a Range in a random design.
       over: values of parameters by name: "GROUP.FIELD" or "GROUP.FIELD.factor", GROUP a name or "all", FIELD a field of
-        the law, risk_capacity or count; "all.endowment.factor" stretches endowments whole. No two may set one number.
+        the law, risk_capacity, count, welfare_weight, outside_gamma, outside_centre, outside_reserve, or of those with
+        an OutsideMarket outside_price and outside_cost; "minimum_revenue"; "all.endowment.factor" stretches endowments
+        whole. No two may set one number.
       kind: "grid" for all combinations, "zip" for lists read together, "random" for draws from Ranges.
       points: draws of a random design.
       seed: of a random design.

@@ -35,6 +35,7 @@ _LABELS = OF_MARKET | {
     "eta": ("η: virtual type of those who expect no trade", _ASSET),
     "binding_lower": ("lower end of the binding interval", _ASSET),
     "binding_upper": ("upper end of the binding interval", _ASSET),
+    "largest_revenue": ("most that a mechanism earns that keeps every type, where more was asked for", MONEY),
     "error": ("distance to the solution of the multiplier system, relative", _NUMBER),
     "steps": ("steps of the multiplier solver", _NUMBER),
     "certificate_residual": ("residual of the multiplier system, relative", _NUMBER),
@@ -76,6 +77,8 @@ def labelled(design, results, interrupted, column_of, derivatives):
 
 def _parameter_label(name):
     group, field, factor = name_parts(name)
+    if not group:
+        return field.replace("_", " ") + (" (× market's)" if factor else "")
     owner = "every group" if group == "all" else group
     return f"{field.replace('_', ' ')} of {owner}" + (" (× market's)" if factor else "")
 

@@ -5,7 +5,7 @@ Functions of densities are kept by the name they are imported by.
 
 import hashlib
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import import_module
 from operator import attrgetter
 
@@ -15,17 +15,20 @@ import numpy as np
 from jaxmech.endowments import FAMILIES, Density, Law, SideBySide
 from jaxmech.inputs import MarketError
 from jaxmech.market.market import Market
-from jaxmech.market.parameters import named_parameter
+from jaxmech.market.outside import Outside
+from jaxmech.market.parameters import LEAST, named_parameter
 from jaxmech.programs import compiled
 from jaxmech.sweep.design import Design, Draws, Range
 
 _TYPES = 33  # of each group
+_OUTSIDE = ("steepness", "place", "reserve")
 _LAWS = {family.__name__: family for family in (*FAMILIES.values(), Density, SideBySide)}
 
 
 def description(design, derivatives) -> dict:
     """All that the numbers of a sweep depend on, but for the software: JSON with every digit."""
     market = {name: _plain(getattr(design.market, name)) for name in ("endowment", "risk_capacity", "count")}
+    market |= _besides(design.market)
     return {
         "market": market | {"names": list(design.market.names)},
         "design": design.kind,
@@ -44,11 +47,35 @@ def design_of(described, dtype):
     """(Design, derivatives) of a description, on the host, in the floating type given."""
     market = described["market"]
     capacity, count = (np.asarray(market[name], dtype) for name in ("risk_capacity", "count"))
-    market = Market(_law_of(market["endowment"], dtype), capacity, count, names=tuple(market["names"]))
+    whole = Market(_law_of(market["endowment"], dtype), capacity, count, names=tuple(market["names"]))
+    market = _with_besides(whole, market, dtype)
     alpha, *values = map(_column_of, described["columns"].values())
     parameters = tuple(named_parameter(name, market) for name in list(described["columns"])[1:])
     shape = tuple(described["chunk_shape"])
     return Design(market, described["design"], alpha, parameters, tuple(values), shape), described["derivatives"]
+
+
+def _besides(market):
+    """What a market has besides, where it has it."""
+    found = {}
+    if market.welfare_weight is not None:
+        found["welfare_weight"] = _plain(market.welfare_weight)
+    if market.outside is not None:
+        outside = market.outside
+        numbers = {name: _plain(getattr(outside, name)) for name in _OUTSIDE}
+        found["outside"] = numbers | {"priced": list(outside.priced)}
+    if market.minimum_revenue is not None:
+        found["minimum_revenue"] = float(market.minimum_revenue)
+    return found
+
+
+def _with_besides(market, described, dtype):
+    """The market with what was described of it besides."""
+    more = {name: np.asarray(described[name], dtype) for name in ("welfare_weight", LEAST) if name in described}
+    if "outside" in described:
+        numbers = (np.asarray(described["outside"][name], dtype) for name in _OUTSIDE)
+        more["outside"] = Outside(*numbers, tuple(described["outside"]["priced"]))
+    return replace(market, **more)
 
 
 def refuse_unstorable(market):

@@ -15,17 +15,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmech.extras import progress_bar
-from jaxmech.market.parameters import market_with
-from jaxmech.optimum.budget import solve_at_known_weight
+from jaxmech.market.parameters import LEAST, group_entries, market_with
+from jaxmech.optimum.budget import solve_at_known_weight, solve_within_budget
 from jaxmech.optimum.certificate import certify
 from jaxmech.optimum.mechanism import mechanism_of
 from jaxmech.optimum.outcomes import outcomes
-from jaxmech.optimum.solve import budget_weight
+from jaxmech.optimum.solve import aimed
 from jaxmech.programs import compiled
 from jaxmech.sweep.design import numbers_a_group
 
 _HURRIED = 128  # batches that take less time than a careful compiler saves on them
-STATUS = {"not_computed": -1, "ok": 0, "certificate_failed": 1, "invalid_parameters": 2}
+STATUS = {
+    "not_computed": -1,
+    "ok": 0,
+    "certificate_failed": 1,
+    "invalid_parameters": 2,
+    "infeasible": 3,  # no mechanism that keeps every type earns the minimum revenue: see `largest_revenue`
+    "refused": 4,  # an outside option and a law that is not regular (beyond §16)
+}
 
 
 def batch_size(points, market):
@@ -50,7 +57,12 @@ def point_results(market, parameters, derivatives, alpha, weight_floor, values):
     market, weight = market_with(market, parameters, values), jnp.maximum(alpha, weight_floor)
 
     def achieved(market, alpha):
-        mechanism = mechanism_of(market, alpha, *solve_at_known_weight(market.prepared(), alpha, weight))
+        prepared, floor = aimed(market, market.prepared(), alpha)
+        if market.welfare_weight is None:
+            found = solve_at_known_weight(prepared, alpha, weight)
+        else:  # another budget weight for every α
+            found = solve_within_budget(prepared, floor)
+        mechanism = mechanism_of(market, alpha, *found)
         reached = outcomes(mechanism)
         return (reached.revenue, reached.efficiency), (reached, mechanism)
 
@@ -70,13 +82,19 @@ def point_results(market, parameters, derivatives, alpha, weight_floor, values):
         "error": mechanism.error,
         "steps": mechanism.steps,
     }
+    if mechanism.largest_revenue is not None:
+        results |= {"weight": mechanism.weight, "largest_revenue": mechanism.largest_revenue}
+    if mechanism.refused is not None:
+        results["refused"] = mechanism.refused
     return results | (_derivatives(pull, alpha) if derivatives else {})
 
 
 @partial(compiled, static_argnames="parameters")
 def _weight_floors(market, parameters, values):
-    """w* of every market."""
-    return budget_weight(market_with(market, parameters, values))
+    """w* of every market; 1 where no mechanism earns the minimum revenue."""
+    market = market_with(market, parameters, values)
+    prepared, floor = aimed(market, market.prepared(), jnp.zeros_like(market.count[0]))
+    return solve_within_budget(prepared, floor)[0]
 
 
 def _derivatives(pull, alpha):
@@ -85,6 +103,8 @@ def _derivatives(pull, alpha):
     results = {}
     for name, ways in (("revenue", (one, zero)), ("efficiency", (zero, one))):
         by_market, results[f"d_{name}_d_alpha"] = pull(ways)
+        if by_market.minimum_revenue is not None:
+            results[f"d_{name}_d_{LEAST}"] = by_market.minimum_revenue
         for field, rows in _rows_by_field(by_market).items():
             results[f"d_{name}_d_{field}"] = rows
     return results
@@ -92,12 +112,9 @@ def _derivatives(pull, alpha):
 
 def _rows_by_field(market):
     """Fields of a market-shaped tree as (G, B) arrays; NaN for groups whose law lacks the field."""
-    nothing = jnp.full_like(market.risk_capacity, jnp.nan)
-    rows = {"risk_capacity": market.risk_capacity, "count": market.count}
-    for law, start, length in market.laws():
-        for name, entry in law.entries().items():
-            rows[name] = rows.get(name, nothing).at[start : start + length].set(entry)
-    return rows
+    nothing, entries = jnp.full_like(market.risk_capacity[0], jnp.nan), group_entries(market)
+    names = dict.fromkeys(name for row in entries for name in row)
+    return {name: jnp.stack([row.get(name, nothing) for row in entries]) for name in names}
 
 
 def micro_batch(design, size=None):
@@ -112,7 +129,8 @@ def columns_of(design, derivatives, size=None):
     lane = jax.ShapeDtypeStruct((micro_batch(design, size)[0],), jnp.result_type(float))
     values = jax.ShapeDtypeStruct((len(design.parameters), *lane.shape), lane.dtype)
     shapes = jax.eval_shape(partial(point_results, design.market, design.parameters, derivatives), lane, lane, values)
-    return {name: shape.shape[0] if shape.ndim > 1 else 0 for name, shape in shapes.items() if name != "certificate_ok"}
+    told = (name for name in shapes if name not in ("certificate_ok", "refused"))
+    return {name: shapes[name].shape[0] if shapes[name].ndim > 1 else 0 for name in told}
 
 
 def chunk_results(design, derivatives, chunk, size=None):
@@ -177,6 +195,10 @@ def _fill(results, good, batch):
         return
     batch = {name: np.moveaxis(np.asarray(value), -1, 0)[: len(good)] for name, value in batch.items()}
     status = np.where(batch.pop("certificate_ok"), STATUS["ok"], STATUS["certificate_failed"])
+    if "largest_revenue" in batch:
+        status = np.where(np.isfinite(batch["largest_revenue"]), STATUS["infeasible"], status)
+    if "refused" in batch:
+        status = np.where(batch.pop("refused"), STATUS["refused"], status)
     for name, value in (batch | {"status": status}).items():
         results[name][good] = value[good]
 

@@ -72,6 +72,14 @@ def test_a_scaled_tax_and_a_wrong_demand_are_found():
         assert not jm.audit(spoiled, **FEW).ok
 
 
+@pytest.mark.slow
+def test_what_a_trader_pays_for_the_quantities_of_others_is_found():
+    """They are the negative of his own, so it is a price on that."""
+    honest = rule()
+    spoiled = Changed(honest, side_payment=lambda p, q: honest.side_payment(p, q) + 0.1 * (jnp.sum(q) - q))
+    assert jm.audit(spoiled, **FEW).deviation_gain > 1e-3
+
+
 def test_a_fee_that_is_too_high_keeps_some_type_away():
     honest = rule()
     found = jm.audit(replace(honest, participation_fee=honest.participation_fee + 0.001), **FEW)
@@ -114,7 +122,7 @@ def test_a_trader_pays_what_the_column_of_his_group_says():
         payment = payment_of(rule(), rule().market, trader)
         assert payment.columns.shape == (3,)
         of_all = rule().side_payment(price, offered)[trader]
-        np.testing.assert_allclose(payment.side_payment(price, offered[trader]), of_all, rtol=1e-13)
+        np.testing.assert_allclose(payment.side_payment(price, offered[trader], offered), of_all, rtol=1e-13)
 
 
 @pytest.mark.exhaustive

@@ -98,7 +98,7 @@ def test_tax_is_zero_at_its_kink_whose_jump_is_the_spread():
     rule = rule_of("normals")
     eta, step = rule.columns.eta, 1e-9
     close(rule.tax(eta), 0)
-    close(rule.marginal_tax(eta - step) - rule.marginal_tax(eta + step), rule.spread(), 1e-7)
+    close(rule.marginal_tax(eta - step) - rule.marginal_tax(eta + step), rule.spread, 1e-7)
 
 
 @pytest.mark.slow
@@ -143,7 +143,7 @@ def test_first_best_needs_only_the_size_rebate_and_a_fee():
     rule = jm.side_payments(jm.first_best(lopsided()))
     inside = types(rule, 9)
     close(rule.tax(inside) - rule.tax(inside[4]), 0, 1e-12)
-    close(rule.spread(), 0)
+    close(rule.spread, 0)
 
 
 def test_types_outside_the_support_go_on_one_for_one():

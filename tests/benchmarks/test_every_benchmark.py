@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("script", ["multipliers", "frontiers", "irregular", "auctions"])
+@pytest.mark.parametrize("script", ["multipliers", "frontiers", "irregular", "auctions", "outside_options"])
 def test_benchmark_runs_and_accepts_the_answers(script, tmp_path):
     out = tmp_path / "figures.json"
     command = [sys.executable, str(ROOT / "benchmarks" / f"{script}.py"), "--quick", "--json", str(out)]

@@ -36,6 +36,11 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def market_file(folder):
+    return str(folder / "market.toml")
+
+
 def solve(folder, *options):
     return main(["solve", str(folder / "market.toml"), *options])
 
@@ -212,3 +217,35 @@ def test_what_is_not_certified_says_so_and_ends_in_one(command, tmp_path, monkey
     monkeypatch.setattr(certificate, "certify", failing)
     assert main(arguments) == 1
     assert "jaxmech: not certified: optimum at α = 0.5: 1 of 1 failed" in capsys.readouterr().err
+
+
+def test_a_minimum_revenue_an_outside_market_and_a_welfare_weight_are_given_on_the_command_line(market_file, capsys):
+    assert main(["solve", market_file, "--alpha", "0.5", "--outside", "0,3", "--json"]) == 0
+    outside = json.loads(capsys.readouterr().out)
+    assert all(group["outside_gamma"] > 0 for group in outside["groups"])
+    assert main(["solve", market_file, "--alpha", "0.2", "--welfare-weight", "fund=0.6"]) == 0
+    assert "a rebate of" in capsys.readouterr().out
+    assert main(["solve", market_file, "--alpha", "0.5", "--minimum-revenue", "9"]) == 1
+    assert "infeasible: the largest revenue of any mechanism that keeps every type is" in capsys.readouterr().out
+
+
+def test_what_cannot_be_given_is_refused_with_its_name(market_file, capsys):
+    assert main(["solve", market_file, "--alpha", "0.5", "--outside", "0,0.01"]) == 2
+    assert "outside_cost of dealer" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["solve", market_file, "--alpha", "0.5", "--outside", "cheap"])
+    assert main(["solve", market_file, "--alpha", "0.5", "--welfare-weight", "bank=0.3"]) == 2
+    assert "bank" in capsys.readouterr().err
+
+
+def test_a_reform_is_printed_beside_today_and_the_optimum(market_file, capsys):
+    assert main(["reform", market_file, "--alpha", "1"]) == 0
+    assert "double auction today" in capsys.readouterr().out
+    assert main(["reform", market_file, "--alpha", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["reformed"]["revenue"] < found["unconstrained"]["revenue"]
+
+
+def test_fees_of_what_cannot_be_say_why(market_file, capsys):
+    assert main(["fees", market_file, "--alpha", "0.5", "--minimum-revenue", "9"]) == 1
+    assert "infeasible" in capsys.readouterr().err

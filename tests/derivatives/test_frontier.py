@@ -222,6 +222,15 @@ def test_at_its_ends_it_has_their_values(unequal):
     )
 
 
+def test_in_a_batch_shorter_frontiers_end_where_they_end_alone(normals):
+    """Their last point is repeated behind them: at w = 1 that is no interval."""
+    _, traced = normals
+    assert np.ptp(np.asarray(traced.points)) > 0
+    earned, kept = traced.at_weight(jnp.ones(50))
+    np.testing.assert_allclose(earned, traced.revenue[-1], rtol=1e-12)
+    np.testing.assert_allclose(kept, traced.efficiency[-1], rtol=1e-12)
+
+
 def test_revenue_at_an_efficiency_undoes_efficiency_at_a_revenue(unequal):
     revenue = jnp.linspace(unequal.revenue[0], unequal.revenue[-1], 52)[1:-1]
     np.testing.assert_allclose(unequal.revenue_at(unequal.efficiency_at(revenue)), revenue, rtol=0, atol=1e-12)

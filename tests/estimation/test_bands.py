@@ -50,7 +50,7 @@ def test_values_are_the_answers_of_the_fitted_market(fits, market, delta, bootst
         "fund.eta": mechanism.eta[1],
         "frontier.revenue@0.5": achieved.revenue,
         "dealer.participation_fee": rule.participation_fee[0],
-        "fund.spread": rule.spread()[1],
+        "fund.spread": rule.spread[1],
         "fund.side_payment@0.3": rule.side_payment(price, [0.3, 0.3])[1],
     }
     for found in (delta, bootstrap):

@@ -12,6 +12,7 @@ import jaxmech as jm
 from jaxmech.market.parameters import (
     every_parameter,
     group_entries,
+    market_at,
     market_with,
     name_parts,
     named_parameter,
@@ -232,3 +233,22 @@ def test_a_law_with_an_empty_list_has_batches_that_are_markets():
     batch = market_with(market, named, jnp.array([[0.5, 1.0, -1.0]]))
     assert all(leaf.shape[-2:] == (2, 3) for leaf in jax.tree.leaves(batch))
     np.testing.assert_array_equal(valid_market(batch), [1, 1, 0])
+
+
+def test_what_a_market_has_besides_is_named_even_where_it_has_none():
+    market = jm.Market.of(jm.Traders(jm.Uniform(-1.0, 1.0), 0.5, 3, "dealer"), jm.Traders(jm.Uniform(-1.0, 1.0), 1.0))
+    new = market_at(market, {"dealer.welfare_weight": 0.2, "all.outside_gamma": 0.1, "minimum_revenue": 0.05})
+    np.testing.assert_array_equal(new.welfare_weight, [0.2, 0.0])
+    np.testing.assert_array_equal(new.option.gamma, [0.1, 0.1])
+    assert new.minimum_revenue == 0.05
+    with pytest.raises(jm.MarketError, match="outside_cost"):
+        named_parameter("dealer.outside_cost", market)
+    with pytest.raises(jm.MarketError, match="no such market"):
+        market_at(market, {"all.outside_gamma": 0.9})
+
+
+def test_a_plain_market_has_no_parameters_besides():
+    market = jm.Market.of(jm.Traders(jm.Uniform(-1.0, 1.0), 0.5, 3, "dealer"))
+    assert [one.field for one in every_parameter(market)] == ["risk_capacity", "count", "lower", "upper"]
+    more = every_parameter(market.with_outside("dealer", jm.OutsideMarket(0.0, 2.0)).earning(0.1))
+    assert [one.field for one in more][4:] == ["outside_cost", "outside_price", "outside_reserve", "minimum_revenue"]

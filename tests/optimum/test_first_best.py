@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import jaxmech as jm
+from jaxmech.market.outside import OutsideOption
+from jaxmech.optimum.first_best import first_best_revenue
 from jaxmech.testing.random_markets import random_markets
 
 STRUCTURES = ((2, 0, 0), (1, 1, 0))
@@ -97,3 +99,16 @@ def test_forward_and_backward_derivatives_agree():
 def test_only_a_market_has_a_first_best():
     with pytest.raises(jm.MarketError, match="market is str; build one with Market"):
         jm.first_best("market")
+
+
+def test_with_outside_options_the_first_best_binds_where_they_are_best():
+    """The types that gain nothing are those whose target line crosses V = z, and R is the closed form (beyond §8)."""
+    options = OutsideOption(0.25, 0.4), OutsideOption(0.1, -0.3, 0.01)
+    laws = jm.Uniform(-1, 1.2), jm.TruncatedNormal(0.2, 0.5, -1, 1)
+    market = jm.Market.of(*(jm.Traders(*one, outside=way) for *one, way in zip(laws, (1.0, 0.7), options, strict=True)))
+    best = jm.first_best(market)
+    z = market.endowment.lower + jnp.linspace(0, 1, 401)[:, None] * market.endowment.width
+    gain = best.participation_gain(z)
+    assert np.all(gain >= 0) and np.all(np.min(gain, axis=0) < 1e-5)
+    near(best.participation_gain(best.binding_interval.T), 0, 1e-14)
+    near(jm.outcomes(best).revenue, first_best_revenue(market.prepared()), 1e-13)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jaxmech as jm
+from jaxmech.market.outside import OutsideOption
 from jaxmech.optimum import certificate
 from jaxmech.optimum import witness as witnesses
 from jaxmech.optimum.ironing.ironed import _Ironing
@@ -53,15 +54,36 @@ def test_an_integral_off_by_one_in_ten_thousand_is_not_certified(family, monkeyp
     assert jm.certify(wrong).ok
 
 
+def small_market(kind):
+    law = jm.TruncatedNormal(0.2, 0.5, **SUPPORT)
+    more = {} if kind == "plain" else {"welfare_weight": [0.1, 0.9], "outside": OutsideOption([0.3, 0.5], 0.15, 0.01)}
+    return jm.Market.of(jm.Traders(law, [0.7, 1.4], [2, 3], **more))
+
+
+@pytest.mark.parametrize("kind", ["plain", "extended"])
 @pytest.mark.parametrize("field", ["mean", "variance", "cross", "rent"])
-def test_a_moment_that_is_not_that_of_the_virtual_types_is_not_certified(field):
+def test_a_moment_that_is_not_that_of_the_virtual_types_is_not_certified(field, kind):
     """Mechanisms carry their moments; the certificate does not take their word for it."""
-    market = jm.Market.of(jm.Traders(jm.TruncatedNormal(0.2, 0.5, **SUPPORT), [0.7, 1.4], [2, 3]))
-    mechanism = jm.solve(market, 0.8)
+    mechanism = jm.solve(small_market(kind), 0.8)
     moments = mechanism.moments
     wrong = moments._replace(**{field: getattr(moments, field) * (1 + 1e-6)})
     assert jm.certify(mechanism).ok
     assert not jm.certify(replace(mechanism, moments=wrong)).ok
+
+
+@pytest.mark.parametrize("off", [1e-7, -1e-7])
+@pytest.mark.parametrize("field", ["eta", "ends", "weight", "budget_share", "rebate", "minimum_revenue"])
+def test_a_number_of_an_extended_mechanism_that_is_off_by_one_in_ten_million_is_not_certified(field, off):
+    """Under a budget that binds, with a group whose welfare weight exceeds α, and without one."""
+    market, target = small_market("extended"), -0.01 if field == "rebate" else 0.05
+    mechanism = jm.solve(market, 0.8, target)
+    assert jm.certify(mechanism).ok
+    assert (float(mechanism.rebate[1]) > 0) == (field == "rebate")
+    right = getattr(mechanism, field)
+    wrong = right + off * jnp.sign(right)
+    told = {"market": mechanism.market.earning(wrong)} if field == "minimum_revenue" else {field: wrong}
+    wrong = jm.certify(replace(mechanism, **told))
+    assert not wrong.ok or field == "weight", "what is at stake is by the groups' weights alone"
 
 
 @pytest.mark.slow
@@ -95,7 +117,7 @@ def test_the_witness_is_the_same_however_many_types_are_looked_at_at_once(at_onc
     mechanism = jm.solve(market, alpha)
 
     def seen():
-        return jax.jit(lambda mechanism: witness(mechanism, mechanism.market.endowment.sides()))(mechanism)
+        return jax.jit(lambda mechanism: witness(mechanism, mechanism.market.endowment.sides(), 1e-9))(mechanism)
 
     whole = seen()
     monkeypatch.setattr(witnesses, "_AT_ONCE", at_once)
@@ -109,9 +131,13 @@ def test_witnesses_of_panels_count_everybody_once_whatever_cuts_the_panels(z, ki
     """Up to z, also where kinks share a panel with each other or with z, lie on cuts or are none."""
     left = jm.Histogram([-1.0, -0.2, 0.4, 1.3], [0.3, 0.1, 0.6]).sides().one(0)
     z = jnp.asarray(z)
-    cuts = jnp.minimum(jnp.asarray(kinks, float), z)
-    types, weights, ratios, ordered = jax.jit(lambda left, *at: left.law.witnesses(*at, left.known))(left, z, cuts)
+    cuts, beyond = jnp.minimum(jnp.asarray(kinks, float), z), jnp.minimum(z + 0.01, 1.3)
+    types, weights, ratios, ordered = jax.jit(lambda left, *at: left.law.witnesses(*at, left.known))(
+        left, z, cuts, beyond
+    )
     assert np.all(np.diff(types[:ordered]) > 0)
+    np.testing.assert_allclose(types[-1], beyond, rtol=1e-15)
+    assert weights[-1] == 0
     np.testing.assert_allclose(ratios.cdf, left.tail(types).cdf, rtol=1e-13, atol=1e-15)
     mass = weights * ratios.density
     np.testing.assert_allclose(jnp.sum(mass), left.tail(z).cdf, rtol=1e-13)
@@ -127,5 +153,5 @@ def _disagreement(mechanism):
     surplus = jm.outcomes(mechanism).first_best_surplus
     assert market.groups == mechanism.eta.shape[0]
     sides = market.endowment.sides()
-    off = certificate._disagreement(mechanism, sides, witness(mechanism, sides))
+    off = certificate._disagreement(mechanism, sides, witness(mechanism, sides, 1e-9))
     return jax.tree.map(lambda part: part / surplus, off)

@@ -210,3 +210,11 @@ def test_cara_transfers_approach_those_of_eq_4_as_the_fourth_power_of_the_endowm
     small, large = difference(0.05), difference(0.1)
     assert np.abs(large).max() > 1e-6
     np.testing.assert_allclose(large, 16 * small, rtol=0, atol=0.03 * np.abs(large).max())
+
+
+def test_outside_options_are_refused():
+    market = jm.Market.of(jm.Traders(jm.Uniform(-1.0, 1.0), 0.5, 3)).with_outside("all", jm.OutsideOption(0.2))
+    with pytest.raises(jm.MarketError, match="outside options"):
+        jm.cara_schedule(jm.solve(market, 0.5), 3)
+    with pytest.raises(jm.MarketError, match="outside options"):
+        jm.cara_certainty_equivalent(jm.solve(market, 0.5), 0.0, 0.0)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import jaxmech as jm
+from jaxmech.market.outside import OutsideOption
 
 example_1 = jax.jit(jm.example_1)  # a formula of many small steps: compiled as one
 
@@ -127,3 +128,76 @@ def test_limits_in_the_number_of_traders_are_approached_from_one_side(name):
     distance = np.abs(value(traders, example_1(traders, 1.0)) - limit)
     assert np.all(np.diff(distance) < 0)
     assert 0 < distance[-1] < 1e-5
+
+
+# With a market outside (beyond §13)
+
+OUTSIDE = [(5, 0.3, 0.01), (5, 0.6, 0.0), (2, 0.4, 0.0), (40, 0.9, 1e-3), (3, 0.6, 0.2)]
+
+
+@pytest.mark.parametrize(("traders", "gamma", "reserve"), OUTSIDE)
+@pytest.mark.parametrize(("half_width", "risk_capacity", "mean"), [case[1:] for case in CASES[:4:2]])
+def test_closed_forms_with_a_market_outside_are_what_the_solver_finds(
+    traders, gamma, reserve, half_width, risk_capacity, mean
+):
+    law = jm.Uniform(mean - half_width, mean + half_width)
+    outside = OutsideOption(gamma, mean, reserve)
+    market = in_lanes(jm.Market.of(jm.Traders(law, risk_capacity, traders, outside=outside)), len(WEIGHTS))
+    mechanism = jm.solve(market, WEIGHTS, -np.inf)
+    solved = jm.outcomes(mechanism)
+    exact = example_1(traders, WEIGHTS, half_width, risk_capacity, mean, gamma, reserve)
+    near(mechanism.weight, WEIGHTS, 0)
+    near(np.moveaxis(mechanism.binding_interval[0], 0, -1), exact.binding_interval)
+    near(solved.revenue, exact.revenue)
+    near(solved.efficiency, exact.efficiency)
+    near(solved.utility_gain_by_group[0] / traders, exact.utility_gain)
+    near(solved.no_trade_probability, exact.no_trade_probability)
+    theta = 1 - gamma * traders / (traders - 1)
+    sigma, q = 1 - theta, WEIGHTS / (theta + WEIGHTS)
+    variance = half_width**2 / 3 * (sigma**2 + sigma * theta * (1 - q) * (2 + q) + theta**2 * (1 - q))
+    near(mechanism.moments.variance[0], variance)
+
+
+def test_the_frontier_loses_revenue_by_the_square_of_what_it_keeps_off_the_first_best():
+    """R = R₀ [2y − (1 + 1/θ) y²] − Nr, y² the share of the first best's gains that is lost."""
+    n, gamma, reserve, h, kappa = 5, np.array([[0.0], [0.2], [0.5], [0.79]]), 0.01, 1.3, 0.7
+    found = example_1(n, WEIGHTS, h, kappa, 0.2, gamma, reserve)
+    theta, surplus = 1 - gamma * n / (n - 1), (n - 1) * h**2 / (6 * kappa)
+    lost = np.sqrt(np.maximum(found.first_best_efficiency - found.efficiency, 0) / surplus)
+    near(found.revenue, surplus * (2 * lost - (1 + 1 / theta) * lost**2) - n * reserve)
+
+
+def test_the_better_the_market_outside_the_less_a_revenue_maximiser_earns_and_the_more_is_traded():
+    """R₀ θ/(1 + θ), from half of the first best's gains down to nothing, while trade becomes efficient."""
+    gamma = np.linspace(0, 0.8 - 1e-9, 50)
+    found, theta = example_1(5, 1.0, gamma=gamma), 1 - gamma * 5 / 4
+    near(found.revenue, 4 / 3 * theta / (1 + theta))
+    assert np.all(np.diff(found.efficiency) > 0)
+    assert found.revenue[-1] < 1e-8
+    assert found.first_best_efficiency[-1] - found.efficiency[-1] < 1e-8
+
+
+@pytest.mark.parametrize("traders", [3, 5, 40])
+def test_against_the_free_double_auction_one_nth_of_the_surplus_that_it_leaves_is_earned(traders):
+    """Of the plain double auction that costs nothing, every type's gain is an outside option: beyond §11."""
+    h, kappa = 1.0, 0.5
+    gamma = (traders - 2) / traders
+    reserve = gamma * h**2 / (6 * kappa * (traders - 1))
+    found = example_1(traders, 1.0, h, kappa, gamma=gamma, reserve=reserve)
+    near(found.revenue, h**2 / (6 * kappa * traders * (traders - 1)))
+    left = found.first_best_efficiency - found.double_auction_efficiency
+    near(found.revenue / left, 1 / traders)
+    law = jm.Uniform(-h, h)
+    market = jm.Market.of(jm.Traders(law, kappa, traders, outside=OutsideOption(gamma, 0.0, reserve)))
+    near(jm.outcomes(jm.solve(market, 1.0)).revenue / left, 1 / traders)
+
+
+@pytest.mark.parametrize("gamma", [0.1, 0.5, 0.7])
+def test_the_mechanism_as_efficient_as_the_double_auction_is_where_the_closed_form_says(gamma):
+    found = example_1(5, 1.0, gamma=gamma)
+    at = example_1(5, found.double_auction_weight, gamma=gamma)
+    if gamma > 0.6:  # even the revenue-maximiser is more efficient
+        assert np.isnan(found.double_auction_weight) and found.efficiency > found.double_auction_efficiency
+    else:
+        near(at.efficiency, found.double_auction_efficiency)
+        near(at.revenue, found.revenue_at_double_auction_efficiency)

@@ -204,11 +204,12 @@ def refuses(
 
 
 def _multiplier_falls(law, table, weight, level, low, high):
-    """Whether w F + f·(z − η) falls from node to node of the binding interval, (groups, ...)."""
+    """Whether what is 0 below the binding interval, w F + f·(z − η) on it and w above it falls from node to node,
+    (groups, ...)."""
     curve = _Multipliers(law, table, jnp.asarray(weight, law.values.dtype), level)
-    (values, _), rounding, inside = curve.node_values(), curve.rounding(), (curve.types >= low) & (curve.types <= high)
-    falls = jnp.diff(values, axis=0) < -jnp.maximum(rounding[1:], rounding[:-1])
-    return jnp.any(falls & inside[1:] & inside[:-1], axis=0)
+    (values, _), rounding = curve.node_values(), curve.rounding()
+    values = jnp.where(curve.types < low, 0.0, jnp.where(curve.types > high, weight, values))
+    return jnp.any(jnp.diff(values, axis=0) < -jnp.maximum(rounding[1:], rounding[:-1]), axis=0)
 
 
 def _some_below(bunches, ends):

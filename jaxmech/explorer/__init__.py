@@ -1,0 +1,1 @@
+"""Turn the knobs of a market and see its mechanism: what is behind the live page and the report in one file."""

@@ -1,0 +1,69 @@
+"""What can be taken away from a page: the market as a file, and its fees."""
+
+from dataclasses import fields
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxmech.arrays import on_host
+from jaxmech.auctions.fee_notice import fee_csv, fee_sheet
+from jaxmech.auctions.side_payments import side_payments
+from jaxmech.endowments import FAMILIES
+from jaxmech.explorer.model import Model
+from jaxmech.explorer.state import State
+from jaxmech.inputs import MarketError, toml_text
+from jaxmech.market.market import Market
+from jaxmech.plain import json_text, plain
+
+
+def market_toml(market: Market) -> str:
+    """A market as `Market.from_toml` reads it, to the last digit.
+
+    Raises:
+      MarketError: a law that files have no name for, such as a density of one's own.
+    """
+    host, rows = on_host(market), []
+    if host.minimum_revenue is not None and host.minimum_revenue != 0:
+        rows.append(f"minimum_revenue = {_number(host.minimum_revenue)}")
+    for law, start, length in host.laws():
+        for k in range(length):
+            group = start + k
+            rows += ["", "[[traders]]", f"name = {toml_text(host.names[group])}", f"count = {int(host.count[group])}"]
+            rows.append(f"risk_capacity = {_number(host.risk_capacity[group])}")
+            rows.append(f"endowment = {toml_text(_law(jax.tree.map(lambda leaf, k=k: leaf[..., k], law)))}")
+            if host.welfare_weight is not None and host.welfare_weight[group] != 0:
+                rows.append(f"welfare_weight = {_number(host.welfare_weight[group])}")
+            if host.outside is not None:
+                rows += _outside(host.outside.entries(group))
+    return "\n".join(rows).strip() + "\n"
+
+
+def _number(value):
+    number = float(value)
+    return repr(number) if np.isfinite(number) else ("-inf" if number < 0 else "inf")
+
+
+def _outside(entries):
+    """The line of an outside option, if it is worth anything."""
+    told = {name.removeprefix("outside_"): float(value) for name, value in entries.items()}
+    worth = told["reserve"] or told.get("gamma", 1.0)
+    return [f"outside = {toml_text(told)}"] if worth else []
+
+
+def _law(law) -> dict[str, Any]:
+    names = {family: name for name, family in FAMILIES.items()}
+    if type(law) not in names:
+        raise MarketError(f"a law is {type(law).__name__}, which market files have no name for")
+    parts = {entry.name: getattr(law, entry.name) for entry in fields(law)}
+    table = {name: [_law(one) for one in part] if name == "laws" else plain(part) for name, part in parts.items()}
+    return {"law": names[type(law)]} | table
+
+
+def fee_file(model: Model, state: State, kind: str) -> str:
+    """The fees of a state's optimum as an exchange would print them, "csv" or "json"."""
+    mechanism = model.mechanism(state)
+    if mechanism.status != "optimal":
+        raise MarketError(mechanism.status)
+    sheet = fee_sheet(side_payments(mechanism))
+    return fee_csv(sheet) if kind == "csv" else json_text(sheet) + "\n"
