@@ -37,7 +37,7 @@ def solve(market: Market, alpha: NumbersLike, minimum_revenue: NumbersLike | Non
       Mechanism, differentiable in the market, in α and in R_min. Nothing raises inside jit: see `.error` and `certify`.
       Where no mechanism that keeps every type earns R_min its numbers are NaN, and `.largest_revenue` is the most that
       one does; where an outside option meets a law that is not regular, so that the optimum is not known, they are NaN
-      and `.refused` is True (beyond §16). `.status` says it in words.
+      and `.refused` is True (beyond §16): `solve_irregular` finds it. `.status` says it in words.
 
     Raises:
       MarketError: market is not a Market; alpha is outside [0, 1] or not finite, minimum_revenue NaN or +∞, or −∞ with

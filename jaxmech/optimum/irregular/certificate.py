@@ -37,29 +37,33 @@ def certificate_of(mechanism: "IrregularMechanism", market: Prepared) -> Certifi
     moments, _ = moments_of(market, mechanism.rule, nodes, eta, line)
     spread = 0.0 if mechanism.rebate is None else market.risk_capacity * mechanism.rebate
     moments = moments._replace(rent=moments.rent + spread)
-    traded = total(trade_gain_by_group(moments, market.risk_capacity, count))
-    left = left_over(market, moments)
-    value = traded - total(weight * count * moments.rent / market.risk_capacity)
-    surplus = first_best_surplus(market)
-    if market.lean is not None:
-        multiplier = mechanism.budget_share
-    else:
+    traded, left = total(trade_gain_by_group(moments, market.risk_capacity, count)), left_over(market, moments)
+    value, surplus = traded - total(weight * count * moments.rent / market.risk_capacity), first_best_surplus(market)
+    multiplier = mechanism.budget_share
+    if multiplier is None:
         multiplier = (mechanism.weight - mechanism.alpha) / jnp.where(mechanism.alpha < 1, 1 - mechanism.alpha, 1.0)
     spare = multiplier * jnp.clip(left, 0.0, jnp.finfo(left.dtype).max)
-    stored = total(trade_gain_by_group(mechanism.moments, market.risk_capacity, count)), left_over(market, mechanism.moments)
-    doubt = jnp.abs(traded - stored[0]) + jnp.where(left < jnp.inf, jnp.abs(left - stored[1]), 0.0)
-    gap = (_bound(market, nodes, weight, line) - value + spare + doubt) / surplus
-    residual = jnp.max(jnp.abs(eta - mechanism.eta) / (market.width + jnp.abs(eta)), axis=0)
+    stored = mechanism.moments
+    doubt = jnp.abs(traded - total(trade_gain_by_group(stored, market.risk_capacity, count)))
+    doubt = doubt + jnp.where(left < jnp.inf, jnp.abs(left - left_over(market, stored)), 0.0)
     ends, inside = gained(mechanism.rule, nodes, eta, line)
     least = jnp.min(mechanism.gains[:-1, None] + inside - ends[:-1, None], axis=(0, 1))
-    slack = jnp.min((1 - share) / market.risk_capacity * least, axis=0) / surplus
     falls = jnp.where(nodes.mesh.widths[1:] > 0, -jnp.diff(nodes.virtual, axis=0), 0.0)
-    breach = jnp.max(jnp.maximum(falls, 0.0) / market.width, axis=(0, 1))
-    shortfall = jnp.maximum(0.0, -left / surplus)
-    allowed = tolerance_of(surplus.dtype)
-    numbers = residual, jnp.abs(gap), -slack, breach, shortfall, -multiplier
-    ok = jnp.max(jnp.stack(numbers), axis=0) <= allowed
-    return Certificate(residual, gap, slack, breach, shortfall, ok & (mechanism.error < jnp.inf))
+    found = Certificate(
+        residual=jnp.max(jnp.abs(eta - mechanism.eta) / (market.width + jnp.abs(eta)), axis=0),
+        duality_gap=(_bound(market, nodes, weight, line) - value + spare + doubt) / surplus,
+        participation_slack=jnp.min((1 - share) / market.risk_capacity * least, axis=0) / surplus,
+        monotonicity_breach=jnp.max(jnp.maximum(falls, 0.0) / market.width, axis=(0, 1)),
+        budget_shortfall=jnp.maximum(0.0, -left / surplus),
+        ok=multiplier >= 0,
+    )
+    return found._replace(ok=found.ok & (worst_of(found) <= tolerance_of(surplus.dtype)) & (mechanism.error < jnp.inf))
+
+
+def worst_of(found: Certificate) -> jax.Array:
+    """The worst of a certificate's numbers."""
+    numbers = found.residual, jnp.abs(found.duality_gap), -found.participation_slack, found.monotonicity_breach
+    return jnp.max(jnp.stack([*numbers, found.budget_shortfall]), axis=0)
 
 
 def _bound(market, nodes, weight, line):

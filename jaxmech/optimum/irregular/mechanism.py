@@ -10,7 +10,7 @@ from jaxmech.numerics.polynomials import unit_rule
 from jaxmech.numerics.search import pick
 from jaxmech.optimum.certificate import Certificate
 from jaxmech.optimum.irregular.certificate import certificate_of
-from jaxmech.optimum.irregular.rule import Rule, lines_of, piece_of, rule_at
+from jaxmech.optimum.irregular.rule import Rule, piece_of, rule_at
 from jaxmech.optimum.mechanism import Mechanism
 from jaxmech.optimum.outcomes import Interim
 from jaxmech.optimum.solve import aimed
@@ -26,8 +26,8 @@ class IrregularMechanism:
     """The optimal mechanism of a market whose laws need not be regular, outside options or not. Made by
     `solve_irregular`.
 
-    Its functions of type are those of `Mechanism`, with another V: they take z of shape (..., G), `allocation` one column
-    a trader. The binding types need not be an interval: V is the target line where `participation_gain` is 0.
+    Its functions of type are those of `Mechanism`, with another V: they take z of shape (..., G), `allocation` one
+    column a trader. The binding types need not be an interval: V is the target line where `participation_gain` is 0.
     """
 
     market: Market
@@ -41,7 +41,6 @@ class IrregularMechanism:
     steps: jax.Array  # weights and meshes tried
     # What there is besides where outside options, welfare weights or a target for revenue are given; see `Mechanism`.
     budget_share: jax.Array | None = None
-    minimum_revenue: jax.Array | None = None
     rebate: jax.Array | None = None
     largest_revenue: jax.Array | None = None
 
@@ -50,6 +49,7 @@ class IrregularMechanism:
     interim_allocation, utility_gain = Mechanism.interim_allocation, Mechanism.utility_gain
     interim_transfer = deterministic_transfer = Mechanism.interim_transfer
     allocation, _allocation, _weights = Mechanism.allocation, Mechanism._allocation, Mechanism._weights
+    line, minimum_revenue, status, refused = Mechanism.line, Mechanism.minimum_revenue, Mechanism.status, None
 
     @takes_arrays
     @compiled
@@ -74,8 +74,9 @@ class IrregularMechanism:
         reach = types - start
         inside = start + beside(nodes, reach) * reach
         virtual = self._read(inside.reshape(-1, *self.eta.shape))[0].reshape(inside.shape)
-        line = lines_of(self.market.prepared())
-        more = reach * jnp.sum(beside(weights, reach) * (virtual - line.at(self.eta, inside)), axis=0)
+        line = self.line()
+        target = self.eta if line is None else line.at(self.eta, inside)
+        more = reach * jnp.sum(beside(weights, reach) * (virtual - target), axis=0)
         gain = (1 - self.share) / self.market.risk_capacity * (pick(self.gains, piece) + more)
         return (gain if self.rebate is None else gain + self.rebate).reshape(shape)
 
@@ -100,5 +101,5 @@ class IrregularMechanism:
 
 @compiled
 def _certificate(mechanism):
-    prepared, _ = aimed(mechanism.market, mechanism.market.prepared(), mechanism.alpha, mechanism.minimum_revenue)
+    prepared, _ = aimed(mechanism.market, mechanism.market.prepared(), mechanism.alpha)
     return certificate_of(mechanism, prepared)

@@ -18,7 +18,7 @@ from jaxmech.endowments.landmarks import beside
 from jaxmech.endowments.panels import known_to
 from jaxmech.numerics.polynomials import rule_of, unit_rule
 from jaxmech.numerics.search import count_below, pick
-from jaxmech.optimum.irregular.programme import Point
+from jaxmech.optimum.irregular.programme import Point, path_end
 from jaxmech.optimum.target_lines import TargetLine
 
 NODES = 5  # of each piece
@@ -28,7 +28,6 @@ _CHANGES, _CUTS = 24, 32  # places at which V may change its kind, and cuts ther
 _CLOSE = 1e-5  # part of the support by which cuts must differ
 _FOLD = 1e-4  # part of a support that V may be off where the law jumps
 _HALVINGS = 50
-_TIGHT, _LEVEL = 1e-3, 1e-9  # at the end of the path products are 1e-18
 _NOBODY = 1e-14  # of the mean density: below it V would be rounding over next to nothing
 
 
@@ -99,16 +98,18 @@ class Kinds(NamedTuple):
 
 
 def kinds(point: Point, widths: jax.Array) -> Kinds:
-    """What binds has by far the larger multiplier, as steep as V is: the line where g = 0 on both sides of a node, a
-    bunch where V stays on one of them.
+    """The line where g = 0 on both sides of a node, a bunch where V stays on one of them.
+
+    At the end of the path what binds has by far the larger multiplier, beside what g is some cells away, and to how V
+    rises elsewhere.
 
     Args:
       widths: of the nodes' cells in parts of the support.
     """
-    before, after = widths[:-1], widths[1:]
+    before, after, product = widths[:-1], widths[1:], path_end(widths.dtype)
     apart = jnp.maximum(before, after)
-    tight = point.participation * jnp.concatenate([before[:1], apart, after[-1:]]) > _TIGHT * point.gain
-    level = point.monotonicity * apart > _LEVEL * point.steps
+    tight = point.participation * jnp.concatenate([before[:1], apart, after[-1:]]) > product ** (1 / 6) * point.gain
+    level = point.monotonicity * apart > product**0.5 * point.steps
     contact, no = tight[1:] & tight[:-1], jnp.zeros_like(tight[:1])
     return Kinds(contact, (jnp.concatenate([no, level]) | jnp.concatenate([level, no])) & ~contact)
 
@@ -190,8 +191,8 @@ class _Curve(NamedTuple):
 def _change(nodes, place, width, early):
     """Where to look for the change between node `place` and the next, and what crosses 0 there.
 
-    Between two that are ψ on both sides of the line lies the line, where ψ falls a bunch, between a bunch and the line ψ at the Ω
-    of the bunch: then there are two crossings, of which this is the early or the late one.
+    Where ψ would leap over the line that lies in between, where ψ would fall a bunch, and between a bunch and the line ψ
+    at the Ω of the bunch: then there are two crossings, of which this is the early or the late one.
     """
     left, right = nodes.at(place), nodes.at(place + 1)
     folded = _folded(left, right, width)

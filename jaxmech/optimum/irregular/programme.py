@@ -4,16 +4,16 @@ Seen from one group, with t(z) = η + σ(z − c) and y = ψ at Ω (beyond §3, 
 
     ½ E (V − Z)² + w [g(l) + ∫ (1 − F)(V − t) dz],    g' = V − t,    g ≥ 0,    V nondecreasing,
 
-g what participating adds to what there is outside, times κ/(1 − s). The multipliers of g ≥ 0 are those of
-participation, summed up Ω; those of V' ≥ 0 are what irons V. Nothing is assumed of the law, nor of where they bind. All
-groups move together, η by (*), so that there is one loop. Nodes are those of Gauss on pieces of the supports: where V is
-smooth on each piece the sums are integrals.
+g what participating adds to what there is outside, times κ/(1 − s). The multipliers of g ≥ 0, summed up, are Ω; those
+of V' ≥ 0 are what irons V. Nothing is assumed of the law, nor of where they bind. All groups move together, η by (*),
+so that there is one loop. Nodes are those of Gauss on pieces of the supports: where V is smooth on each of them the
+sums are integrals.
 
 Steps are found by dynamic programming over (V, g) from node to node, in O(nodes) and with nothing that cancels. Units
 are those of each support, from 0 to 1. Shapes are (nodes, G, ...).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -94,16 +94,14 @@ def direction(programme: Programme, point: Point, of_gain: Spring, of_steps: Spr
     virtual, gain = _least(widths, mass, of_gain.curvature, _first(0.0, of_steps.curvature), *both, drift)
     mean = programme.mean(point.virtual) + programme.width * jnp.sum(mass * virtual[:, 0], axis=0)
     probability = jnp.sum(mass * virtual[:, 1], axis=0)  # dm/dη
-    residual = system_residual(
-        programme.lower + programme.width * eta, mean, programme.risk_capacity, programme.count
-    )
+    residual = system_residual(programme.lower + programme.width * eta, mean, programme.risk_capacity, programme.count)
     move = arrowhead_solve(residual, probability, programme.risk_capacity, programme.count) / programme.width
     return virtual[:, 0] + virtual[:, 1] * move, gain[:, 0] + gain[:, 1] * move, move
 
 
 def _least(widths, mass, stiff, link, slope, pull, fall, drift):
-    """(dV, dg) of the least Σ ½ mass dV² + slope dV + ½ stiff dg² + pull dg + ½ link (dV − dV₋)² + fall (dV − dV₋), where
-    dg = dg₋ + widths (dV − drift). The last four are (nodes, cases, ...), what is solved for at once.
+    """(dV, dg) of the least Σ ½ mass dV² + slope dV + ½ stiff dg² + pull dg + ½ link (dV − dV₋)² + fall (dV − dV₋),
+    where dg = dg₋ + widths (dV − drift). The last four are (nodes, cases, ...), what is solved for at once.
 
     Backwards the least of all that follows, ½ (A dV² + 2B dV dg + C dg²) + a dV + b dg; forwards where it is.
     """
@@ -140,6 +138,11 @@ def _least(widths, mass, stiff, link, slope, pull, fall, drift):
     return virtual, jnp.concatenate([first[None], gain])
 
 
+def path_end(dtype: Any) -> float:
+    """The product of a constraint and its multiplier that counts as 0: 1e-18; float32: 1e-8."""
+    return float(jnp.finfo(dtype).eps) ** 1.15
+
+
 def interior_point(programme: Programme) -> tuple[Point, jax.Array, jax.Array]:
     """The solution: a primal-dual path to where g, V' and their multipliers have products next to 0.
 
@@ -148,7 +151,7 @@ def interior_point(programme: Programme) -> tuple[Point, jax.Array, jax.Array]:
     """
     programme = programme._replace(weight=jnp.maximum(programme.weight, _LEAST_WEIGHT))
     start = _start(programme)
-    tolerance = float(jnp.finfo(programme.mass.dtype).eps) ** 1.15
+    tolerance = path_end(programme.mass.dtype)
 
     def step(state):
         point, product, reach, off, running, count = state
@@ -209,7 +212,7 @@ def _product(point):
 
 
 def settled(programme: Programme, point: Point) -> Point:
-    """The solution, differentiable in the programme: one more step from where the path has ended, from there on fixed."""
+    """The solution, differentiable in the programme: one step more from where the path has ended, which stays."""
     point = lax.stop_gradient(point)
     gain = programme.gain(point.virtual, point.eta, point.gain[0])
     rise, stiff = gain - lax.stop_gradient(gain), point.participation / point.gain

@@ -5,11 +5,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from jax import lax
 
 from jaxmech.endowments import Sides
-from jaxmech.endowments.landmarks import beside
 from jaxmech.market.prepared import Prepared
 from jaxmech.numerics.polynomials import chebyshev, rule_of, unit_rule, weighed
 from jaxmech.numerics.search import count_below, pick
@@ -17,6 +15,7 @@ from jaxmech.optimum.irregular.mesh import ALIKE, NODES, Kinds, Mesh, law_at, me
 from jaxmech.optimum.outcomes import Interim, absorbed_variance
 from jaxmech.optimum.target_lines import TargetLine, target_line
 
+_JUST = 1e-10  # part of a support that a type lies below a cut, to be seen from inside the piece
 
 
 def lines_of(market: Prepared) -> TargetLine:
@@ -26,22 +25,23 @@ def lines_of(market: Prepared) -> TargetLine:
 
 
 class Rule(NamedTuple):
-    """V and Ω by pieces of the supports: polynomials where V is ψ or the target line, else straight from node to node."""
+    """V and Ω by pieces of the supports, (pieces, G, ...).
+
+    Polynomials where V is ψ at Ω or the target line; else straight from node to node.
+    """
 
     ends: jax.Array  # (pieces + 1, G, ...)
     virtual: jax.Array  # V at the nodes, (pieces, nodes, G, ...)
     omega: jax.Array  # Ω/(1 + λ) at the nodes
-    free: jax.Array  # whether V = ψ at Ω, (pieces, G, ...)
+    free: jax.Array  # whether V = ψ at Ω
     binds: jax.Array  # whether V is the target line
-    least: jax.Array  # what V has reached before the piece, (pieces, G, ...): where the law jumps ψ may fall a little
+    least: jax.Array  # what V has reached before: ψ may still fall by little where the law jumps
 
 
 def rule_from(
     sides: Sides,
     ends: jax.Array,
-    mesh: Mesh,
-    omega: jax.Array,
-    virtual: jax.Array,
+    nodes: "Seen",
     target: jax.Array,
     weight: jax.Array,
     kind: Kinds,
@@ -50,18 +50,17 @@ def rule_from(
 
     Where V is ψ at Ω that says more than a polynomial; where it binds, or there is next to nobody, less.
     """
-    width = ends[-1] - ends[0]
+    (mesh, virtual, omega), width = nodes, ends[-1] - ends[0]
     at_omega = mesh.types + rent(weight, omega, mesh.below, mesh.above) / mesh.density
     free = (jnp.abs(at_omega - virtual) <= ALIKE * width) & ~kind.binds
-
-    def pieces(part):
-        return part.reshape(-1, NODES, *part.shape[1:])
-
-    free, binds = (jnp.all(pieces(part), axis=1) for part in (free, kind.binds))
+    free, binds, virtual, omega, target = (
+        part.reshape(-1, NODES, *part.shape[1:]) for part in (free, kind.binds, virtual, omega, target)
+    )
+    free, binds = jnp.all(free, axis=1), jnp.all(binds, axis=1)
     nothing = jnp.full_like(width, -jnp.inf)
-    virtual = jnp.where(binds[:, None], pieces(target), pieces(virtual))
-    rule = Rule(ends, virtual, pieces(omega), free, binds, nothing + jnp.zeros_like(free, width.dtype))
-    stops = _in_pieces(rule, sides, weight, jnp.arange(len(free)).reshape(-1, *(1,) * width.ndim) + jnp.zeros_like(free, int), ends[1:] - 1e-10 * width)[0]
+    rule = Rule(ends, jnp.where(binds[:, None], target, virtual), omega, free, binds, nothing + 0 * ends[1:])
+    piece = lax.broadcasted_iota(int, free.shape, 0)
+    stops, _ = _in_pieces(rule, sides, weight, piece, ends[1:] - _JUST * width)
     return rule._replace(least=jnp.concatenate([nothing[None], lax.cummax(stops, axis=0)[:-1]]))
 
 
@@ -149,7 +148,9 @@ def _by_piece(rule, values):
     return jnp.sum(values.reshape(len(rule.free), -1, *values.shape[1:]), axis=1)
 
 
-def moments_of(market: Prepared, rule: Rule, nodes: Seen, eta: jax.Array, line: TargetLine) -> tuple[Interim, jax.Array]:
+def moments_of(
+    market: Prepared, rule: Rule, nodes: Seen, eta: jax.Array, line: TargetLine
+) -> tuple[Interim, jax.Array]:
     """What one trader of each group expects, theory §5 and beyond §6 as sums over the nodes; and `gains_from`."""
     (types, widths, density, _, above), virtual, share = nodes.mesh, nodes.virtual, market.share
     mass, apart = widths * density, types - market.mean

@@ -16,7 +16,9 @@ from jaxmech.optimum.irregular.rule import Rule, Seen, lines_of, moments_of, rul
 from jaxmech.optimum.outcomes import Interim
 
 MAX_STEPS = 24
-_LEEWAY = 1e-3
+_NEAR = 1e-5  # part of the first-best surplus: of smaller R − R_min the sign is not believed while cuts move
+_LEEWAY = 1e-3  # by which Newton's steps in w may leave their bracket, for the same reason
+_EARNED = 1e-9  # to what the budget is met
 _SETTLED = 1e-10  # part of the support to which cuts are found
 
 
@@ -29,16 +31,13 @@ class Found(NamedTuple):
     moments: Interim
 
 
-class _At:
-    """The programme of a market with these cuts."""
+class _Cut:
+    """A market on the nodes that these cuts leave."""
 
     def __init__(self, market: Prepared, fixed: jax.Array, cuts: jax.Array) -> None:
         self.market, self.fixed, self.line = market, fixed, lines_of(market)
         self.pieces = piece_ends(fixed, cuts)
         self.mesh = mesh_of(market.sides, self.pieces)
-
-    def weights(self, weight):
-        return jnp.broadcast_to(self.market.weights(weight), self.market.mean.shape)
 
     def programme(self, weight):
         market, mesh, line = self.market, self.mesh, self.line
@@ -48,7 +47,7 @@ class _At:
             mesh.widths * mesh.density + jnp.finfo(mesh.types.dtype).tiny,
             mesh.above,
             line.slope * (mesh.types - line.centre) / market.width,
-            self.weights(weight),
+            jnp.broadcast_to(market.weights(weight), market.mean.shape),
             market.lower,
             market.width,
             market.risk_capacity,
@@ -56,25 +55,34 @@ class _At:
         )
 
     def found(self, weight, point) -> Found:
-        market, weights, programme = self.market, self.weights(weight), self.programme(weight)
+        """The optimum, from where the path has ended."""
+        market, programme = self.market, self.programme(weight)
         kind = kinds(point, programme.widths)
-        point = settled(programme, point)
-        eta, virtual = (market.lower + market.width * part for part in (point.eta, point.virtual))
-        rule = rule_from(market.sides, self.pieces, self.mesh, point.omega, virtual, self.line.at(eta, self.mesh.types), weights, kind)
-        moments, gains = moments_of(market, rule, Seen(self.mesh, virtual, point.omega), eta, self.line)
+        eta, nodes = self._seen(settled(programme, point))
+        target = self.line.at(eta, self.mesh.types)
+        rule = rule_from(market.sides, self.pieces, nodes, target, programme.weight, kind)
+        moments, gains = moments_of(market, rule, nodes, eta, self.line)
         return Found(eta, rule, gains, moments)
 
+    def _seen(self, point):
+        """η and the nodes in units of the asset."""
+        eta, virtual = (self.market.lower + self.market.width * part for part in (point.eta, point.virtual))
+        return eta, Seen(self.mesh, virtual, point.omega)
+
     def new_cuts(self, weight, point):
-        market = self.market
-        eta, virtual = (market.lower + market.width * part for part in (point.eta, point.virtual))
-        kind = kinds(point, self.mesh.widths / market.width)
-        at = self.fixed, self.mesh, virtual, point.omega, kind, eta
-        return moved_cuts(market.sides, *at, self.weights(weight), self.line)
+        """Where V changes its kind."""
+        programme, (eta, nodes) = self.programme(weight), self._seen(point)
+        kind = kinds(point, programme.widths)
+        return moved_cuts(self.market.sides, self.fixed, *nodes, kind, eta, programme.weight, self.line)
 
 
 @differentiable_behind
-def solve_on_nodes(market: Prepared, fixed: jax.Array, floor: jax.Array) -> tuple[jax.Array, Found, jax.Array, jax.Array]:
-    """The smallest w ≥ floor (u, with welfare weights) with R(w) ≥ R_min, and the optimum there; w = 1 where there is none.
+def solve_on_nodes(
+    market: Prepared, fixed: jax.Array, floor: jax.Array
+) -> tuple[jax.Array, Found, jax.Array, jax.Array]:
+    """The smallest w ≥ floor with R(w) ≥ R_min, and the optimum there; w = 1 where there is none.
+
+    With welfare weights u stands in place of w.
 
     Args:
       market: Prepared.
@@ -86,7 +94,7 @@ def solve_on_nodes(market: Prepared, fixed: jax.Array, floor: jax.Array) -> tupl
       where no path arrived. Differentiable once: what binds does not change to first order, nor do cuts matter.
     """
     end = _search(*lax.stop_gradient((market, fixed, floor)))
-    at = _At(market, fixed, end.cuts)
+    at = _Cut(market, fixed, end.cuts)
     earned = left_over(market, at.found(end.weight, end.point).moments)
     moved = jnp.where(end.binds, (earned - lax.stop_gradient(earned)) / jnp.where(end.binds, end.slope, 1.0), 0.0)
     # Where there is no budget to meet it is the floor, and moves with it.
@@ -118,7 +126,7 @@ def _search(market, fixed, floor) -> _State:
     eps = float(jnp.finfo(floor.dtype).eps)
 
     def step(state):
-        at = _At(market, fixed, state.cuts)
+        at = _Cut(market, fixed, state.cuts)
         point, product, _ = interior_point(at.programme(state.weight))
         earned, slope = jax.jvp(
             lambda weight: left_over(market, at.found(weight, point).moments),
@@ -126,12 +134,12 @@ def _search(market, fixed, floor) -> _State:
             (jnp.ones_like(state.weight),),
         )
         earned = jnp.where((state.count == 0) & first_best, at_first_best, earned)
-        new = _next_weight(state, floor, earned, slope, 1e-5 * surplus)
+        new = _next_weight(state, floor, earned, slope, _NEAR * surplus)
         cuts = at.new_cuts(state.weight, point)
         move = jnp.max(jnp.abs(cuts - state.cuts), axis=(0, 1))
         error = jnp.where(product < jnp.inf, move + jnp.abs(new.weight - state.weight), jnp.inf)
         there = (jnp.abs(new.weight - state.weight) <= 64 * eps) & (move <= max(_SETTLED, 64 * eps))
-        there = there & (~new.binds | (jnp.abs(earned) <= 1e-9 * surplus))
+        there = there & (~new.binds | (jnp.abs(earned) <= _EARNED * surplus))
         last = state.count + 1 == MAX_STEPS
         on = state.running & ~there & ~last
         new = new._replace(
@@ -148,9 +156,10 @@ def _search(market, fixed, floor) -> _State:
         return jax.tree.map(keep, state, new)._replace(count=new.count)
 
     weight, cuts, no = floor, no_cuts(fixed), jnp.zeros_like(floor, bool)
-    shape = jax.eval_shape(lambda: interior_point(_At(market, fixed, cuts).programme(weight))[0])
+    shape = jax.eval_shape(lambda: interior_point(_Cut(market, fixed, cuts).programme(weight))[0])
     point = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shape)
-    start = _State(weight, cuts, point, weight, floor, 0 * floor + 1, floor, ~no, floor, ~no & market.possible, 0 * no, 0)
+    on = ~no & market.possible
+    start = _State(weight, cuts, point, weight, floor, jnp.ones_like(floor), floor, ~no, floor, on, 0 * no, 0)
     return lax.while_loop(lambda state: jnp.any(state.running), step, start)
 
 
