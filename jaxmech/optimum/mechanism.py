@@ -312,7 +312,9 @@ def mechanism_of(
     )
 
 
-def with_budget(market, alpha, weight, error, moments):
+def with_budget(
+    market: Market, alpha: jax.Array, weight: jax.Array, error: jax.Array, moments: Interim
+) -> tuple[jax.Array, Interim, dict[str, jax.Array]]:
     """(error, moments, further fields): rebates in the moments; error ∞ where revenue cannot be as large as R_min."""
     welfare, least = market.welfare_weight, 0.0 if market.minimum_revenue is None else market.minimum_revenue
     earned = revenue(market, moments)
@@ -332,7 +334,7 @@ def with_budget(market, alpha, weight, error, moments):
 
 
 @differentiable_behind
-def if_solved(error, found):
+def if_solved(error: jax.Array, found: Any) -> Any:
     """What was found, NaN where it is none: a factor makes derivatives NaN too."""
     known = 1 + 0 * jax.lax.stop_gradient(error)  # NaN where that is ∞
     return jax.tree.map(lambda part: part * known, found)

@@ -140,7 +140,7 @@ def _first_best(market):
     return mechanism_at(market, prepared, nothing, eta, mirrored(binding, binding), nothing)
 
 
-def is_weight(value):
+def is_weight(value: jax.Array) -> jax.Array:
     """Whether a traced number can be a weight at all."""
     return (value >= 0) & (value <= 1)
 
@@ -162,7 +162,7 @@ def weight_of(market: Any, value: NumbersLike, name: str) -> jax.Array:
     return on_device(array.astype(dtype))
 
 
-def refuse_unlimited_gain(market, alpha):
+def refuse_unlimited_gain(market: Market, alpha: jax.Array) -> None:
     """MarketError where no budget limits what a group is given that is worth more than revenue."""
     welfare, least = market.welfare_weight, market.minimum_revenue
     if welfare is None or least is None or is_traced((welfare, least, alpha)):

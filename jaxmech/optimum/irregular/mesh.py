@@ -191,7 +191,7 @@ class _Curve(NamedTuple):
 def _change(nodes, place, width, early):
     """Where to look for the change between node `place` and the next, and what crosses 0 there.
 
-    Where ψ would leap over the line that lies in between, where ψ would fall a bunch, and between a bunch and the line ψ
+    Where ψ leaps over the line some of that lies in between, where ψ falls a bunch, and between a bunch and the line ψ
     at the Ω of the bunch: then there are two crossings, of which this is the early or the late one.
     """
     left, right = nodes.at(place), nodes.at(place + 1)

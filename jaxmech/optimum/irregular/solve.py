@@ -32,10 +32,10 @@ def solve_irregular(
       minimum_revenue: as in `solve`.
 
     Returns:
-      IrregularMechanism, for `outcomes` and `certify`; differentiable once in the market, in α and in R_min. `.error` is
-      the worst that its certificate finds, in parts of the first-best surplus: some 1e-12 as a rule. Where it is above
-      1e-6 (float32: 5e-4), or no mechanism that keeps every type earns R_min, numbers are NaN and it is ∞. Float32 is
-      good for three to four digits.
+      IrregularMechanism, for `outcomes` and `certify`; differentiable once in the market, in α and in R_min. `.error`
+      is the worst that its certificate finds, in parts of the first-best surplus: some 1e-12 as a rule. Where it is
+      above 1e-6 (float32: 5e-4), or no mechanism that keeps every type earns R_min, numbers are NaN and it is ∞.
+      Float32 is good for three to four digits.
 
     Raises:
       MarketError: as `solve`.
