@@ -53,6 +53,16 @@ for kind, least in (("two histograms", 0.97), ("normal mixtures", 0.95), ("linea
     certificate = jm.certify(jm.solve(irregular, random_alphas(50, 4)))
     assert certificate.ok.mean() >= least, kind
 """
+EXTENDED = """
+from jaxmech.testing.random_markets import extended
+
+for structure in ((2, 0, 0), (1, 1, 1)):
+    mechanism = jm.solve(*extended(random_markets(structure, 500, 3), random_alphas(500, 4), 5))
+    certificate, infeasible = jm.certify(mechanism), np.isfinite(mechanism.largest_revenue)
+    assert mechanism.eta.dtype == mechanism.rebate.dtype == mechanism.largest_revenue.dtype == jnp.float32
+    assert (certificate.ok | infeasible).mean() >= 0.98 and 0.1 < infeasible.mean() < 0.3, structure
+    assert (infeasible | (abs(certificate.duality_gap) < 1e-3)).all(), structure
+"""
 STUDIES = """
 from jaxmech.optimum import budget
 
@@ -119,7 +129,7 @@ def run(code):
 
 @pytest.mark.exhaustive
 def test_markets_are_solved_and_certified_in_float32_and_the_user_is_told_once():
-    run(WITHOUT_X64.replace("STUDIES", IRREGULAR))
+    run(WITHOUT_X64.replace("STUDIES", IRREGULAR + EXTENDED))
 
 
 @pytest.mark.slow

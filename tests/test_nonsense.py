@@ -9,6 +9,7 @@ import pytest
 
 import jaxmech as jm
 from every_law import batch_of, market_of
+from jaxmech.market.outside import Outside
 
 
 def changed_law(**changes):
@@ -88,3 +89,77 @@ def test_the_budgets_multiplier_is_a_number_only_where_there_is_a_mechanism():
     multiplier = jm.solve(market, 0.4, most * jnp.asarray([0.0, 1.1, 0.9])).budget_multiplier
     assert np.array_equal(np.isnan(multiplier), [False, True, False])
     assert multiplier[0] == 0 and multiplier[2] > 0
+def with_more(priced):
+    """Three lanes of a market with outside options, or markets outside, and welfare weights."""
+    market, one = batch_of(market_of("normal"), 3), lambda value: jnp.full((2, 3), value)
+    outside = Outside(one(2.0 if priced else 0.3), one(0.1), one(0.01), (priced, priced))
+    return replace(market, outside=outside, welfare_weight=one(0.1))
+
+
+def spoilt(value, field):
+    """The number of the first group in the middle lane, or what is asked of that lane, at a value."""
+
+    def change(market, alpha, target):
+        if field == "target":
+            return market, alpha, target.at[1].set(value)
+        if field == "welfare_weight":
+            return replace(market, welfare_weight=market.welfare_weight.at[0, 1].set(value)), alpha, target
+        changed = getattr(market.outside, field).at[0, 1].set(value)
+        return replace(market, outside=replace(market.outside, **{field: changed})), alpha, target
+
+    return change
+
+
+LIMIT = 12 / 13  # of γ: κ/K is 1/13; of ρ: 1/12
+NOT_FINITE = (jnp.nan, jnp.inf, -jnp.inf)
+MORE_NONSENSE = {
+    f"{name} {value:.3g}": (name in ("cost", "price"), spoilt(value, field))
+    for name, field, values in (
+        ("gamma", "steepness", (*NOT_FINITE, -0.5, LIMIT, 1.0)),
+        ("centre", "place", (*NOT_FINITE, 1e300)),
+        ("reserve", "reserve", NOT_FINITE),
+        ("cost", "steepness", (*NOT_FINITE, 0.0, -5e3, 1 / 12)),
+        ("price", "place", NOT_FINITE),
+        ("welfare weight", "welfare_weight", (*NOT_FINITE, -1e300)),
+        ("target", "target", (jnp.nan, jnp.inf)),
+    )
+    for value in values
+}
+
+
+@jax.jit
+def more_of_everything(market, alpha, target):
+    def money(market, alpha):
+        achieved = jm.outcomes(jm.solve(market, alpha, target))
+        return jnp.sum(achieved.revenue + achieved.efficiency)
+
+    mechanism = jm.solve(market, alpha, target)
+    slopes = jax.grad(money, (0, 1))(market, alpha)
+    return mechanism, jm.outcomes(mechanism), jm.certify(mechanism), slopes
+
+
+@pytest.fixture(scope="module")
+def sound():
+    asked = jnp.full(3, 0.4), jnp.full(3, 0.02)
+    return {priced: more_of_everything(with_more(priced), *asked) for priced in (False, True)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MORE_NONSENSE)
+def test_nonsense_outside_is_nan_and_not_ok_and_its_neighbours_keep_their_bytes(name, sound):
+    priced, change = MORE_NONSENSE[name]
+    found = more_of_everything(*change(with_more(priced), jnp.full(3, 0.4), jnp.full(3, 0.02)))
+    mechanism, outcomes, certificate, slopes = found
+    assert mechanism.error[1] == jnp.inf and not certificate.ok[1]
+    assert mechanism.largest_revenue[1] == jnp.inf
+    assert all(np.all(np.isnan(part[..., 1])) for part in outcomes)
+    assert all(np.all(np.isnan(part[..., 1])) for part in jax.tree.leaves(slopes))
+    assert np.all(certificate.ok[jnp.asarray([0, 2])])
+    for was, now in zip(jax.tree.leaves(sound[priced]), jax.tree.leaves(found), strict=True):
+        np.testing.assert_array_equal(was[..., ::2], now[..., ::2])
+
+
+def test_without_a_budget_nothing_limits_what_a_designer_gives_to_those_he_cares_for_more_than_for_revenue():
+    market = jm.Market.of(jm.Traders(jm.Uniform(-1, 1), 0.5, 3, welfare_weight=0.5))
+    earned = jax.jit(jax.vmap(lambda alpha: jm.outcomes(jm.solve(market, alpha, -jnp.inf)).revenue))
+    assert np.isnan(earned(jnp.array([0.4, 0.6]))).tolist() == [True, False]

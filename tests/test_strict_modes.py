@@ -5,6 +5,7 @@ import pytest
 
 import jaxmech as jm
 from every_law import market_of
+from jaxmech.market.outside import OutsideMarket, OutsideOption
 from marks import cases
 
 MODES = {
@@ -35,3 +36,23 @@ def test_the_straight_line_runs_in_every_strict_mode(law, strict):
     assert jm.certify(mechanism).ok
     assert jax.grad(jax.jit(revenue), 1)(market, 0.5) > 0
     jax.grad(revenue)(market, 0.5)
+
+
+@pytest.mark.slow
+def test_outside_options_and_welfare_weights_run_in_every_strict_mode(strict):
+    traders = [
+        jm.Traders(
+            jm.TruncatedNormal(0.1, 0.5, -1.0, 1.0), 1.0, 5, welfare_weight=0.6, outside=OutsideOption(0.3, 0.1)
+        ),
+        jm.Traders(jm.Uniform(-1.0, 1.2), 2.0, 4, outside=OutsideMarket(0.1, 2.0, 0.001)),
+    ]
+
+    def revenue(market, alpha, target):
+        return jm.outcomes(jm.solve(market, alpha, target)).revenue
+
+    market = jm.Market.of(*traders)
+    for target in (-1.0, 0.01):
+        assert jm.certify(jm.solve(market, 0.5, target)).ok
+    slopes = jax.grad(jax.jit(revenue), (0, 1, 2))(market, 0.5, 0.01)
+    assert slopes[2] == 1
+    jax.grad(revenue)(market, 0.5, -1.0)

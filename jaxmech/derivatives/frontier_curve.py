@@ -253,9 +253,9 @@ class Frontier:
         return on_device(value.astype(self.weight.dtype))
 
     def _cell(self, nodes, wanted):
-        """The interval whose ends enclose `wanted`, given rising values at the points; at a point that on its left, as
-        behind the last one there may be others, that repeat it."""
-        below = nodes[1:-1].reshape((-1,) + (1,) * (jnp.ndim(wanted) - (nodes.ndim - 1)) + nodes.shape[1:]) < wanted
+        """The interval whose ends enclose `wanted`, given rising values at the points; the last may be repeated."""
+        inner = jnp.where(nodes[1:-1] < nodes[-1], nodes[1:-1], jnp.inf)
+        below = inner.reshape((-1,) + (1,) * (jnp.ndim(wanted) - (nodes.ndim - 1)) + nodes.shape[1:]) <= wanted
         return jnp.sum(below, axis=0)
 
     def _pick(self, nodes, place):

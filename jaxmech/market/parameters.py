@@ -157,7 +157,7 @@ def group_entries(market: Market) -> list[Entries]:
 
 def market_besides(market: Market, *fields: str) -> Market:
     """The market with room for the numbers of these names that it has none of: they are 0."""
-    nothing = 0 * market.count
+    nothing = np.zeros(market.count.shape, market.count.dtype)
     if "welfare_weight" in fields and market.welfare_weight is None:
         market = replace(market, welfare_weight=nothing)
     if market.outside is None and any(field.startswith("outside_") for field in fields):

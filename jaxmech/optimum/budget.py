@@ -67,15 +67,15 @@ def solve_within_budget(market: Prepared, floor: jax.Array) -> tuple[jax.Array, 
         else:
             bracket = seen
         low, _, high, *_ = bracket
-        # Where R leaps over 0 the budget is met just above.
+        # Where R leaps over 0 the budget is met just above, or further up where R is not known to rounding.
         collapsed, short = high - low <= tolerance * high, earned < -near
-        beyond = jnp.maximum(low, high) * (1 + known_to(_LEAP, floor.dtype))
+        beyond = jnp.maximum(low, high) * (1 + known_to(_LEAP, floor.dtype)) + 2 * jnp.maximum(low - high, 0.0)
         new = jnp.maximum(_weight_of(jnp.where(collapsed & short, beyond, _next(bracket, steps))), least)
         enough = (steps == 0) & (trusted & ~(at_first_best < 0) | (earned >= 0)) | (weight == least) & (earned >= 0)
         if market.extended:
             # At once to w = 1, where R is largest: if that is too little there is no such mechanism.
             new = jnp.where(steps == 0, 1.0, new)
-            enough = enough | (weight >= 1) & (earned < 0)
+            enough = enough | (weight >= 1) & (earned < 0) | jnp.isnan(earned)
         settled = (jnp.abs(new - weight) <= tolerance * weight) & (jnp.abs(earned) <= near)
         arrived = enough | settled | collapsed & ~short | (jnp.abs(earned) <= tolerance * surplus)
         # Where a market has arrived the weight stays, and so does all that is found there, to the last bit.

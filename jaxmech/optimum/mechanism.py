@@ -62,7 +62,7 @@ class Mechanism:
     # What there is besides where outside options, welfare weights or a target for revenue are given; else None.
     budget_share: jax.Array | None = None  # u = λ/(1 + λ)
     rebate: jax.Array | None = None  # (G,), money to each trader: what is left over where a welfare weight exceeds α
-    largest_revenue: jax.Array | None = None  # of all mechanisms that keep every type, where R_min exceeds it; else NaN
+    largest_revenue: jax.Array | None = None  # of all mechanisms that keep every type, where R_min exceeds it; else ∞
     refused: jax.Array | None = None  # whether a law is not regular where an outside option needs it to be (beyond §16)
 
     @derived
@@ -319,8 +319,9 @@ def with_budget(
     welfare, least = market.welfare_weight, 0.0 if market.minimum_revenue is None else market.minimum_revenue
     earned = revenue(market, moments)
     near = known_to(1e-9, earned.dtype) * first_best_surplus(endowments_of(market, moments))
+    error = jnp.where(jnp.isfinite(earned), error, jnp.inf)
     missed = (weight >= 1) & (earned < least - near) & (error < jnp.inf)
-    error, more = jnp.where(missed, jnp.inf, error), {"largest_revenue": jnp.where(missed, earned, jnp.nan)}
+    error, more = jnp.where(missed, jnp.inf, error), {"largest_revenue": jnp.where(missed, earned, jnp.inf)}
     if welfare is None:
         return error, moments, more
     # Where β > α the budget alone limits what goes to those it is largest for: all that is left over.

@@ -65,7 +65,7 @@ def aimed(market: Market, prepared: Prepared, alpha: jax.Array) -> tuple[Prepare
     if market.welfare_weight is not None:
         excess = jnp.maximum(jnp.max(market.welfare_weight, axis=0) - alpha, 0.0)
         floor, lean = excess / (1 + excess), alpha - market.welfare_weight
-        prepared = replace(prepared, lean=lean)
+        prepared = replace(prepared.provided(jnp.all(jnp.isfinite(lean), axis=0)), lean=lean)
     return prepared, floor
 
 

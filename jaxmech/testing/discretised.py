@@ -4,6 +4,9 @@ Nothing here knows virtual types: the variables are the allocation X_i on the gr
 edge type; R and A are Eq. (5) and the formula after it, integrated exactly over each cell. An allocation constant on
 cells is feasible for the continuous problem, so the value found is a lower bound on the optimum. It misses O(1/K²), and
 Richardson's extrapolation over K removes that.
+
+Traders may have outside options and welfare weights, and revenue a target (beyond §1): g is linear on each cell and o
+convex, so that g ≥ o at the edges is g ≥ o.
 """
 
 from typing import NamedTuple
@@ -18,18 +21,24 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 class Trader(NamedTuple):
     law: object  # a frozen scipy.stats distribution of bounded support
     risk_capacity: float
+    welfare_weight: float = 0.0  # β
+    outside: tuple[float, float, float] = (0.0, 0.0, 0.0)  # γ, c, r of o(z) = r + γ(z − c)²/(2κ)
 
 
 class Cells(NamedTuple):
     probability: np.ndarray  # of each cell
     moment: np.ndarray  # E[Z; cell]
     survival: np.ndarray  # ∫ (1 − F) over the cell
-    width: np.ndarray
+    edges: np.ndarray
     second_moment: float
+
+    @property
+    def width(self):
+        return np.diff(self.edges)
 
 
 class Answer(NamedTuple):
-    objective: float
+    objective: float  # αR + (1 − α)A + Σ β E g
     revenue: float
     efficiency: float
 
@@ -43,7 +52,7 @@ def cells_of(law, count, edges=None):
     nodes = edges[:-1, None] + 0.5 * width[:, None] * (_NODES + 1)
     integral = 0.5 * width * (law.cdf(nodes) @ _WEIGHTS)
     moment = np.diff(edges * cdf) - integral
-    return Cells(np.diff(cdf), moment, width - integral, width, law.moment(2))
+    return Cells(np.diff(cdf), moment, width - integral, edges, law.moment(2))
 
 
 class Allocations(NamedTuple):
@@ -90,11 +99,11 @@ def additive_allocations(cells):
     return Allocations(weight, [interim(i) for i in range(len(cells))], centred)
 
 
-def optimum(traders, alpha, count, allocations=additive_allocations, edges=None, budget=True):
-    """max αR + (1 − α)A subject to (7)–(10) on a grid of `count` cells a trader.
+def optimum(traders, alpha, count, allocations=additive_allocations, edges=None, target=0.0):
+    """max αR + (1 − α)A + Σ β E g subject to (7)–(10) on a grid of `count` cells a trader; R ≥ target is (7).
 
     The cells of a trader are equal in width unless `edges` gives him others: laws that jump need edges where they do.
-    Without `budget` (7) is left out.
+    Where the target is −∞ (7) is left out.
 
     Columns of the program: X_1 … X_N, then for each trader E[X_i | cell] and the utility gain at the cell edges.
     """
@@ -104,35 +113,40 @@ def optimum(traders, alpha, count, allocations=additive_allocations, edges=None,
     written = allocations(cells)
     size = len(traders) * len(written.weight)
     square = np.concatenate([written.weight / k for k in kappa] + [np.zeros(len(kappa) * (2 * count + 1))])
-    revenue, efficiency = _linear_parts(cells, kappa, size)
-    equal, below = _constraints(cells, kappa, written)
-    cone, offset = _budget_cone(revenue, square) if budget else (sp.csr_matrix((0, len(square))), np.zeros(0))
+    efficiency, rents = _linear_parts(cells, kappa, size)
+    revenue, welfare = efficiency - sum(rents), sum(t.welfare_weight * g for t, g in zip(traders, rents, strict=True))
+    equal, below, least = _constraints(cells, traders, written)
+    cone, offset = _budget_cone(revenue, square, target)
     rows = sp.vstack([equal, below, cone], format="csc")
-    right = np.concatenate([np.zeros(equal.shape[0] + below.shape[0]), offset])
+    right = np.concatenate([np.zeros(equal.shape[0]), least, offset])
     kinds = [
         clarabel.ZeroConeT(equal.shape[0]),
         clarabel.NonnegativeConeT(below.shape[0]),
-        *([clarabel.SecondOrderConeT(len(offset))] if budget else []),
+        *([clarabel.SecondOrderConeT(len(offset))] if len(offset) else []),
     ]
-    x = _solve(sp.diags(square, format="csc"), -alpha * revenue - (1 - alpha) * efficiency, rows, right, kinds)
+    linear = alpha * revenue + (1 - alpha) * efficiency + welfare
+    x = _solve(sp.diags(square, format="csc"), -linear, rows, right, kinds)
     cost = 0.5 * x @ (square * x)
     stay = -sum(c.second_moment / (2 * k) for c, k in zip(cells, kappa, strict=True))
     r, a = revenue @ x - cost, stay + efficiency @ x - cost
-    return Answer(alpha * r + (1 - alpha) * a, r, a)
+    return Answer(alpha * r + (1 - alpha) * a + welfare @ x, r, a)
 
 
 def _linear_parts(cells, kappa, size):
-    """r and e with R = r·x − ½ x'Qx, Eq. (5), and A = −Σ E[Z²]/2κ + e·x − ½ x'Qx."""
-    revenue, efficiency = [np.zeros(size)], [np.zeros(size)]
-    for c, k in zip(cells, kappa, strict=True):
-        gain_of_lowest = np.eye(len(c.moment) + 1)[0]
-        revenue.append(np.concatenate([(c.survival - c.moment) / k, -gain_of_lowest]))
-        efficiency.append(np.concatenate([-c.moment / k, 0 * gain_of_lowest]))
-    return np.concatenate(revenue), np.concatenate(efficiency)
+    """e and, for each trader, d with A = −Σ E[Z²]/2κ + e·x − ½ x'Qx and E g = d·x; so R = (e − Σ d)·x − ½ x'Qx,
+    Eq. (5)."""
+    efficiency, rents = [np.zeros(size)], []
+    for place, (c, k) in enumerate(zip(cells, kappa, strict=True)):
+        efficiency.append(np.concatenate([-c.moment / k, np.zeros(len(c.edges))]))
+        own = [np.zeros(len(c.moment) + len(c.edges)) for c in cells]
+        own[place] = np.concatenate([-c.survival / k, np.eye(len(c.edges))[0]])
+        rents.append(np.concatenate([np.zeros(size), *own]))
+    return np.concatenate(efficiency), rents
 
 
-def _constraints(cells, kappa, written):
-    """E of Ex = 0: interim expectations, Eq. (3), clearing (8); B of Bx ≤ 0: participation (9), monotonicity (10)."""
+def _constraints(cells, traders, written):
+    """E of Ex = 0: interim expectations, Eq. (3), clearing (8); B and b of Bx ≤ b: participation (9), g ≥ o, and
+    monotonicity (10)."""
     n, count, columns = len(cells), len(cells[0].probability), len(written.weight)
     step = sp.diags([-1.0, 1.0], [0, 1], shape=(count, count + 1))
     fall = sp.diags([-1.0, 1.0], [0, 1], shape=(count - 1, count))
@@ -148,23 +162,29 @@ def _constraints(cells, kappa, written):
         tail[trader] = sp.hstack(own)
         return sp.hstack(head + tail, format="csr")
 
-    equal, below = [], []
-    for i, (c, k) in enumerate(zip(cells, kappa, strict=True)):
+    equal, below, least = [], [], []
+    for i, (c, trader) in enumerate(zip(cells, traders, strict=True)):
+        k, (gamma, centre, reserve) = trader.risk_capacity, trader.outside
+        outside = reserve + gamma * (c.edges - centre) ** 2 / (2 * k)
         equal.append(rows(i, allocation=written.interim[i], interim=-sp.identity(count)))
         equal.append(rows(i, allocation=written.centred))
         equal.append(rows(i, interim=sp.diags(c.width / k), gain=step))
         below.append(rows(i, gain=-sp.identity(count + 1)))
         below.append(rows(i, interim=fall))
+        least += [-outside, np.zeros(count - 1)]
     equal.append(sum(rows(i, allocation=sp.identity(columns)) for i in range(n)))
-    return sp.vstack(equal), sp.vstack(below)
+    return sp.vstack(equal), sp.vstack(below), np.concatenate(least)
 
 
-def _budget_cone(revenue, square):
-    """Eq. (7) as x'Qx ≤ 2r·x =: t, that is (t + 1, t − 1, 2√Q x) in the second-order cone: G and h of h − Gx."""
+def _budget_cone(revenue, square, target):
+    """Eq. (7) as x'Qx ≤ 2r·x − 2R_min =: t, that is (t + 1, t − 1, 2√Q x) in the second-order cone: G and h of h − Gx;
+    nothing where R_min is −∞."""
+    if target == -np.inf:
+        return sp.csr_matrix((0, len(square))), np.zeros(0)
     used = np.flatnonzero(square)
     roots = sp.csr_matrix((-2 * np.sqrt(square[used]), (np.arange(len(used)), used)), shape=(len(used), len(square)))
     line = sp.csr_matrix(-2 * revenue)
-    return sp.vstack([line, line, roots]), np.concatenate([[1.0, -1.0], np.zeros(len(used))])
+    return sp.vstack([line, line, roots]), np.concatenate([[1 - 2 * target, -1 - 2 * target], np.zeros(len(used))])
 
 
 def _solve(quadratic, linear, rows, right, kinds):

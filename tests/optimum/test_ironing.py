@@ -276,7 +276,7 @@ def test_two_traders_match_the_quadratic_programme_with_monotonicity(name, weigh
             traders,
             weight,
             cells,
-            budget=False,
+            target=-np.inf,
             edges=[isotonic_reference.edges_between(trader.law.breaks, cells) for trader in traders],
         ).objective
         for cells in (48, 96)
