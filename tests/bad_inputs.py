@@ -8,7 +8,6 @@ import numpy as np
 
 import jaxmech as jm
 from commitments import THREE_CONTRACTS
-from jaxmech.market.outside import OutsideMarket, OutsideOption
 
 NOT_NUMBERS = (None, "1", "many", b"1", {}, [], (), object(), 1j, [None], np.array([None]), [[1.0], [1.0, 2.0]])
 NOT_FINITE = (np.nan, np.inf, -np.inf, 10**400, np.float32("nan"))

@@ -89,6 +89,8 @@ def test_the_budgets_multiplier_is_a_number_only_where_there_is_a_mechanism():
     multiplier = jm.solve(market, 0.4, most * jnp.asarray([0.0, 1.1, 0.9])).budget_multiplier
     assert np.array_equal(np.isnan(multiplier), [False, True, False])
     assert multiplier[0] == 0 and multiplier[2] > 0
+
+
 def with_more(priced):
     """Three lanes of a market with outside options, or markets outside, and welfare weights."""
     market, one = batch_of(market_of("normal"), 3), lambda value: jnp.full((2, 3), value)

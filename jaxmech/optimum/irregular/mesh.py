@@ -161,11 +161,12 @@ def moved_cuts(
     """The cuts where V changes its kind, in the sense of `no_cuts`; no derivatives."""
     width, pieces = fixed[-1] - fixed[0], virtual.reshape(-1, NODES, *virtual.shape[1:])
     beyond = virtual > line.at(eta, mesh.types)
-    ends = (
+    start, stop = (
         pieces.at[:, place].set(jnp.einsum("j,pj...->p...", jnp.asarray(end, virtual.dtype), pieces))
         for place, end in zip((0, -1), rule_of(NODES).ends, strict=True)
     )
-    nodes = _Node(mesh.types, virtual, *(end.reshape(virtual.shape) for end in ends), omega, beyond, *kind)
+    start, stop = start.reshape(virtual.shape), stop.reshape(virtual.shape)
+    nodes = _Node(mesh.types, virtual, start, stop, omega, beyond, kind.binds, kind.bunched)
     before, after = (jax.tree.map(lambda part, way=way: part[way], nodes) for way in (np.s_[:-1], np.s_[1:]))
     changes = jnp.cumsum(_differ(before, after, width) & (mesh.widths[1:] > 0), axis=0, dtype=int)
     wanted = beside(np.arange(1, _CHANGES + 1), eta).astype(int) + jnp.zeros_like(changes[:1])

@@ -77,7 +77,7 @@ class Spring(NamedTuple):
     curvature: jax.Array
 
 
-def _first(number, like):
+def _after(number, like):
     return jnp.concatenate([jnp.broadcast_to(number, like[:1].shape), like])
 
 
@@ -88,10 +88,10 @@ def direction(programme: Programme, point: Point, of_gain: Spring, of_steps: Spr
     nothing = jnp.zeros_like(widths)
     slope = mass * (point.virtual - programme.places) + programme.weight * widths * programme.above
     pull = of_gain.slope.at[0].add(programme.weight)
-    fall = _first(0.0, of_steps.slope)
+    fall = _after(0.0, of_steps.slope)
     both = [jnp.stack(pair, axis=1) for pair in ((slope, nothing), (pull, 0 * pull), (fall, nothing))]
     drift = jnp.stack([nothing, nothing + 1], axis=1)
-    virtual, gain = _least(widths, mass, of_gain.curvature, _first(0.0, of_steps.curvature), *both, drift)
+    virtual, gain = _least(widths, mass, of_gain.curvature, _after(0.0, of_steps.curvature), *both, drift)
     mean = programme.mean(point.virtual) + programme.width * jnp.sum(mass * virtual[:, 0], axis=0)
     probability = jnp.sum(mass * virtual[:, 1], axis=0)  # dm/dη
     residual = system_residual(programme.lower + programme.width * eta, mean, programme.risk_capacity, programme.count)
@@ -122,7 +122,7 @@ def _least(widths, mass, stiff, link, slope, pull, fall, drift):
 
     widths, mass, stiff, link = (part[:, None] for part in (widths, mass, stiff, link))
     zero = jnp.zeros_like(slope[:1])
-    ahead = (_first(0.0, mass[:-1]), stiff[:-1], jnp.concatenate([zero, slope[:-1]]), pull[:-1])
+    ahead = (_after(0.0, mass[:-1]), stiff[:-1], jnp.concatenate([zero, slope[:-1]]), pull[:-1])
     last = mass[-1], jnp.zeros_like(mass[-1]), stiff[-1], slope[-1], pull[-1]
     start, rules = lax.scan(back, last, (widths, link, fall, drift, *ahead), reverse=True, unroll=2)
     *_, curve, _, of_gain = start
@@ -143,11 +143,11 @@ def path_end(dtype: Any) -> float:
     return float(jnp.finfo(dtype).eps) ** 1.15
 
 
-def interior_point(programme: Programme) -> tuple[Point, jax.Array, jax.Array]:
+def interior_point(programme: Programme) -> tuple[Point, jax.Array]:
     """The solution: a primal-dual path to where g, V' and their multipliers have products next to 0.
 
     Returns:
-      (Point, the mean product where it ended, steps); no derivatives.
+      (Point, the mean product where it ended, ∞ where it did not); no derivatives.
     """
     programme = programme._replace(weight=jnp.maximum(programme.weight, _LEAST_WEIGHT))
     start = _start(programme)
@@ -160,11 +160,11 @@ def interior_point(programme: Programme) -> tuple[Point, jax.Array, jax.Array]:
         springs = (Spring(-aim / value, multiplier / value) for value, multiplier in held)
         virtual, gain, eta = direction(programme, point, *springs)
         steps = jnp.diff(virtual, axis=0)
-        pulls = (
+        participation, monotonicity = (
             (aim - multiplier * move) / value - multiplier
             for (value, multiplier), move in zip(held, (gain, steps), strict=True)
         )
-        moves = Point(virtual, gain, steps, eta, *pulls)
+        moves = Point(virtual, gain, steps, eta, participation, monotonicity)
         rooms = [_room(getattr(point, name), getattr(moves, name)) for name in _POSITIVE]
         new_reach = jnp.minimum(1.0, 0.995 * jnp.min(jnp.stack(rooms), axis=0))
         moved = jax.tree.map(lambda old, move: old + new_reach * move, point, moves)
@@ -180,8 +180,8 @@ def interior_point(programme: Programme) -> tuple[Point, jax.Array, jax.Array]:
     product = _product(start)
     one = jnp.ones_like(product)
     state = start, product, 0 * one, one, one > 0, 0
-    point, product, _, _, running, count = lax.while_loop(unfinished, step, state)
-    return point, jnp.where(running, jnp.inf, product), count
+    point, product, _, _, running, _ = lax.while_loop(unfinished, step, state)
+    return point, jnp.where(running, jnp.inf, product)
 
 
 def _start(programme):

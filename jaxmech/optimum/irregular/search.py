@@ -127,7 +127,7 @@ def _search(market, fixed, floor) -> _State:
 
     def step(state):
         at = _Cut(market, fixed, state.cuts)
-        point, product, _ = interior_point(at.programme(state.weight))
+        point, product = interior_point(at.programme(state.weight))
         earned, slope = jax.jvp(
             lambda weight: left_over(market, at.found(weight, point).moments),
             (state.weight,),
