@@ -26,6 +26,7 @@ ALIKE = 1e-7  # parts of w, and of a support
 _EVEN = 64  # pieces at least
 _CHANGES, _CUTS = 24, 32  # places at which V may change its kind, and cuts there; beyond them pieces stay as they are
 _CLOSE = 1e-5  # part of the support by which cuts must differ
+_MOVED = 1e-3  # part by which a cut may move
 _FOLD = 1e-4  # part of a support that V may be off where the law jumps
 _HALVINGS = 50
 _NOBODY = 1e-14  # of the mean density: below it V would be rounding over next to nothing
@@ -90,6 +91,14 @@ def rent(weight: jax.Array, omega: jax.Array, below: jax.Array, above: jax.Array
     return (weight - omega) * below - omega * above
 
 
+class Seen(NamedTuple):
+    """A rule on nodes in order, so many in each piece: (nodes, G, ...)."""
+
+    mesh: Mesh
+    virtual: jax.Array
+    omega: jax.Array
+
+
 class Kinds(NamedTuple):
     """What V is at each node, (nodes, ...); where neither it is ψ at Ω."""
 
@@ -150,28 +159,27 @@ def _differ(before, after, width):
 def moved_cuts(
     sides: Sides,
     fixed: jax.Array,
-    mesh: Mesh,
-    virtual: jax.Array,
-    omega: jax.Array,
+    nodes: Seen,
     kind: Kinds,
     eta: jax.Array,
     weight: jax.Array,
     line: TargetLine,
 ) -> jax.Array:
     """The cuts where V changes its kind, in the sense of `no_cuts`; no derivatives."""
-    width, pieces = fixed[-1] - fixed[0], virtual.reshape(-1, NODES, *virtual.shape[1:])
+    (mesh, virtual, omega), width = nodes, fixed[-1] - fixed[0]
+    pieces = virtual.reshape(-1, NODES, *virtual.shape[1:])
     beyond = virtual > line.at(eta, mesh.types)
     start, stop = (
         pieces.at[:, place].set(jnp.einsum("j,pj...->p...", jnp.asarray(end, virtual.dtype), pieces))
         for place, end in zip((0, -1), rule_of(NODES).ends, strict=True)
     )
     start, stop = start.reshape(virtual.shape), stop.reshape(virtual.shape)
-    nodes = _Node(mesh.types, virtual, start, stop, omega, beyond, kind.binds, kind.bunched)
-    before, after = (jax.tree.map(lambda part, way=way: part[way], nodes) for way in (np.s_[:-1], np.s_[1:]))
+    of_nodes = _Node(mesh.types, virtual, start, stop, omega, beyond, kind.binds, kind.bunched)
+    before, after = (jax.tree.map(lambda part, way=way: part[way], of_nodes) for way in (np.s_[:-1], np.s_[1:]))
     changes = jnp.cumsum(_differ(before, after, width) & (mesh.widths[1:] > 0), axis=0, dtype=int)
     wanted = beside(np.arange(1, _CHANGES + 1), eta).astype(int) + jnp.zeros_like(changes[:1])
     place = jnp.minimum(count_below(changes, wanted), len(virtual) - 2)
-    both = [_change(nodes, place, width, early) for early in (True, False)]
+    both = [_change(of_nodes, place, width, early) for early in (True, False)]
     low, high, curve = jax.tree.map(lambda *parts: jnp.concatenate(parts), *both)
     root = _root(sides, low, high, curve, weight, line, eta)
     near = 1e-6 * (high - low)  # where nothing changes sign it ends beside either end
@@ -179,6 +187,13 @@ def moved_cuts(
     beside_fixed = jnp.min(jnp.abs(root[:, None] - fixed), axis=1) <= _CLOSE * width
     part = jnp.sort(jnp.where(exists & ~beside_fixed, (root - fixed[0]) / width, 1.0), axis=0)
     return jnp.sort(jnp.where(_apart(part, _CLOSE), part, 1.0), axis=0)[:_CUTS]
+
+
+def with_lone(cuts: jax.Array, before: jax.Array) -> jax.Array:
+    """These cuts, and of those before what has moved to none of them: where nothing changes a cut does no harm."""
+    lone = jnp.min(jnp.abs(before[:, None] - cuts), axis=1) > _MOVED
+    spare = jnp.flip(jnp.sort(jnp.where(lone, before, 1.0), axis=0), axis=0)
+    return jnp.sort(jnp.where(cuts < 1, cuts, spare), axis=0)
 
 
 class _Curve(NamedTuple):

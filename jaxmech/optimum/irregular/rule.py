@@ -11,7 +11,7 @@ from jaxmech.endowments import Sides
 from jaxmech.market.prepared import Prepared
 from jaxmech.numerics.polynomials import chebyshev, rule_of, unit_rule, weighed
 from jaxmech.numerics.search import count_below, pick
-from jaxmech.optimum.irregular.mesh import ALIKE, NODES, Kinds, Mesh, law_at, mesh_of, rent
+from jaxmech.optimum.irregular.mesh import ALIKE, NODES, Kinds, Seen, law_at, mesh_of, rent
 from jaxmech.optimum.outcomes import Interim, absorbed_variance
 from jaxmech.optimum.target_lines import TargetLine, target_line
 
@@ -41,7 +41,7 @@ class Rule(NamedTuple):
 def rule_from(
     sides: Sides,
     ends: jax.Array,
-    nodes: "Seen",
+    nodes: Seen,
     target: jax.Array,
     weight: jax.Array,
     kind: Kinds,
@@ -62,14 +62,6 @@ def rule_from(
     piece = lax.broadcasted_iota(int, free.shape, 0)
     stops, _ = _in_pieces(rule, sides, weight, piece, ends[1:] - _JUST * width)
     return rule._replace(least=jnp.concatenate([nothing[None], lax.cummax(stops, axis=0)[:-1]]))
-
-
-class Seen(NamedTuple):
-    """A rule on nodes in order, so many in each piece: (nodes, G, ...)."""
-
-    mesh: Mesh
-    virtual: jax.Array
-    omega: jax.Array
 
 
 def seen(rule: Rule, sides: Sides, weight: jax.Array, count: int) -> Seen:

@@ -10,12 +10,13 @@ from jaxmech.market.prepared import Prepared
 from jaxmech.numerics.batching import differentiable_behind
 from jaxmech.optimum.budget import left_over
 from jaxmech.optimum.first_best import first_best_revenue, first_best_surplus
-from jaxmech.optimum.irregular.mesh import kinds, mesh_of, moved_cuts, no_cuts, piece_ends
+from jaxmech.optimum.irregular.mesh import Kinds, Seen, kinds, mesh_of, moved_cuts, no_cuts, piece_ends, with_lone
 from jaxmech.optimum.irregular.programme import Point, Programme, interior_point, settled
-from jaxmech.optimum.irregular.rule import Rule, Seen, lines_of, moments_of, rule_from
+from jaxmech.optimum.irregular.rule import Rule, lines_of, moments_of, rule_from
 from jaxmech.optimum.outcomes import Interim
 
 MAX_STEPS = 24
+_MOVING = 3  # steps in which w is far off; later no cut is given up: some come and go for ever
 _NEAR = 1e-5  # part of the first-best surplus: of smaller R − R_min the sign is not believed while cuts move
 _LEEWAY = 1e-3  # by which Newton's steps in w may leave their bracket, for the same reason
 _EARNED = 1e-9  # to what the budget is met
@@ -57,23 +58,30 @@ class _Cut:
     def found(self, weight, point) -> Found:
         """The optimum, from where the path has ended."""
         market, programme = self.market, self.programme(weight)
-        kind = kinds(point, programme.widths)
-        eta, nodes = self._seen(settled(programme, point))
+        kind, eta, nodes = self._seen(programme, point, settled(programme, point))
         target = self.line.at(eta, self.mesh.types)
         rule = rule_from(market.sides, self.pieces, nodes, target, programme.weight, kind)
         moments, gains = moments_of(market, rule, nodes, eta, self.line)
         return Found(eta, rule, gains, moments)
 
-    def _seen(self, point):
-        """η and the nodes in units of the asset."""
-        eta, virtual = (self.market.lower + self.market.width * part for part in (point.eta, point.virtual))
-        return eta, Seen(self.mesh, virtual, point.omega)
-
     def new_cuts(self, weight, point):
         """Where V changes its kind."""
-        programme, (eta, nodes) = self.programme(weight), self._seen(point)
-        kind = kinds(point, programme.widths)
-        return moved_cuts(self.market.sides, self.fixed, *nodes, kind, eta, programme.weight, self.line)
+        programme = self.programme(weight)
+        kind, eta, nodes = self._seen(programme, point, point)
+        return moved_cuts(self.market.sides, self.fixed, nodes, kind, eta, programme.weight, self.line)
+
+    def _seen(self, programme, end, point):
+        """Kinds of the nodes, η and the nodes in units of the asset, from the end of the path and the point there.
+
+        At w = 0 V is z, also where next to nobody is and the path, which needs some weight, would not know.
+        """
+        nothing = programme.weight <= 0
+        kind = Kinds(*(part & ~nothing for part in kinds(end, programme.widths)))
+        eta, virtual = (self.market.lower + self.market.width * part for part in (point.eta, point.virtual))
+        # Derivatives stay those of the point.
+        virtual = virtual + jnp.where(nothing, lax.stop_gradient(self.mesh.types - virtual), 0.0)
+        omega = point.omega - jnp.where(nothing, lax.stop_gradient(point.omega), 0.0)
+        return kind, eta, Seen(self.mesh, virtual, omega)
 
 
 @differentiable_behind
@@ -136,6 +144,7 @@ def _search(market, fixed, floor) -> _State:
         earned = jnp.where((state.count == 0) & first_best, at_first_best, earned)
         new = _next_weight(state, floor, earned, slope, _NEAR * surplus)
         cuts = at.new_cuts(state.weight, point)
+        cuts = jnp.where(state.count < _MOVING, cuts, with_lone(cuts, state.cuts))
         move = jnp.max(jnp.abs(cuts - state.cuts), axis=(0, 1))
         error = jnp.where(product < jnp.inf, move + jnp.abs(new.weight - state.weight), jnp.inf)
         there = (jnp.abs(new.weight - state.weight) <= 64 * eps) & (move <= max(_SETTLED, 64 * eps))
