@@ -76,11 +76,7 @@ class Mechanism:
         ironed there (theory §14). Shape (G, intervals, 2), in order, NaN where a group has fewer; under jit as many
         rows as the laws allow for. None, shape (G, 0, 2), where laws are regular.
         """
-        found = _bunching_intervals(self)
-        if is_traced(found):
-            return found
-        found = np.asarray(found)
-        return on_device(found[:, : np.max(np.sum(~np.isnan(found[:, :, 0]), axis=1), initial=0)])
+        return trimmed(_bunching_intervals(self))
 
     @derived
     def budget_multiplier(self) -> jax.Array:
@@ -381,8 +377,19 @@ class PreparedMechanism(NamedTuple):
 def checked_mechanism(mechanism: Any) -> Mechanism:
     """The mechanism itself; MarketError when it is something else."""
     if not isinstance(mechanism, Mechanism):
-        raise MarketError(f"mechanism is {type(mechanism).__name__}; make one with solve(market, alpha)")
+        kind = type(mechanism).__name__
+        # Its binding types may be several intervals, which what is built on a mechanism does not know.
+        only = "; only outcomes and certify take that" if kind == "IrregularMechanism" else ""
+        raise MarketError(f"mechanism is {kind}{only}; make one with solve(market, alpha)")
     return mechanism
+
+
+def trimmed(intervals: jax.Array) -> jax.Array:
+    """Intervals, (G, most, 2, ...), without rows that are NaN for all; under jit as they are."""
+    if is_traced(intervals):
+        return intervals
+    found = np.asarray(intervals)
+    return on_device(found[:, : np.max(np.sum(~np.isnan(found[:, :, 0]), axis=1), initial=0)])
 
 
 @compiled

@@ -10,8 +10,8 @@ from jaxmech.numerics.polynomials import unit_rule
 from jaxmech.numerics.search import pick
 from jaxmech.optimum.certificate import Certificate
 from jaxmech.optimum.irregular.certificate import certificate_of
-from jaxmech.optimum.irregular.rule import Rule, piece_of, rule_at
-from jaxmech.optimum.mechanism import Mechanism
+from jaxmech.optimum.irregular.rule import Rule, bunches, piece_of, rule_at, runs
+from jaxmech.optimum.mechanism import Mechanism, trimmed
 from jaxmech.optimum.outcomes import Interim
 from jaxmech.optimum.solve import aimed
 from jaxmech.plain import result
@@ -20,14 +20,15 @@ from jaxmech.programs import compiled
 _NODES = 8  # of integrals up to a type
 
 
-@result("budget_multiplier", "share", without=("rule", "gains"))
+@result("binding_intervals", "bunching_intervals", "budget_multiplier", "share", without=("rule", "gains"))
 @pytree
 class IrregularMechanism:
     """The optimal mechanism of a market whose laws need not be regular, outside options or not. Made by
     `solve_irregular`.
 
     Its functions of type are those of `Mechanism`, with another V: they take z of shape (..., G), `allocation` one
-    column a trader. The binding types need not be an interval: V is the target line where `participation_gain` is 0.
+    column a trader. The binding types may be several intervals. `outcomes` and `certify` take it; side payments,
+    simulations and sweeps, which go by one binding interval, do not.
     """
 
     market: Market
@@ -80,6 +81,17 @@ class IrregularMechanism:
         gain = (1 - self.share) / self.market.risk_capacity * (pick(self.gains, piece) + more)
         return (gain if self.rebate is None else gain + self.rebate).reshape(shape)
 
+    @property
+    def binding_intervals(self) -> jax.Array:
+        """The types whose participation constraint binds. Shape (G, intervals, 2), in order, NaN where a group has
+        fewer; under jit as many rows as there are pieces."""
+        return trimmed(_intervals(self)[0])
+
+    @property
+    def bunching_intervals(self) -> jax.Array:
+        """Types beside those that all buy, or all sell, the same; likewise."""
+        return trimmed(_intervals(self)[1])
+
     def certificate(self) -> Certificate:
         """What `certify` tells of it."""
         return _certificate(self)
@@ -97,6 +109,12 @@ class IrregularMechanism:
         z = jnp.clip(z, law.lower, law.upper)
         shape = jnp.broadcast_shapes(z.shape, self.eta.shape)
         return jnp.broadcast_to(z, shape).reshape(-1, *self.eta.shape), shape
+
+
+@compiled
+def _intervals(mechanism):
+    rule = mechanism.rule
+    return runs(rule.ends, rule.binds), runs(rule.ends, bunches(rule), rule.virtual)
 
 
 @compiled

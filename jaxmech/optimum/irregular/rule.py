@@ -117,6 +117,23 @@ def piece_of(ends: jax.Array, z: jax.Array) -> jax.Array:
     return jnp.minimum(count_below(ends[1:-1], z, strictly=False), wide)
 
 
+def bunches(rule: Rule) -> jax.Array:
+    """The pieces on which V is constant, (pieces, G, ...)."""
+    rise = rule.virtual[:, -1] - rule.virtual[:, 0]
+    return ~rule.free & ~rule.binds & (rise <= ALIKE * (rule.ends[-1] - rule.ends[0]))
+
+
+def runs(ends: jax.Array, inside: jax.Array, virtual: jax.Array | None = None) -> jax.Array:
+    """Intervals of such pieces, (G, pieces, 2, ...), in order, NaN behind them; where V steps they end."""
+    inside, no = inside & (jnp.diff(ends, axis=0) > 0), jnp.zeros_like(inside[:1])
+    on = inside[1:] & inside[:-1]
+    if virtual is not None:
+        on = on & (virtual[1:, 0] - virtual[:-1, -1] <= ALIKE * (ends[-1] - ends[0]))
+    starts = jnp.where(inside & ~jnp.concatenate([no, on]), ends[:-1], jnp.nan)
+    stops = jnp.where(inside & ~jnp.concatenate([on, no]), ends[1:], jnp.nan)
+    return jnp.moveaxis(jnp.stack([jnp.sort(starts, axis=0), jnp.sort(stops, axis=0)], axis=1), 2, 0)
+
+
 def gains_from(rule: Rule, nodes: Seen, eta: jax.Array, line: TargetLine) -> jax.Array:
     """∫_l (V − t) at the ends of pieces, (pieces + 1, G, ...), less its least: what participating adds to what there is
     outside, times κ/(1 − s), where it is nothing for some type."""
