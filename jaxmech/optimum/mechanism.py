@@ -377,10 +377,9 @@ class PreparedMechanism(NamedTuple):
 def checked_mechanism(mechanism: Any) -> Mechanism:
     """The mechanism itself; MarketError when it is something else."""
     if not isinstance(mechanism, Mechanism):
-        kind = type(mechanism).__name__
-        # Its binding types may be several intervals, which what is built on a mechanism does not know.
-        only = "; only outcomes and certify take that" if kind == "IrregularMechanism" else ""
-        raise MarketError(f"mechanism is {kind}{only}; make one with solve(market, alpha)")
+        kind = type(mechanism).__name__  # of which that may bind on several intervals
+        kind += "; only outcomes and certify take that" if kind == "IrregularMechanism" else ""
+        raise MarketError(f"mechanism is {kind}; make one with solve(market, alpha)")
     return mechanism
 
 

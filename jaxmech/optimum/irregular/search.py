@@ -80,7 +80,11 @@ class _Cut:
         eta, virtual = (self.market.lower + self.market.width * part for part in (point.eta, point.virtual))
         # Derivatives stay those of the point.
         virtual = virtual + jnp.where(nothing, lax.stop_gradient(self.mesh.types - virtual), 0.0)
-        omega = point.omega - jnp.where(nothing, lax.stop_gradient(point.omega), 0.0)
+        omega = lax.stop_gradient(jnp.where(nothing, 0.0, point.omega))
+        # Multipliers change by what g changes times next to infinity, all rounding: Ω by how V does, bunches excepted.
+        by_virtual = programme.weight * self.mesh.below + self.mesh.density * (self.mesh.types - virtual)
+        change = jnp.where(kind.bunched, point.omega, by_virtual)
+        omega = omega + (change - lax.stop_gradient(change))
         return kind, eta, Seen(self.mesh, virtual, omega)
 
 
