@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxmech.arrays import NumbersLike, is_traced, mirrored, mirrored_types, on_device, pytree, takes_arrays, total
+from jaxmech.arrays import NumbersLike, mirrored, mirrored_types, pytree, takes_arrays, total, trimmed
 from jaxmech.endowments import Sides
 from jaxmech.endowments.panels import known_to
 from jaxmech.market.market import Market, MarketError
@@ -381,14 +380,6 @@ def checked_mechanism(mechanism: Any) -> Mechanism:
         kind += "; only outcomes and certify take that" if kind == "IrregularMechanism" else ""
         raise MarketError(f"mechanism is {kind}; make one with solve(market, alpha)")
     return mechanism
-
-
-def trimmed(intervals: jax.Array) -> jax.Array:
-    """Intervals, (G, most, 2, ...), without rows that are NaN for all; under jit as they are."""
-    if is_traced(intervals):
-        return intervals
-    found = np.asarray(intervals)
-    return on_device(found[:, : np.max(np.sum(~np.isnan(found[:, :, 0]), axis=1), initial=0)])
 
 
 @compiled

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxmech.arrays import NumbersLike, pytree, takes_arrays
+from jaxmech.arrays import NumbersLike, pytree, takes_arrays, trimmed
 from jaxmech.endowments.landmarks import beside
 from jaxmech.market.market import Market
 from jaxmech.numerics.polynomials import unit_rule
@@ -11,7 +11,7 @@ from jaxmech.numerics.search import pick
 from jaxmech.optimum.certificate import Certificate
 from jaxmech.optimum.irregular.certificate import certificate_of
 from jaxmech.optimum.irregular.rule import Rule, bunches, piece_of, rule_at, runs
-from jaxmech.optimum.mechanism import Mechanism, trimmed
+from jaxmech.optimum.mechanism import Mechanism
 from jaxmech.optimum.outcomes import Interim
 from jaxmech.optimum.solve import aimed
 from jaxmech.plain import result

@@ -89,9 +89,9 @@ def direction(programme: Programme, point: Point, of_gain: Spring, of_steps: Spr
     slope = mass * (point.virtual - programme.places) + programme.weight * widths * programme.above
     pull = of_gain.slope.at[0].add(programme.weight)
     fall = _after(0.0, of_steps.slope)
-    both = [jnp.stack(pair, axis=1) for pair in ((slope, nothing), (pull, 0 * pull), (fall, nothing))]
-    drift = jnp.stack([nothing, nothing + 1], axis=1)
-    virtual, gain = _least(widths, mass, of_gain.curvature, _after(0.0, of_steps.curvature), *both, drift)
+    link, drift = _after(0.0, of_steps.curvature), jnp.stack([nothing, nothing + 1], axis=1)
+    slope, pull, fall = (jnp.stack([part, 0 * part], axis=1) for part in (slope, pull, fall))
+    virtual, gain = _least(widths, mass, of_gain.curvature, link, slope, pull, fall, drift)
     mean = programme.mean(point.virtual) + programme.width * jnp.sum(mass * virtual[:, 0], axis=0)
     probability = jnp.sum(mass * virtual[:, 1], axis=0)  # dm/dη
     residual = system_residual(programme.lower + programme.width * eta, mean, programme.risk_capacity, programme.count)
