@@ -15,7 +15,6 @@ import pytest
 import jaxmech as jm
 from jaxmech.testing.irregular_markets import irregular_markets
 from jaxmech.testing.random_markets import extended, random_alphas
-from marks import cases
 
 LANES = 40
 KINDS = "two histograms", "normal mixtures", "uniform mixtures", "linear densities"
@@ -37,10 +36,10 @@ def proved_infeasible(given, largest):
     return np.asarray(below & same & (proof.residual < 1e-6) & (proof.participation_slack > -1e-6))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", cases(KINDS, ["two histograms"]))
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("kind", KINDS)
 def test_random_markets_are_certified_or_infeasible_with_proof_or_said_to_have_failed(kind):
-    """Found though not to 1e-9, of 40: none of histograms, some of mixtures where next to nobody is."""
+    """Some of mixtures, where next to nobody is, are found to 1e-6 alone, or not at all: see beyond §16."""
     given = given_of(kind)
     refused = np.asarray(jm.solve(*given).refused)
     mechanism = jm.solve_irregular(*given)
