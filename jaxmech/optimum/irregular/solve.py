@@ -55,12 +55,15 @@ def _solve_irregular(market, alpha):
     if market.welfare_weight is not None:
         more["budget_share"], weight = weight, weight + (1 - weight) * alpha
     made = IrregularMechanism(market, alpha, weight, found.eta, found.rule, found.gains, moments, error, steps, **more)
-    worst = worst_of(certificate_of(made, prepared))
+    certificate = certificate_of(made, prepared)
+    worst, proof = worst_of(certificate), worst_of(certificate._replace(budget_shortfall=jnp.zeros_like(error)))
     missing = max(_MISSING, _ROUNDING * float(jnp.finfo(worst.dtype).eps))
     error = jnp.where((error < jnp.inf) & (worst <= missing), worst, jnp.inf)
+    # The most that is earned is told where it is certified to lie below the target.
+    proved = (proof <= missing) & (certificate.budget_shortfall > proof)
+    largest = jnp.where(proved, more["largest_revenue"], jnp.inf)
     kept = weight, found.eta, found.rule.virtual, found.rule.omega, moments, made.budget_share, made.rebate
     weight, eta, virtual, omega, moments, share, rebate = if_solved(error, kept)
     rule = found.rule._replace(virtual=virtual, omega=omega)
-    return replace(
-        made, weight=weight, eta=eta, rule=rule, moments=moments, error=error, budget_share=share, rebate=rebate
-    )
+    made = replace(made, weight=weight, eta=eta, rule=rule, moments=moments, error=error)
+    return replace(made, budget_share=share, rebate=rebate, largest_revenue=largest)
