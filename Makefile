@@ -31,6 +31,7 @@ bench: $(VENV)/ready  ## speed against peers, one process a question
 	$(BIN)/python benchmarks/irregular.py
 	$(BIN)/python benchmarks/auctions.py
 	$(BIN)/python benchmarks/outside_options.py
+	$(BIN)/python benchmarks/irregular_options.py
 
 performance: $(VENV)/ready  ## every figure of docs/performance.md measured again, and the page written; about an hour
 	$(BIN)/python benchmarks/performance.py

@@ -49,6 +49,8 @@ from jaxmech.optimum.certificate import Certificate, certify
 from jaxmech.optimum.closed_forms import Example1, example_1, explicit_mechanism
 from jaxmech.optimum.conditions import condition_1, condition_2
 from jaxmech.optimum.first_best import first_best_is_attainable, minimum_subsidy
+from jaxmech.optimum.irregular.mechanism import IrregularMechanism
+from jaxmech.optimum.irregular.solve import solve_irregular
 from jaxmech.optimum.keeping import keeping_everybody
 from jaxmech.optimum.mechanism import Mechanism
 from jaxmech.optimum.outcomes import Outcomes, outcomes
@@ -79,6 +81,7 @@ __all__ = [
     "Frontier",
     "GlobalSensitivity",
     "Histogram",
+    "IrregularMechanism",
     "Kumaraswamy",
     "LeastCompetition",
     "Market",
@@ -150,6 +153,7 @@ __all__ = [
     "simulate",
     "solve",
     "solve_at_weight",
+    "solve_irregular",
     "sweep",
     "worst_case_law",
 ]

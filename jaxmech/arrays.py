@@ -163,3 +163,11 @@ def mirrored(left: jax.Array, right: jax.Array) -> jax.Array:
 def mirrored_types(left: jax.Array, right: jax.Array, axes: int) -> jax.Array:
     """The same for types of shape (..., G, batch...), `axes` the number of the last ones: (..., 2, G, batch...)."""
     return jnp.stack(jnp.broadcast_arrays(left, -right), axis=-axes - 1)
+
+
+def trimmed(intervals: jax.Array) -> jax.Array:
+    """Intervals, (G, most, 2, ...), without rows that are NaN for all; under jit as they are."""
+    if is_traced(intervals):
+        return intervals
+    found = np.asarray(intervals)
+    return on_device(found[:, : np.max(np.sum(~np.isnan(found[:, :, 0]), axis=1), initial=0)])

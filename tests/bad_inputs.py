@@ -187,6 +187,7 @@ def solver_cases():
     cases = {
         "solve": Case(jm.solve, at, no_market | no_alpha | {"minimum_revenue": no_target}),
         "reform": Case(jm.reform, at, no_market | no_alpha),
+        "solve_irregular": Case(jm.solve_irregular, at, no_market | no_alpha),
         "keeping_everybody": Case(jm.keeping_everybody, {"mechanism": mechanism()}, {"mechanism": NOT_DESIGNS}),
         "after_tax": Case(
             jm.after_tax,

@@ -41,6 +41,7 @@ RESULTS = {
     "Mechanism of all extensions": lambda: jm.solve(extended(), 0.2, minimum_revenue=0.01),
     "OutsideMarket": lambda: jm.OutsideMarket(0.0, 2.0),
     "OutsideOption": lambda: jm.OutsideOption(0.2),
+    "IrregularMechanism": lambda: jm.solve_irregular(market(), 0.5),
     "Reform": lambda: jm.reform(market(), 0.5),
     "AfterTax": lambda: jm.after_tax(0.5, 0.2),
     "Keeping": lambda: jm.keeping_everybody(mechanism()),

@@ -68,7 +68,7 @@ def test_every_public_function_that_takes_input_is_tried():
     tried |= {law.__name__ for law in bad_inputs.LAWS} | {"Market", "MarketError", "Traders"}
     answers = {"Answers", "Audit", "Bands", "Calibration", "CaraSchedule", "Certificate", "Example1", "Fit", "Frontier"}
     answers |= {"CommitmentsOfTraders", "CotMarket", "DoubleAuction", "GlobalSensitivity", "LeastCompetition"}
-    answers |= {"Reform"}
+    answers |= {"IrregularMechanism", "Reform"}
     answers |= {"Mechanism", "MisjudgedCapacity", "Outcomes", "RobustDesign", "Robustness", "Sensitivity"}
     answers |= {"BalancedPayments", "SidePayments", "SimpleSchedule", "Simulation", "WorstCase"}
     elsewhere = {"Density", "FromDensity", "Range"}  # test_checks and the tables of sweeps

@@ -65,7 +65,7 @@ def certify(mechanism: Mechanism) -> Certificate:
     a smaller weight than w*, the first best among them, is not feasible and fails by its budget shortfall.
 
     Args:
-      mechanism: a Mechanism, or a batch of them.
+      mechanism: a Mechanism, or a batch of them; or what `solve_irregular` finds.
 
     Returns:
       Certificate of the batch's shape; `.ok` is False on any lane with a NaN.
@@ -73,7 +73,8 @@ def certify(mechanism: Mechanism) -> Certificate:
     Raises:
       MarketError: something else than a mechanism.
     """
-    return _certify(checked_mechanism(mechanism))
+    own = getattr(mechanism, "certificate", None)
+    return _certify(checked_mechanism(mechanism)) if own is None else own()
 
 
 @compiled

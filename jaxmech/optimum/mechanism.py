@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxmech.arrays import NumbersLike, is_traced, mirrored, mirrored_types, on_device, pytree, takes_arrays, total
+from jaxmech.arrays import NumbersLike, mirrored, mirrored_types, pytree, takes_arrays, total, trimmed
 from jaxmech.endowments import Sides
 from jaxmech.endowments.panels import known_to
 from jaxmech.market.market import Market, MarketError
@@ -76,11 +75,7 @@ class Mechanism:
         ironed there (theory §14). Shape (G, intervals, 2), in order, NaN where a group has fewer; under jit as many
         rows as the laws allow for. None, shape (G, 0, 2), where laws are regular.
         """
-        found = _bunching_intervals(self)
-        if is_traced(found):
-            return found
-        found = np.asarray(found)
-        return on_device(found[:, : np.max(np.sum(~np.isnan(found[:, :, 0]), axis=1), initial=0)])
+        return trimmed(_bunching_intervals(self))
 
     @derived
     def budget_multiplier(self) -> jax.Array:
@@ -291,11 +286,11 @@ def mechanism_of(
         error = jnp.where(solution.refused, jnp.inf, error)
     besides = market.welfare_weight, market.outside, market.minimum_revenue
     if searched and any(part is not None for part in besides):
-        error, moments, more = _with_budget(market, alpha, weight, error, moments)
+        error, moments, more = with_budget(market, alpha, weight, error, moments)
     if market.welfare_weight is not None:
         more["budget_share"], weight = weight, weight + (1 - weight) * alpha
     known = weight, solution.eta, solution.ends, moments, {k: v for k, v in more.items() if k != "largest_revenue"}
-    weight, eta, ends, moments, known = _if_solved(error, known)
+    weight, eta, ends, moments, known = if_solved(error, known)
     return Mechanism(
         market,
         alpha,
@@ -312,7 +307,9 @@ def mechanism_of(
     )
 
 
-def _with_budget(market, alpha, weight, error, moments):
+def with_budget(
+    market: Market, alpha: jax.Array, weight: jax.Array, error: jax.Array, moments: Interim
+) -> tuple[jax.Array, Interim, dict[str, jax.Array]]:
     """(error, moments, further fields): rebates in the moments; error ∞ where revenue cannot be as large as R_min."""
     welfare, least = market.welfare_weight, 0.0 if market.minimum_revenue is None else market.minimum_revenue
     earned = revenue(market, moments)
@@ -333,7 +330,7 @@ def _with_budget(market, alpha, weight, error, moments):
 
 
 @differentiable_behind
-def _if_solved(error, found):
+def if_solved(error: jax.Array, found: Any) -> Any:
     """What was found, NaN where it is none: a factor makes derivatives NaN too."""
     known = 1 + 0 * jax.lax.stop_gradient(error)  # NaN where that is ∞
     return jax.tree.map(lambda part: part * known, found)
@@ -379,7 +376,9 @@ class PreparedMechanism(NamedTuple):
 def checked_mechanism(mechanism: Any) -> Mechanism:
     """The mechanism itself; MarketError when it is something else."""
     if not isinstance(mechanism, Mechanism):
-        raise MarketError(f"mechanism is {type(mechanism).__name__}; make one with solve(market, alpha)")
+        kind = type(mechanism).__name__  # of which that may bind on several intervals
+        kind += "; only outcomes and certify take that" if kind == "IrregularMechanism" else ""
+        raise MarketError(f"mechanism is {kind}; make one with solve(market, alpha)")
     return mechanism
 
 

@@ -37,7 +37,7 @@ def solve(market: Market, alpha: NumbersLike, minimum_revenue: NumbersLike | Non
       Mechanism, differentiable in the market, in α and in R_min. Nothing raises inside jit: see `.error` and `certify`.
       Where no mechanism that keeps every type earns R_min its numbers are NaN, and `.largest_revenue` is the most that
       one does; where an outside option meets a law that is not regular, so that the optimum is not known, they are NaN
-      and `.refused` is True (beyond §16). `.status` says it in words.
+      and `.refused` is True (beyond §16): `solve_irregular` finds it. `.status` says it in words.
 
     Raises:
       MarketError: market is not a Market; alpha is outside [0, 1] or not finite, minimum_revenue NaN or +∞, or −∞ with
@@ -46,13 +46,13 @@ def solve(market: Market, alpha: NumbersLike, minimum_revenue: NumbersLike | Non
     weight = weight_of(market, alpha, "alpha")
     if minimum_revenue is not None:
         market = market.earning(minimum_revenue)
-    _refuse_unlimited_gain(market, weight)
+    refuse_unlimited_gain(market, weight)
     return replace(_solve(market, weight), market=market)
 
 
 @compiled
 def _solve(market, weight):
-    prepared, floor = aimed(market, market.prepared().provided(_is_weight(weight)), weight)
+    prepared, floor = aimed(market, market.prepared().provided(is_weight(weight)), weight)
     return mechanism_of(market, weight, *solve_within_budget(prepared, floor))
 
 
@@ -105,7 +105,7 @@ def solve_at_weight(market: Market, weight: NumbersLike, alpha: NumbersLike | No
 
 @compiled
 def _solve_at_weight(market, weight, alpha):
-    prepared, _ = aimed(market, market.prepared().provided(_is_weight(weight)), alpha)
+    prepared, _ = aimed(market, market.prepared().provided(is_weight(weight)), alpha)
     if market.welfare_weight is not None:
         weight = jnp.where(weight > alpha, (weight - alpha) / jnp.where(alpha < 1, 1 - alpha, 1.0), 0.0)
     solution = solve_multipliers(prepared, weight)
@@ -140,7 +140,7 @@ def _first_best(market):
     return mechanism_at(market, prepared, nothing, eta, mirrored(binding, binding), nothing)
 
 
-def _is_weight(value):
+def is_weight(value: jax.Array) -> jax.Array:
     """Whether a traced number can be a weight at all."""
     return (value >= 0) & (value <= 1)
 
@@ -162,7 +162,7 @@ def weight_of(market: Any, value: NumbersLike, name: str) -> jax.Array:
     return on_device(array.astype(dtype))
 
 
-def _refuse_unlimited_gain(market, alpha):
+def refuse_unlimited_gain(market: Market, alpha: jax.Array) -> None:
     """MarketError where no budget limits what a group is given that is worth more than revenue."""
     welfare, least = market.welfare_weight, market.minimum_revenue
     if welfare is None or least is None or is_traced((welfare, least, alpha)):

@@ -18,7 +18,7 @@ def status_text(error: Any, largest_revenue: Any, refused: Any) -> str:
         return ", ".join(f"{number} {name}" for name, number in found.items() if number)
     said = {
         "infeasible": f"the largest revenue of any mechanism that keeps every type is {float(largest):.6g}",
-        "refused": "a group with an outside option has a law that is not regular, so that no optimum is known",
+        "refused": "a group with an outside option has a law that is not regular: solve_irregular finds the optimum",
         "failed": "the multiplier system was not solved",
     }
     return next((f"{name}: {said[name]}" for name, number in found.items() if number), "optimal")

@@ -19,7 +19,13 @@ from jaxmech.plain import aligned, brief, told
 _ROWS = 30  # of a longer table the first and the last ones are shown
 _LONGEST = 100  # letters of what stands in one line
 # The field that has the batch's shape, and how many axes it has without.
-_BATCH = {"Mechanism": ("weight", 0), "Outcomes": ("revenue", 0), "Certificate": ("ok", 0), "Market": ("count", 1)}
+_BATCH = {
+    "Mechanism": ("weight", 0),
+    "IrregularMechanism": ("weight", 0),
+    "Outcomes": ("revenue", 0),
+    "Certificate": ("ok", 0),
+    "Market": ("count", 1),
+}
 _PAIR = "binding_interval"  # (rows, 2)
 
 
