@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from jaxmech.arrays import NumbersLike
 from jaxmech.market.market import Market
+from jaxmech.optimum.certificate import tolerance_of
 from jaxmech.optimum.irregular.certificate import certificate_of, worst_of
 from jaxmech.optimum.irregular.mechanism import IrregularMechanism
 from jaxmech.optimum.irregular.mesh import fixed_cuts
@@ -14,7 +15,7 @@ from jaxmech.optimum.mechanism import if_solved, with_budget
 from jaxmech.optimum.solve import aimed, is_weight, refuse_unlimited_gain, weight_of
 from jaxmech.programs import compiled
 
-_MISSING, _ROUNDING = 1e-6, 4e3  # of the first-best surplus: what is further from its bound is no answer
+_ROUNDING = 4e3  # float32's, beyond what certificates allow
 
 
 def solve_irregular(
@@ -33,9 +34,9 @@ def solve_irregular(
 
     Returns:
       IrregularMechanism, for `outcomes` and `certify`; differentiable once in the market, in α and in R_min. `.error`
-      is the worst that its certificate finds, in parts of the first-best surplus: some 1e-12 as a rule. Where it is
-      above 1e-6 (float32: 5e-4), or no mechanism that keeps every type earns R_min, numbers are NaN and it is ∞.
-      Float32 is good for three to four digits.
+      is the worst that its certificate finds, in parts of the first-best surplus: some 1e-12 as a rule. Where it is not
+      certified, or no mechanism that keeps every type earns R_min, numbers are NaN and it is ∞. Float32 is good for
+      three to four digits, which `certify` says are too few.
 
     Raises:
       MarketError: as `solve`.
@@ -57,7 +58,7 @@ def _solve_irregular(market, alpha):
     made = IrregularMechanism(market, alpha, weight, found.eta, found.rule, found.gains, moments, error, steps, **more)
     certificate = certificate_of(made, prepared)
     worst, proof = worst_of(certificate), worst_of(certificate._replace(budget_shortfall=jnp.zeros_like(error)))
-    missing = max(_MISSING, _ROUNDING * float(jnp.finfo(worst.dtype).eps))
+    missing = max(tolerance_of(worst.dtype), _ROUNDING * float(jnp.finfo(worst.dtype).eps))
     error = jnp.where((error < jnp.inf) & (worst <= missing), worst, jnp.inf)
     # The most that is earned is told where it is certified to lie below the target.
     proved = (proof <= missing) & (certificate.budget_shortfall > proof)
