@@ -196,7 +196,9 @@ def _fill(results, good, batch):
     batch = {name: np.moveaxis(np.asarray(value), -1, 0)[: len(good)] for name, value in batch.items()}
     status = np.where(batch.pop("certificate_ok"), STATUS["ok"], STATUS["certificate_failed"])
     if "largest_revenue" in batch:
-        status = np.where(np.isfinite(batch["largest_revenue"]), STATUS["infeasible"], status)
+        told = np.isfinite(batch["largest_revenue"])
+        status = np.where(told, STATUS["infeasible"], status)
+        batch["largest_revenue"] = np.where(told, batch["largest_revenue"], np.nan)
     if "refused" in batch:
         status = np.where(batch.pop("refused"), STATUS["refused"], status)
     for name, value in (batch | {"status": status}).items():

@@ -97,7 +97,7 @@ def test_a_larger_target_costs_more_and_more_until_nothing_earns_it(script, curv
     assert np.all(price[:, :-1] <= slope) and np.all(slope <= price[:, 1:])
     infeasible = curves.targets() > script.shares(curves.treasury_outside()[0]).revenue[-3:, None]
     assert np.array_equal(np.isnan(np.asarray(outcomes.revenue)), infeasible) and np.any(infeasible)
-    assert np.array_equal(np.isnan(np.asarray(largest)), ~infeasible)
+    assert np.array_equal(np.isinf(np.asarray(largest)), ~infeasible)
 
 
 @pytest.mark.slow

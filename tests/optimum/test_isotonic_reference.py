@@ -80,7 +80,9 @@ def references_on(edges, market, alpha, budget):
 
 
 def programme_on(edges, market, alpha, budget):
-    return optimum([Trader(*t) for t in market], alpha, len(edges[0]) - 1, edges=edges, budget=budget)
+    return optimum(
+        [Trader(*t) for t in market], alpha, len(edges[0]) - 1, edges=edges, target=0.0 if budget else -np.inf
+    )
 
 
 @pytest.fixture(scope="module", params=[(name, *objective) for name in MARKETS for objective in OBJECTIVES], ids=str)

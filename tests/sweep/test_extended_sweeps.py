@@ -23,6 +23,7 @@ def test_infeasible_invalid_and_solved_points_are_told_apart_and_each_says_what_
     most = jm.outcomes(jm.solve(market_at(DEALT, {"dealer.outside_cost": 1.0}), 1.0)).revenue
     np.testing.assert_allclose(data.largest_revenue.values[:, 1, 2], most, rtol=1e-10)
     assert np.all(np.isnan(data.revenue.values[code != STATUS["ok"]]))
+    assert np.array_equal(np.isnan(data.largest_revenue.values), code != STATUS["infeasible"])
     alone = market_at(DEALT, {"dealer.outside_cost": 2.0, "minimum_revenue": 0.05})
     np.testing.assert_allclose(data.revenue.values[1, 2, 1], jm.outcomes(jm.solve(alone, 0.7)).revenue, rtol=1e-12)
 
