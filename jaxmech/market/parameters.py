@@ -53,8 +53,9 @@ def is_signed(field: str) -> bool:
 
 def unit_of(field: str) -> str:
     """Of what a number of a group, or of its law, is: "asset", "1/asset", "money", "price", "number"."""
-    named = dict.fromkeys(LOCATIONS + LENGTHS, "asset") | dict.fromkeys(RATES, "1/asset")
-    return UNITS.get(field) or named.get(_plain(field), "number")
+    plain = _plain(field)
+    own = "asset" if plain in LOCATIONS + LENGTHS else "1/asset" if plain in RATES else "number"
+    return UNITS.get(field, own)
 
 
 def _plain(field):
