@@ -5,6 +5,7 @@ loopback interface alone and answers only requests that name it, so that no page
 what it is asked is checked against the knobs and never evaluated. It keeps nothing of a page but the market itself.
 """
 
+import json
 from collections.abc import Mapping
 from html import escape
 from http import HTTPStatus
@@ -156,7 +157,8 @@ class Explorer:
         model, state = self._asked(link)
         with self.lock:  # one worker; a page asks one question at a time, its newest
             found = model.answer(state, wanted)
-        return json_text(found | {"sequence": whole_number("sequence", int(sequence))})
+        # All of it plain already: to write it in one line takes a tenth of the time of `json_text`.
+        return json.dumps(found | {"sequence": whole_number("sequence", int(sequence))}, allow_nan=False)
 
     def file(self, name: str, link: str) -> str:
         """A file to take away: market.toml, fees.csv or fees.json."""
