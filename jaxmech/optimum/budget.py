@@ -52,6 +52,8 @@ def solve_within_budget(market: Prepared, floor: jax.Array) -> tuple[jax.Array, 
     tolerance = 2 * jnp.finfo(floor.dtype).eps
     surplus = first_best_surplus(market)
     near = known_to(1e-10, floor.dtype) * surplus
+    # A target is met to what R is known to: batches wait for the last market, which rounding would keep for long.
+    met = 32 * tolerance if market.extended else tolerance
     # First best at the floor, if it is found by w alone, or if nobody's weight is more than 0 there.
     trusted = True if market.lean is None else jnp.all(market.weights(floor) <= 0, axis=0)
 
@@ -77,7 +79,7 @@ def solve_within_budget(market: Prepared, floor: jax.Array) -> tuple[jax.Array, 
             new = jnp.where(steps == 0, 1.0, new)
             enough = enough | (weight >= 1) & (earned < 0) | jnp.isnan(earned)
         settled = (jnp.abs(new - weight) <= tolerance * weight) & (jnp.abs(earned) <= near)
-        arrived = enough | settled | collapsed & ~short | (jnp.abs(earned) <= tolerance * surplus)
+        arrived = enough | settled | collapsed & ~short | (jnp.abs(earned) <= met * surplus)
         # Where a market has arrived the weight stays, and so does all that is found there, to the last bit.
         running = running & ~arrived
         return jnp.where(running, new, weight), bracket, running, steps + 1, solution, moments
