@@ -1,6 +1,5 @@
 """What can be taken away from a page: the market as a file, and its fees."""
 
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from jaxmech.explorer.model import Model
 from jaxmech.explorer.state import State
 from jaxmech.inputs import MarketError, toml_text
 from jaxmech.market.market import Market
-from jaxmech.plain import json_text, plain
+from jaxmech.plain import json_text
 
 
 def market_toml(market: Market) -> str:
@@ -50,12 +49,11 @@ def _outside(entries):
 
 
 def _law(law) -> dict[str, Any]:
-    names = {family: name for name, family in FAMILIES.items()}
-    if type(law) not in names:
-        raise MarketError(f"a law is {type(law).__name__}, which market files have no name for")
-    parts = {entry.name: getattr(law, entry.name) for entry in fields(law)}
-    table = {name: [_law(one) for one in part] if name == "laws" else plain(part) for name, part in parts.items()}
-    return {"law": names[type(law)]} | table
+    table = law.to_dict()
+    for part in (table, *table.get("laws", ())):
+        if part["law"] not in FAMILIES:
+            raise MarketError(f"a law is {part['law']!r}, which market files have no name for; give a Histogram of it")
+    return table
 
 
 def fee_file(model: Model, state: State, kind: str) -> str:

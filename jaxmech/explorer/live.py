@@ -35,7 +35,7 @@ _WAITING = (
 )
 _WORDS = {"kind": "live", "connect": "'self'", "kept": "nothing leaves this machine"}
 _LONGEST = 20_000  # characters of a request
-_MOST_MODELS = 8  # kept, each of other laws or markets outside
+_MOST_MODELS, _MOST_COMPILED = 8, 2  # kept, each of other laws or markets outside; and at the same time
 
 
 def explore(market: Market, port: int = 0, observations: Mapping[str, Any] | None = None) -> "Explorer":
@@ -102,11 +102,15 @@ class Explorer:
         Raises:
           MarketError: forms that there are none of, or that this market cannot have.
         """
-        forms = forms_of(link, self.model.given.names)
+        return self._prepared(forms_of(link, self.model.given.names))
+
+    def _prepared(self, forms):
         key = tuple(forms.items())
         if key not in self._models:
             for old in [one for one in self._models if one][: max(0, len(self._models) - _MOST_MODELS + 1)]:
                 del self._models[old]
+            if list(self._models.values()).count(None) >= _MOST_COMPILED:
+                raise MarketError(f"{_MOST_COMPILED} other kinds of this market are being compiled; ask again later")
             self._models[key] = None
             Thread(target=self._prepare, args=(key,), daemon=True).start()
         found = self._models[key]
@@ -118,7 +122,7 @@ class Explorer:
         try:
             made = Model(market_in_forms(self.model.given, dict(key)))
             made.answer(State())
-        except MarketError as error:
+        except Exception as error:  # whatever it is, a page that waits for it must be told
             made = f"this cannot be: {error}"
         self._models[key] = made
 
@@ -129,10 +133,11 @@ class Explorer:
 
     def _asked(self, link):
         """(Model, State) of a link; MarketError while its programs are not there."""
-        model = self.prepared(link)
+        forms = forms_of(link, self.model.given.names)
+        model = self._prepared(forms)
         if model is None:
             raise MarketError("the programs for this are being compiled; ask again")
-        return model, state_of(link, model.knobs, forms_of(link, model.given.names))
+        return model, state_of(link, model.knobs, forms)
 
     def page(self, link: str) -> str:
         """The page as it starts with a link."""
